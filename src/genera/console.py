@@ -1,0 +1,35 @@
+"""What a person sees while something runs: messages and progress bars, on stderr so that stdout stays data."""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def is_main_rank() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(message: str) -> None:
+    """Print one line on the main rank. `message` is plain text, never markup."""
+    if is_main_rank():
+        console.print(message, markup=False)
+
+
+def progress_bar() -> Progress:
+    """A rich progress display in the project's one look; shown only on a terminal and on the main rank."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not (console.is_terminal and is_main_rank())
+    return Progress(*columns, console=console, transient=True, disable=hidden)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar. `total` is needed when `items` has no length."""
+    with progress_bar() as bar:
+        yield from bar.track(items, total=total, description=description)
