@@ -1,0 +1,63 @@
+"""What a trained model may be able to do. Uses and measures ask for these, never for a method's name.
+
+Items are the data's own things (a sentence is a `str`, an image a tensor), so that no caller needs to know how a
+method reads them. A method's class gets a capability by having its members; nothing is registered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Generator, Tensor
+
+
+@dataclass
+class Posterior:
+    """q(z|x) of B items: a diagonal Gaussian, or a point where `log_variance` is None."""
+
+    mean: Tensor
+    """(B, P)"""
+    log_variance: Tensor | None = None
+    """(B, P), natural log"""
+
+
+@dataclass
+class Score:
+    """Likelihood terms of B items under K importance samples, in nats. An exact likelihood has K = 1."""
+
+    log_weights: Tensor
+    """(K, B) float64: log p(x|z_k) + log p(z_k) - log q(z_k|x), or log p(x)"""
+    log_likelihood: Tensor
+    """(K, B) float64: log p(x|z_k), or log p(x)"""
+    kl: Tensor | None = None
+    """(B,) analytic KL(q(z|x) || p(z)), unthresholded; None without a latent"""
+    lengths: dict[str, Tensor] = field(default_factory=dict)
+    """(B,) counts to normalise by, under their names: {"tokens": predicted decoder tokens incl. EOS}"""
+
+
+@runtime_checkable
+class Samples(Protocol):
+    def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[Any]:
+        """Draw `count` items from the model."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    latent_size: int
+
+    def encode(self, items: Sequence[Any]) -> Posterior: ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    latent_size: int
+
+    def decode(self, z: Tensor, *, generator: Generator | None = None, **options: Any) -> list[Any]:
+        """z: (B, P) → B items."""
+        ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    def score(self, items: Sequence[Any], samples: int, *, generator: Generator | None = None) -> Score: ...
