@@ -1,0 +1,70 @@
+"""Likelihood bounds and perplexities. Nats throughout; B items, K importance samples."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from genera.errors import GeneraError
+from genera.measures.estimate import Estimate
+
+
+class ImportanceBound:
+    """log p̂_K(x) = log 1/K Σ_k w_k with w_k = p(x|z_k) p(z_k) / q(z_k|x) (Burda et al. 2016), in float64.
+
+    Add log-weights in pieces of any size and read the bound at any time: one pass gives several K. Its
+    expectation never falls with K and never exceeds log p(x); K = 1 is the ELBO.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self._log_sum: Tensor | None = None
+
+    def add(self, log_weights: Tensor) -> None:
+        """log_weights: (k, B), log w of k further samples of the same B items."""
+        if log_weights.ndim != 2 or (self._log_sum is not None and log_weights.shape[1:] != self._log_sum.shape):
+            wanted = "" if self._log_sum is None else f" with {len(self._log_sum)} items"
+            shape = tuple(log_weights.shape)
+            raise GeneraError(f"log-weights must have the shape (samples, items){wanted}, got {shape}.")
+        if len(log_weights) == 0:
+            return
+        piece = torch.logsumexp(log_weights.double(), 0)
+        self._log_sum = piece if self._log_sum is None else torch.logaddexp(self._log_sum, piece)
+        self.samples += len(log_weights)
+
+    def value(self) -> Tensor:
+        """(B,) float64: the bound on log p(x) with the samples added so far; GeneraError before any."""
+        if self._log_sum is None:
+            raise GeneraError("an importance-weighted bound needs at least one sample (K ≥ 1).")
+        return self._log_sum - math.log(self.samples)
+
+
+def perplexity(nats_total: float, units_total: float) -> float:
+    """exp(nats / units) for a total negative log-likelihood; inf where that overflows."""
+    if units_total <= 0:
+        raise GeneraError(f"a perplexity needs at least one unit to divide by, got {units_total}.")
+    try:
+        return math.exp(nats_total / units_total)
+    except OverflowError:
+        return math.inf
+
+
+def per_word(nats: Tensor, words: Tensor) -> Estimate:
+    """Perplexity per word. nats: (B,) negative log-likelihoods; words: (B,) counts without the EOS."""
+    return _per_unit(nats, words + 1)
+
+
+def per_token(nats: Tensor, tokens: Tensor) -> Estimate:
+    """Perplexity per token of one vocabulary. tokens: (B,) predicted ones: with EOS, without BOS."""
+    return _per_unit(nats, tokens)
+
+
+def _per_unit(nats: Tensor, units: Tensor) -> Estimate:
+    nats, units = nats.double(), units.double()
+    value = perplexity(nats.sum().item(), units.sum().item())
+    if len(nats) < 2 or not math.isfinite(value):
+        return Estimate(value, None, len(nats))
+    # Delta method: the standard error of the ratio Σ nats / Σ units, carried through exp.
+    residual = nats - math.log(value) * units if value > 0 else nats
+    error = value * residual.std().item() / (math.sqrt(len(nats)) * units.mean().item())
+    return Estimate(value, error, len(nats))

@@ -1,0 +1,206 @@
+"""Measures of sentences. Words are what white space separates; sentences are compared with it normalised.
+
+Imports no torch. `genera.measures.catalogue` tells the report's reader the same definitions.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.helpers import extract_all_word_ngrams
+
+from genera.errors import GeneraError
+from genera.measures.estimate import Estimate, mean_estimate
+
+
+class World(Protocol):
+    """What these measures ask of a source of sentences whose truth is known."""
+
+    @property
+    def factors(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    def factors_of(self, sentence: str) -> dict[str, str] | None:
+        """The factors' values in `sentence`, or None when the world cannot have said it."""
+        ...
+
+    def log_probability(self, sentence: str) -> float: ...
+
+
+def normalised(sentence: str) -> str:
+    return " ".join(sentence.split())
+
+
+# Reconstruction
+
+
+def exact_match(outputs: Sequence[str], references: Sequence[str]) -> Estimate:
+    """Share of outputs that equal their reference."""
+    return mean_estimate(
+        [normalised(a) == normalised(b) for a, b in _pairs(outputs, references)],
+    )
+
+
+def corpus_bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
+    """Corpus BLEU-4, 0..100: sacrebleu with the 13a tokeniser and exponential smoothing."""
+    _pairs(outputs, references)
+    return BLEU(force=True).corpus_score(list(outputs), [list(references)]).score
+
+
+# Diversity and novelty of samples
+
+
+def self_bleu(sentences: Sequence[str]) -> Estimate:
+    """Mean sentence BLEU, 0..100, of each sentence against all the others (Zhu et al. 2018); low is diverse.
+
+    The number sacrebleu gives for each sentence against the other N − 1, in time linear in N: an n-gram's
+    clip for sentence i is its greatest count elsewhere, so its two greatest counts serve all i.
+    """
+    if len(sentences) < 2:
+        raise GeneraError(f"self-BLEU compares sentences with each other: at least 2 are needed, got {len(sentences)}.")
+    tokenize = BLEU().tokenizer
+    counted = [extract_all_word_ngrams(tokenize(s.rstrip()), 1, 4) for s in sentences]
+    first: Counter[tuple[str, ...]] = Counter()
+    second: Counter[tuple[str, ...]] = Counter()
+    for ngrams, _ in counted:
+        for ngram, count in ngrams.items():
+            first[ngram], second[ngram] = sorted((first[ngram], second[ngram], count), reverse=True)[:2]
+    lengths = Counter(length for _, length in counted)
+    scores = []
+    for ngrams, length in counted:
+        correct, total = [0] * 4, [0] * 4
+        for ngram, count in ngrams.items():
+            elsewhere = second[ngram] if first[ngram] == count else first[ngram]
+            correct[len(ngram) - 1] += min(count, elsewhere)
+            total[len(ngram) - 1] += count
+        lengths[length] -= 1
+        closest = _closest(length, sorted(n for n, count in lengths.items() if count))
+        lengths[length] += 1
+        score = BLEU.compute_bleu(correct, total, length, closest, smooth_method="exp", effective_order=True)
+        scores.append(score.score)
+    return mean_estimate(scores)
+
+
+def _closest(length: int, others: list[int]) -> int:
+    """The nearest of the sorted `others`, the shorter one of two that are equally near, as BLEU has it."""
+    place = bisect_left(others, length)
+    return min(others[max(0, place - 1) : place + 1], key=lambda other: (abs(other - length), other))
+
+
+def distinct(sentences: Iterable[str], n: int) -> float:
+    """distinct-n: different n-grams of words over all n-grams, pooled over the sentences (Li et al. 2016)."""
+    ngrams = [
+        ngram
+        for words in map(str.split, sentences)
+        for ngram in zip(*(words[shift:] for shift in range(n)), strict=False)
+    ]
+    return len(set(ngrams)) / len(ngrams) if ngrams else 0.0
+
+
+def novel(sentences: Sequence[str], training: Iterable[str]) -> Estimate:
+    """Share of sentences that are not in the training set, which is read once and never held."""
+    wanted = {normalised(s) for s in sentences}
+    seen = {s for s in map(normalised, training) if s in wanted}
+    return mean_estimate([normalised(s) not in seen for s in sentences])
+
+
+def vocabulary_coverage(sentences: Iterable[str], references: Iterable[str]) -> float:
+    """Share of the references' different words that occur among the sentences."""
+    known = {word for s in references for word in s.split()}
+    used = {word for s in sentences for word in s.split()}
+    return len(known & used) / len(known) if known else 0.0
+
+
+# Interpolation
+
+
+def word_overlap(a: str, b: str) -> float:
+    """2 |a ∩ b| / (|a| + |b|) of the two bags of words, 0..1; two empty sentences overlap wholly."""
+    first, second = Counter(a.split()), Counter(b.split())
+    size = first.total() + second.total()
+    return 2 * (first & second).total() / size if size else 1.0
+
+
+def progress(path: Sequence[str], start: str, end: str) -> list[float]:
+    """Of each sentence on a path: word overlap with the end minus with the start, −1..1."""
+    return [word_overlap(s, end) - word_overlap(s, start) for s in path]
+
+
+def monotone_steps(path: Sequence[str], start: str, end: str) -> float:
+    """Share of a path's steps in which `progress` does not fall: 1 goes straight, ½ wanders."""
+    steps = list(pairwise(progress(path, start, end)))
+    if not steps:
+        raise GeneraError(f"a path needs at least 2 sentences, got {len(path)}.")
+    return sum(after >= before for before, after in steps) / len(steps)
+
+
+def distinct_on_path(path: Iterable[str]) -> int:
+    """How many different sentences a path visits."""
+    return len({normalised(s) for s in path})
+
+
+# Against a world's truth
+
+
+def grammatical(sentences: Sequence[str], world: World) -> Estimate:
+    """Share of sentences that the world could have said."""
+    return mean_estimate([world.factors_of(s) is not None for s in sentences])
+
+
+def entropy_floor(sentences: Sequence[str], world: World) -> Estimate:
+    """Mean −log p(x) under the world itself, nats a sentence: no honest bound is lower on the average."""
+    return mean_estimate([-world.log_probability(s) for s in sentences])
+
+
+def factor_accuracy(outputs: Sequence[str], targets: Sequence[str], world: World) -> dict[str, Estimate]:
+    """Per factor: share of outputs that carry their target's value, over the targets that have the factor.
+
+    An output that the world could not have said is wrong in every factor. Raises GeneraError for a target
+    that is none of the world's sentences.
+    """
+    hits: dict[str, list[bool]] = {name: [] for name in world.factors}
+    for output, target in _pairs(outputs, targets):
+        got = world.factors_of(output) or {}
+        for name, value in _factors(target, world).items():
+            hits[name].append(got.get(name) == value)
+    return {name: mean_estimate(values) for name, values in hits.items() if values}
+
+
+def analogy_accuracy(
+    outputs: Sequence[str], targets: Sequence[str], changed: Sequence[str], world: World
+) -> dict[str, Estimate]:
+    """Per factor: share of the analogies that change it in which the output carries the target's value of it.
+
+    changed: the factor that each analogy A : B :: C : ? changes. What must stay is judged by `exact_match`.
+    """
+    hits: dict[str, list[bool]] = {name: [] for name in world.factors}
+    for (output, target), name in zip(_pairs(outputs, targets), changed, strict=True):
+        hits[name].append((world.factors_of(output) or {}).get(name) == _factors(target, world)[name])
+    return {name: mean_estimate(values) for name, values in hits.items() if values}
+
+
+def factor_chance(targets: Sequence[str], world: World) -> dict[str, float]:
+    """Per factor: accuracy of the best answer that ignores the input: the targets' commonest value.
+
+    This, not 1 / number of values, is what a model that always says the same sentence can reach.
+    """
+    values: dict[str, Counter[str]] = {name: Counter() for name in world.factors}
+    for target in targets:
+        for name, value in _factors(target, world).items():
+            values[name][value] += 1
+    return {name: max(counts.values()) / counts.total() for name, counts in values.items() if counts}
+
+
+def _factors(sentence: str, world: World) -> dict[str, str]:
+    factors = world.factors_of(sentence)
+    if factors is None:
+        raise GeneraError(f"{sentence!r} is no sentence of this world, so it has no factors to compare with.")
+    return factors
+
+
+def _pairs(outputs: Sequence[str], references: Sequence[str]) -> list[tuple[str, str]]:
+    if len(outputs) != len(references):
+        raise GeneraError(f"outputs and references must pair up, got {len(outputs)} and {len(references)}.")
+    return list(zip(outputs, references, strict=True))

@@ -1,0 +1,148 @@
+"""Measures of sentences, on a tiny world and against sacrebleu itself."""
+
+import math
+import random
+
+import pytest
+from sacrebleu.metrics.bleu import BLEU
+
+from genera.errors import GeneraError
+from genera.measures import text
+
+
+FACTORS = {
+    "number": ("a", "two"),
+    "colour": ("red", "blue", "green"),
+    "animal": ("dog", "cat"),
+    "time": ("today", "none"),
+}
+CHANCES = {"red": 0.5, "blue": 0.25, "green": 0.25}
+
+
+class Colours:
+    """'NUMBER COLOUR ANIMAL [today]': red twice as likely as blue or green."""
+
+    factors = FACTORS
+
+    def factors_of(self, sentence):
+        words = sentence.split()
+        values = dict(zip(FACTORS, [*words, "none"], strict=False))
+        fits = len(words) in (3, 4) and all(values[n] in choices for n, choices in FACTORS.items())
+        return values if fits else None
+
+    def log_probability(self, sentence):
+        return math.log(CHANCES[self.factors_of(sentence)["colour"]] / 8)
+
+
+WORLD = Colours()
+
+
+def random_sentences(count, seed=0):
+    draw = random.Random(seed)
+    words = ["the", "a", "dog", "cat", "saw", ",", "big", "red", "house", "and", "ran"]
+    return [" ".join(draw.choices(words, k=draw.randint(1, 9))) + " ." for _ in range(count)]
+
+
+def test_exact_match_forgives_white_space_only():
+    estimate = text.exact_match(["a  dog", "a cat", "A dog"], ["a dog ", "a cow", "a dog"])
+    assert (estimate.value, estimate.n) == (pytest.approx(1 / 3), 3)
+
+
+def test_corpus_bleu_is_100_for_copies_and_falls_with_changes():
+    references = random_sentences(50)
+    changed = [s.replace("dog", "cow").replace("big", "small") for s in references]
+    assert text.corpus_bleu(references, references) == pytest.approx(100)
+    assert 0 < text.corpus_bleu(changed, references) < 95
+    with pytest.raises(GeneraError, match="pair up"):
+        text.corpus_bleu(changed, references[1:])
+
+
+def test_self_bleu_is_the_mean_of_sacrebleu_against_the_others():
+    sentences = [*random_sentences(40), "a red dog", "a red dog", "unheard of", "!"]
+    expected = [
+        BLEU(effective_order=True).sentence_score(s, sentences[:i] + sentences[i + 1 :]).score
+        for i, s in enumerate(sentences)
+    ]
+    estimate = text.self_bleu(sentences)
+    assert estimate.value == pytest.approx(sum(expected) / len(expected), abs=1e-9)
+    assert estimate.n == 44
+
+
+def test_self_bleu_tells_repetition_from_variety():
+    assert text.self_bleu(["the dog ran home ."] * 5).value == pytest.approx(100)
+    assert text.self_bleu(["a b c d", "e f g h", "i j k l"]).value == 0
+    with pytest.raises(GeneraError, match="at least 2"):
+        text.self_bleu(["alone"])
+
+
+def test_distinct_counts_pooled_ngrams():
+    assert text.distinct(["a b a", "b a"], 1) == pytest.approx(2 / 5)
+    assert text.distinct(["a b a", "b a"], 2) == pytest.approx(2 / 3)
+    assert text.distinct(["a"], 2) == 0
+
+
+def test_novel_reads_the_training_set_once():
+    training = (s for s in ["a dog", "a cat"])
+    estimate = text.novel(["a  dog", "a cow", "a cow", "two dogs"], training)
+    assert estimate.value == pytest.approx(3 / 4)
+
+
+def test_vocabulary_coverage_ignores_words_that_are_not_known():
+    assert text.vocabulary_coverage(["a dog ran"], ["a dog", "a cat"]) == pytest.approx(2 / 3)
+    assert text.vocabulary_coverage([], ["a dog"]) == 0
+
+
+def test_word_overlap_counts_each_word_as_often_as_it_occurs():
+    assert text.word_overlap("a a b", "a b") == pytest.approx(4 / 5)
+    assert text.word_overlap("a", "b") == 0
+    assert text.word_overlap("", "") == 1
+
+
+def test_a_straight_path_is_monotone_and_a_wandering_one_is_not():
+    start, end = "a red dog", "two blue cat"
+    straight = [start, "two red dog", "two red dog", "two blue dog", end]
+    wandering = [start, end, start, end, start]
+    assert text.progress([start, end], start, end) == [-1, 1]
+    assert text.monotone_steps(straight, start, end) == 1
+    assert text.monotone_steps(wandering, start, end) == 0.5
+    assert text.distinct_on_path(straight) == 4
+    with pytest.raises(GeneraError, match="at least 2"):
+        text.monotone_steps([start], start, end)
+
+
+def test_grammatical_share_and_entropy_floor():
+    assert text.grammatical(["a red dog", "red a dog", "two blue cat today"], WORLD).value == pytest.approx(2 / 3)
+    draw = random.Random(0)
+    sentences = [f"a {draw.choices(list(CHANCES), CHANCES.values())[0]} dog" for _ in range(4000)]
+    estimate = text.entropy_floor(sentences, WORLD)
+    entropy = math.log(8) + 1.5 * math.log(2)
+    assert estimate.value == pytest.approx(entropy, abs=4 * estimate.error)
+
+
+def test_factor_accuracy_of_copies_of_one_sentence_is_chance():
+    draw = random.Random(0)
+    targets = [
+        f"{draw.choice(['a', 'two'])} {draw.choices(list(CHANCES), CHANCES.values())[0]} dog" for _ in range(300)
+    ]
+    chance = text.factor_chance(targets, WORLD)
+    assert chance["colour"] == pytest.approx(0.5, abs=0.1)
+    assert chance["animal"] == 1  # every target is a dog: being right about it shows nothing
+    perfect = text.factor_accuracy(targets, targets, WORLD)
+    assert all(estimate.value == 1 and estimate.n == 300 for estimate in perfect.values())
+    commonest = max(("a red dog", "two red dog"), key=lambda s: sum(t.startswith(s.split()[0]) for t in targets))
+    collapsed = text.factor_accuracy([commonest] * 300, targets, WORLD)
+    assert {name: e.value for name, e in collapsed.items()} == pytest.approx(chance)
+
+
+def test_ungrammatical_outputs_are_wrong_in_every_factor():
+    accuracy = text.factor_accuracy(["a red", "a red cat"], ["a red dog", "a red dog"], WORLD)
+    assert {n: e.value for n, e in accuracy.items()} == {"number": 0.5, "colour": 0.5, "animal": 0, "time": 0.5}
+    with pytest.raises(GeneraError, match="no sentence of this world"):
+        text.factor_accuracy(["a red dog"], ["a red"], WORLD)
+
+
+def test_analogy_accuracy_looks_at_the_changed_factor_alone():
+    outputs = ["two blue dog", "a red dog", "two red cat today"]
+    targets = ["two red dog", "two red dog", "two red cat"]
+    accuracy = text.analogy_accuracy(outputs, targets, ["number", "number", "animal"], WORLD)
+    assert {n: e.value for n, e in accuracy.items()} == {"number": 0.5, "animal": 1}
