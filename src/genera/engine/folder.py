@@ -1,0 +1,124 @@
+"""The run folder: what a run was asked, what it did, what it left. Portable; a kill at any instant harms nothing."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genera import __version__
+from genera.engine.config import RunConfig, differences, to_dict
+from genera.engine.registry import run_config
+from genera.errors import GeneraError
+from genera.files import read_json, read_yaml, write_json, write_text, write_yaml
+
+
+class RunFolder:
+    """Paths and small files of one run: config.yaml, metrics.jsonl, status.json, checkpoints/, assets/, samples/."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.status_file = self.path / "status.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.assets = self.path / "assets"
+        self.artefacts = self.path / "artefacts"
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunFolder":
+        """The run at `path`. Raises GeneraError when there is none."""
+        folder = cls(path)
+        if not folder.config_file.is_file():
+            raise GeneraError(
+                f"{path} is no run folder (no config.yaml); `genera train METHOD:PRESET --out {path}` makes one."
+            )
+        return folder
+
+    def config(self) -> RunConfig:
+        return run_config(read_yaml(self.config_file), str(self.config_file))
+
+    def start(self, config: RunConfig) -> None:
+        """Write the config, or check that the run already here is the same one.
+
+        Raises:
+            GeneraError: another run lives here, or files that are no run.
+        """
+        if self.config_file.exists():
+            old = self.config()
+            changed = differences(old, config)
+            if (old.method, old.preset) != (config.method, config.preset):
+                changed = [f"{old.method}:{old.preset} -> {config.method}:{config.preset}"]
+            if changed:
+                raise GeneraError(
+                    f"{self.path} holds a run with other settings ({'; '.join(changed)}); "
+                    "go on with its own settings or choose another --out."
+                )
+            return
+        if self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
+            raise GeneraError(f"{self.path} is not empty and holds no run; choose another --out.")
+        write_yaml(self.config_file, {"genera": __version__, **to_dict(config)})
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for writing; the system lets go when the process ends, however it ends."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = open(self.path / ".lock", "a+")  # noqa: SIM115
+        except OSError as error:
+            raise GeneraError(f"cannot write in {self.path}: {error.strerror}; choose another --out.") from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                handle.seek(0)
+                raise GeneraError(
+                    f"{self.path} is being written by another process ({handle.read().strip()}); "
+                    "wait for it, stop it, or choose another --out."
+                ) from None
+            handle.truncate(0)
+            handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            handle.flush()
+            yield
+
+    # metrics
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        try:
+            with open(self.metrics_file, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise GeneraError(
+                f"cannot write {self.metrics_file}: {error.strerror}; the last checkpoint is whole."
+            ) from None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All whole lines of metrics.jsonl (a kill may have cut the last one)."""
+        if not self.metrics_file.exists():
+            return []
+        rows = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return rows
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop rows past `step`: a resumed run writes them again."""
+        if self.metrics_file.exists():
+            kept = [row for row in self.metrics() if row["step"] <= step]
+            write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
+
+    # status
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """state: running, stopped, failed or done."""
+        write_json(self.status_file, {"state": state, **facts})
+
+    def status(self) -> dict[str, Any]:
+        return read_json(self.status_file) if self.status_file.exists() else {"state": "new"}

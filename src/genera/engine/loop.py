@@ -1,0 +1,175 @@
+"""The training loop: fetch, update, and now and then log, validate and save. `run_stage` is all of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from genera.data.batch import Stream
+from genera.engine import checkpoint as ckpt
+from genera.engine.checkpoint import Position
+from genera.engine.config import TrainConfig
+from genera.engine.folder import RunFolder
+from genera.engine.logs import Log, memory_megabytes
+from genera.engine.method import Method, Stage
+from genera.engine.ranks import Ranks
+from genera.engine.runtime import prefetched
+from genera.engine.step import Step
+from genera.errors import GeneraError
+
+CONTROL_EVERY = 10
+"""Steps between two agreements of the ranks on stopping."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop (Ctrl-C, SIGTERM); everything is saved."""
+
+
+@dataclass
+class Budget:
+    """When a stage is over, and how far it is."""
+
+    steps: int | None
+    seconds: float | None
+
+    @classmethod
+    def of(cls, config: TrainConfig, share: float, steps_per_epoch: int) -> "Budget":
+        if config.minutes is not None:
+            return cls(None, config.minutes * 60 * share)
+        whole = config.steps if config.steps is not None else (config.epochs or 0) * steps_per_epoch
+        return cls(max(1, round(whole * share)), None)
+
+    def progress(self, at: Position) -> float:
+        """Share used, in [0, 1]."""
+        used = at.stage_step / self.steps if self.steps else at.stage_seconds / (self.seconds or 1)
+        return min(used, 1.0)
+
+
+def run_stage(
+    stage: Stage,
+    method: Method,
+    data: Any,
+    stream: Stream,
+    step: Step,
+    at: Position,
+    budget: Budget,
+    log: Log,
+    folder: RunFolder,
+    stop: list[int],
+) -> None:
+    """The training loop: fetch, update, and now and then log, validate and save. `at` moves along."""
+    config, ranks = step.config, step.ranks
+    started, logged = time.monotonic() - at.stage_seconds, (at.stage_step, time.monotonic())
+    before = at.seconds - at.stage_seconds
+    method.train()
+    with prefetched(stream, at.stage_step) as fetch:
+        while (progress := _agreed_progress(budget, at, ranks)) < 1:
+            step.begin(at.stage_step, progress)
+            stage.update(fetch(at.stage_step).to(ranks.device), step)
+            at.step, at.stage_step = at.step + 1, at.stage_step + 1
+            at.stage_seconds = time.monotonic() - started
+            at.seconds = before + at.stage_seconds
+            log.advance(at.stage_step)
+
+            if at.stage_step % config.log_every == 0 or at.stage_step == budget.steps:
+                step.check()
+                now = time.monotonic()
+                rate = (at.stage_step - logged[0]) / (now - logged[1])
+                logged = (at.stage_step, now)
+                left = (budget.steps - at.stage_step) / rate if budget.steps else budget.seconds - at.stage_seconds  # type: ignore[operator]
+                row = _row(stage, step, at, stream) | step.averages() | _rates(step)
+                row |= {
+                    "items_per_second": rate * config.batch_size,
+                    "memory_mb": memory_megabytes(ranks.device),
+                }
+                log.write(row, left)
+
+            over = at.stage_step == budget.steps
+            improved = False
+            if config.validate_every and (at.stage_step % config.validate_every == 0 or over):
+                improved = _validate(stage, method, data, stream, step, at, log)
+                logged = (at.stage_step, time.monotonic())
+            stopping = _agreed_stop(stop, at.stage_step, ranks)
+            if improved or over or stopping or at.stage_step % config.checkpoint_every == 0:
+                step.check()
+                ckpt.save(folder.checkpoints, method, step, at, config.keep)
+            if stopping:
+                if ranks.main:
+                    folder.write_status("stopped", step=at.step)
+                raise Stopped(f"stopped at step {at.step}; saved in {folder.path}. The same command goes on.")
+    step.check()
+    if budget.steps is None:  # a budget in minutes ends between two saves
+        ckpt.save(folder.checkpoints, method, step, at, config.keep)
+
+
+def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
+    """Log mean figures of validation batches under `valid/`; True when the loss is the stage's best so far."""
+    config, ranks = step.config, step.ranks
+    size = min(config.batch_size, data.size("valid") // ranks.world * ranks.world)
+    if size == 0:
+        raise GeneraError(
+            f"the validation split holds {data.size('valid')} items, fewer than {ranks.world} ranks; "
+            "give more, or --validate-every 0."
+        )
+    batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
+    probe = Step(config, ranks, {}, stage=1 << 20)
+    method.eval()
+    with torch.no_grad(), averaged(step):
+        for index in range(min(config.validate_batches, batches.steps_per_epoch)):
+            probe.begin(index, step.progress)
+            probe.record(**method.validate(batches.batch(index).to(ranks.device), probe))
+    method.train()
+    means = probe.averages()
+    if not means:
+        return False
+    log.write(_row(stage, step, at, stream) | {f"valid/{name}": value for name, value in means.items()})
+    if at.best is None or means["loss"] < at.best:
+        at.best, at.best_step = means["loss"], at.step
+        return True
+    return False
+
+
+@contextmanager
+def averaged(step: Step) -> Iterator[None]:
+    """The moving averages in the place of the weights they follow."""
+    pairs = [(p, mean) for t in step.trainees.values() for p, mean in zip(t.parameters, t.average, strict=False)]
+    with torch.no_grad():
+        live = [p.detach().clone() for p, _ in pairs]
+        for p, mean in pairs:
+            p.copy_(mean)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for (p, _), own in zip(pairs, live, strict=True):
+                p.copy_(own)
+
+
+# small parts
+
+
+def _row(stage: Stage, step: Step, at: Position, stream: Stream) -> dict[str, Any]:
+    row = {
+        "step": at.step,
+        "epoch": round(at.stage_step / stream.steps_per_epoch, 3),
+        "seconds": round(at.seconds, 2),
+    }
+    return row | {"stage": stage.name}
+
+
+def _rates(step: Step) -> dict[str, float]:
+    rates = {name: t.player.optimiser.param_groups[0]["lr"] for name, t in step.trainees.items()}
+    return {f"{name}/lr" if len(rates) > 1 else "lr": rate for name, rate in rates.items()}
+
+
+def _agreed_progress(budget: Budget, at: Position, ranks: Ranks) -> float:
+    return budget.progress(at) if budget.steps else ranks.agree(budget.progress(at))
+
+
+def _agreed_stop(stop: list[int], step: int, ranks: Ranks) -> bool:
+    if ranks.world == 1:
+        return bool(stop)
+    return step % CONTROL_EVERY == 0 and bool(ranks.agree(float(bool(stop))))

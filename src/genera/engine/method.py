@@ -1,0 +1,100 @@
+"""The contract between a published method and the engine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from genera.data.batch import Batch, Stream
+from genera.engine.step import Step
+
+Terms = dict[str, Tensor]
+"""Named scalar tensors; `loss` is what is minimised, the rest is telemetry."""
+
+
+class Assets(Protocol):
+    """What a model needs of its data to be used without it (tokenisers, image shape, class names)."""
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self: ...
+
+
+class Dataset(Protocol):
+    """Opened data of one run. `assets_type` says how its assets are read back."""
+
+    assets_type: ClassVar[type[Any]]
+    assets: Any
+
+    @classmethod
+    def open(cls, config: Any, assets: Any | None = None) -> Self:
+        """Read (and cache) the data that `config` names; `assets` of an earlier start are used as they are."""
+        ...
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Stream: ...
+
+    @classmethod
+    def sketch(cls, config: Any, batch_size: int) -> tuple[Any, Batch]:
+        """Assets and a batch of the right shapes without reading any data, for `--dry-run`."""
+        ...
+
+
+@dataclass
+class Player:
+    """One set of networks that one optimiser trains."""
+
+    network: nn.Module
+    optimiser: Optimizer
+    schedule: Callable[[int, float], float]
+    """(step, progress in [0, 1)) → multiplier of every learning rate"""
+    averaged: bool = True
+    """Whether the run's moving average of weights (`--ema`) covers this network."""
+
+
+@dataclass
+class Stage:
+    """One part of a run. `players` is called when the stage begins, after what earlier stages left is in place."""
+
+    name: str
+    players: Callable[[], dict[str, Player]]
+    update: Callable[[Any, Step], None]
+    share: float = 1.0
+    """Share of the run's budget, relative to the other stages' shares."""
+    finish: Callable[[Any, Path], None] | None = None
+    """(dataset, folder) → writes the stage's artefact into `artefacts/NAME`, for later stages and for people"""
+    restore: Callable[[Path], None] | None = None
+    """(folder) → reads that artefact back when a run goes on from a later stage, or is loaded for use"""
+
+
+class Method(nn.Module):
+    """One published training algorithm: owns its networks, gives its players and one visible training step.
+
+    Networks are assigned as attributes, so `state_dict` is all of the method's weights.
+    """
+
+    dataset: ClassVar[type[Any]]
+    """The Dataset class that reads this method's data."""
+
+    def __init__(self, config: Any, assets: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.assets = assets
+
+    def players(self) -> dict[str, Player]:
+        """Networks and optimisers of a method with a single stage."""
+        raise TypeError(f"{type(self).__name__} must define players() or stages()")
+
+    def update(self, batch: Any, step: Step) -> None:
+        """One training step on this rank's rows of a batch; calls `step.minimise` once for each player's turn."""
+        raise TypeError(f"{type(self).__name__} must define update() or stages()")
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.players, self.update)]
+
+    def validate(self, batch: Any, step: Step) -> Terms:
+        """Mean figures of a validation batch; `loss` decides which checkpoint is best. Default: none."""
+        return {}

@@ -1,0 +1,83 @@
+"""Which methods exist, under which presets. No torch: `genera list` and `--help` read only this."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from genera.engine.config import RunConfig, TrainConfig, from_dict
+from genera.errors import GeneraError, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named run: published or embedded sizes, schedule and data."""
+
+    summary: str
+    model: Any
+    train: TrainConfig
+    data: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One method as lists and help show it; `implementation` ("package.module:Class") is imported on first use."""
+
+    name: str
+    summary: str
+    paper: str
+    family: str
+    implementation: str
+    presets: Mapping[str, Preset]
+
+    def load(self) -> Any:
+        """The Method class (imports torch)."""
+        module, name = self.implementation.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(entry: Entry) -> None:
+    if entry.name in _entries:
+        raise GeneraError(f"a method named {entry.name!r} is registered twice.")
+    _entries[entry.name] = entry
+
+
+def entries() -> dict[str, Entry]:
+    """All registered methods by name; those of this package are found by their folders."""
+    importlib.import_module("genera.methods").discover()
+    return dict(sorted(_entries.items()))
+
+
+def entry(name: str) -> Entry:
+    known = entries()
+    if name not in known:
+        raise unknown("method", name, known)
+    return known[name]
+
+
+def preset(spec: str) -> tuple[Entry, RunConfig]:
+    """The run that `METHOD:PRESET` names; `METHOD` alone is its first preset."""
+    name, _, wanted = spec.partition(":")
+    found = entry(name)
+    wanted = wanted or next(iter(found.presets))
+    if wanted not in found.presets:
+        raise unknown(f"preset of {name}", wanted, found.presets)
+    chosen = found.presets[wanted]
+    return found, RunConfig(method=name, preset=wanted, data=chosen.data, train=chosen.train, model=chosen.model)
+
+
+def run_config(values: Any, where: str) -> RunConfig:
+    """The RunConfig that a saved config.yaml holds. Raises GeneraError naming what is wrong with it."""
+    if not isinstance(values, dict) or not {"method", "preset", "data", "train", "model"} <= values.keys():
+        raise GeneraError(f"{where} is no genera run configuration (method, preset, data, train, model).")
+    shape = next(iter(entry(values["method"]).presets.values()))
+    empty = RunConfig(method=values["method"], preset=values["preset"], data=None, train=TrainConfig(), model=None)
+    return replace(
+        empty,
+        data=from_dict(type(shape.data), values["data"], f"{where}: data"),
+        train=from_dict(TrainConfig, values["train"], f"{where}: train"),
+        model=from_dict(type(shape.model), values["model"], f"{where}: model"),
+    )

@@ -1,0 +1,56 @@
+"""What surrounds the loop: seeds, batches made ahead in a thread, and signals that ask to stop."""
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+import torch
+
+from genera.data.batch import Batch, Stream
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (the global state is what is seeded)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def prefetched(stream: Stream, first: int) -> Iterator[Callable[[int], Batch]]:
+    """fetch(step) → batch, with the next one being made meanwhile in a thread."""
+    with ThreadPoolExecutor(1, "batches") as pool:
+        ready: dict[int, Future[Batch]] = {first: pool.submit(stream.batch, first)}
+
+        def fetch(index: int) -> Batch:
+            batch = ready.pop(index).result()
+            ready[index + 1] = pool.submit(stream.batch, index + 1)
+            return batch
+
+        yield fetch
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and the first Ctrl-C instead of dying; a second Ctrl-C interrupts at once."""
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        previous = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: whoever owns it handles signals
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

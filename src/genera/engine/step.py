@@ -1,0 +1,244 @@
+"""One training step as a method sees it: where we are, shared noise, and `minimise`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from genera.engine.config import TrainConfig
+from genera.engine.ranks import Ranks
+from genera.errors import GeneraError
+
+if TYPE_CHECKING:
+    from genera.engine.method import Player, Terms
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Objective(nn.Module):
+    """Gives DDP one `forward` that computes any loss over the player's network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, loss: Callable[[Any, Step], Terms], batch: Any, step: Step) -> Terms:
+        return loss(batch, step)
+
+
+@dataclass
+class Trainee:
+    """A player in training: its parameters, its data-parallel wrapper and the average of its weights."""
+
+    player: Player
+    objective: nn.Module
+    parameters: list[nn.Parameter]
+    base_rates: list[float]
+    average: list[Tensor]
+    guarded: bool
+    """The optimiser skips a step on the device when told of a non-finite gradient (fused Adam, SGD, …)."""
+
+
+@dataclass
+class Step:
+    """Passed to `Method.update` and to losses. `index` is 0-based within the stage."""
+
+    config: TrainConfig
+    ranks: Ranks
+    trainees: dict[str, Trainee]
+    index: int = 0
+    progress: float = 0.0
+    """Share of the stage's budget that is used, in [0, 1)."""
+    stage: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Telemetry summed over steps since the last log, on the device."""
+    counts: dict[str, int] = field(default_factory=dict)
+    scaler: torch.amp.GradScaler | None = None
+    _draws: int = 0
+    _turn: int = 0
+    _part: int = 0
+    _parts: int = 1
+    _pending: tuple[Tensor, dict[str, Tensor], Tensor, str, int] | None = None
+
+    def begin(self, index: int, progress: float) -> None:
+        """Start step `index`; the engine calls this before `Method.update`."""
+        self.index, self.progress = index, progress
+        self._turn = self._draws = self._part = 0
+        self._parts = 1
+
+    # noise
+
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1) of `shape`, whose first axis is the rows of the batch at hand.
+
+        Drawn for the global batch from (seed, stage, step, turn, draw) and cut to these rows, so that the noise of a
+        row does not depend on how many ranks or accumulated parts the batch is spread over, nor on an interruption.
+        """
+        return self._draw(torch.randn, shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """U[0, 1), as `normal`."""
+        return self._draw(torch.rand, shape)
+
+    def _draw(self, kind: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        device = self.ranks.device
+        if device.type == "meta":
+            return torch.empty(shape, device=device)
+        self._draws += 1
+        key = np.random.SeedSequence((self.config.seed, self.stage, self.index, self._turn, self._draws))
+        generator = torch.Generator(device).manual_seed(int(key.generate_state(1)[0]))
+        parts = self.ranks.world * self._parts
+        whole = kind((parts * shape[0], *shape[1:]), generator=generator, device=device)
+        first = (self.ranks.rank * self._parts + self._part) * shape[0]
+        return whole[first : first + shape[0]]
+
+    # learning
+
+    def minimise(self, name: str, loss: Callable[[Any, Step], Terms], batch: Any) -> None:
+        """One optimiser step of player `name` on the mean of `loss(part, step)["loss"]` over the batch's parts.
+
+        Handles accumulation, autocast, rank averaging, clipping, the learning rate and the moving average. Other
+        players' parameters get no gradient meanwhile.
+
+        Raises:
+            GeneraError: a loss or gradient is not finite; the weights have not moved.
+        """
+        self.check()
+        trainee = self.trainees[name]
+        self._turn += 1
+        self._parts = self.config.accumulate
+        size = len(batch) // self._parts
+        recorded: dict[str, Tensor] = {}
+        with self._only(trainee):
+            for part in range(self._parts):
+                self._part, self._draws = part, 0
+                rows = batch if self._parts == 1 else batch[part * size : (part + 1) * size]
+                with self._synchronised(trainee.objective), self._autocast():
+                    terms = trainee.objective(loss, rows, self)
+                    scaled = terms["loss"] / self._parts
+                (self.scaler.scale(scaled) if self.scaler else scaled).backward()
+                for key, value in terms.items():
+                    share = value.detach().float() / self._parts
+                    recorded[key] = recorded[key] + share if key in recorded else share
+        self._draws = self._part = 0
+        self._parts = 1
+        self._move(name, trainee, recorded, batch)
+
+    def _move(self, name: str, trainee: Trainee, recorded: dict[str, Tensor], batch: Any) -> None:
+        optimiser = trainee.player.optimiser
+        if self.scaler:
+            self.scaler.unscale_(optimiser)
+        gradients = [p.grad for p in trainee.parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.config.clip:
+            torch.nn.utils.clip_grads_with_norm_(trainee.parameters, self.config.clip, norm)
+        rate = trainee.player.schedule(self.index, self.progress)
+        for group, base in zip(optimiser.param_groups, trainee.base_rates, strict=True):
+            group["lr"] = base * rate
+
+        # Loss scaling expects infinite gradients now and then and skips them itself; a bad loss is bad all the same.
+        bad = ~torch.isfinite(recorded["loss"]) if self.scaler else ~torch.isfinite(recorded["loss"] + norm)
+        if self.ranks.world > 1:
+            bad = bad.float()
+            dist.all_reduce(bad, dist.ReduceOp.MAX)
+        self._pending = (bad, recorded, batch.ids, name, self.index)
+        if not trainee.guarded or self.ranks.device.type == "cpu":
+            self.check()
+        if self.scaler:
+            self.scaler.step(optimiser)
+        elif trainee.guarded:
+            optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
+            optimiser.step()
+        else:
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if trainee.average:
+            torch._foreach_lerp_(trainee.average, [p.data for p in trainee.parameters], 1 - self.config.ema)
+
+        prefix = f"{name}/" if len(self.trainees) > 1 else ""
+        self.record(**{prefix + key: value for key, value in recorded.items()}, **{prefix + "grad_norm": norm})
+
+    def averages(self) -> dict[str, float]:
+        """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device."""
+        if not self.sums:
+            return {}
+        means = torch.stack([(total / self.counts[name]).float() for name, total in self.sums.items()])
+        values = dict(zip(self.sums, self.ranks.mean(means).tolist(), strict=True))
+        self.sums, self.counts = {}, {}
+        return values
+
+    def record(self, **terms: Tensor) -> None:
+        """Add telemetry that is averaged until the next log line, without waiting for the device."""
+        for key, value in terms.items():
+            self.sums[key] = self.sums[key] + value.detach() if key in self.sums else value.detach().clone()
+            self.counts[key] = self.counts.get(key, 0) + 1
+
+    def check(self) -> None:
+        """Raise if the last `minimise` met a non-finite value. On a GPU this runs one turn late, when the flag has
+        long arrived; the optimiser was told on the device not to move."""
+        if self._pending is None:
+            return
+        bad, recorded, ids, name, index = self._pending
+        self._pending = None
+        if not bad.item():
+            return
+        broken = [key for key, value in recorded.items() if not torch.isfinite(value)]
+        what = f"term {broken[0]!r} of player {name!r}" if broken else f"the gradient of player {name!r}"
+        listed = ", ".join(map(str, ids[:16].tolist())) + (", …" if len(ids) > 16 else "")
+        raise GeneraError(
+            f"{what} is not finite at step {index}, items {listed}; no weight moved. "
+            "Look at these items, or lower the learning rate."
+        )
+
+    # contexts
+
+    @contextmanager
+    def _only(self, trainee: Trainee) -> Iterator[None]:
+        others = [p for t in self.trainees.values() if t is not trainee for p in t.parameters]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    @contextmanager
+    def _synchronised(self, objective: nn.Module) -> Iterator[None]:
+        """Ranks average gradients only with the last part."""
+        if isinstance(objective, DistributedDataParallel) and self._part < self._parts - 1:
+            with objective.no_sync():
+                yield
+        else:
+            yield
+
+    def _autocast(self) -> torch.autocast:
+        dtype = AUTOCAST.get(self.config.precision)
+        return torch.autocast(self.ranks.device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:
+    """Prepare players for training: data-parallel over ranks, averages, fused-step guards."""
+    trainees = {}
+    for name, player in players.items():
+        parameters = [p for p in player.network.parameters() if p.requires_grad]
+        objective: nn.Module = Objective(player.network)
+        if ranks.world > 1:
+            objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+        trainees[name] = Trainee(
+            player=player,
+            objective=objective,
+            parameters=parameters,
+            base_rates=[group["lr"] for group in player.optimiser.param_groups],
+            average=[p.detach().clone() for p in parameters] if config.ema and player.averaged else [],
+            guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
+        )
+    return trainees

@@ -1,0 +1,135 @@
+"""Training, from a config to a finished run folder."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genera.console import say
+from genera.engine import checkpoint as ckpt
+from genera.engine import registry
+from genera.engine.checkpoint import Position
+from genera.engine.config import RunConfig, to_dict
+from genera.engine.folder import RunFolder
+from genera.engine.logs import Log, open_tracker
+from genera.engine.loop import Budget, run_stage
+from genera.engine.method import Method
+from genera.engine.ranks import Ranks, join_ranks
+from genera.engine.runtime import seed_all, stop_signals
+from genera.engine.step import Step, enrol
+from genera.errors import GeneraError
+
+
+def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFolder:
+    """Train what `config` says into the folder `out`; a run that is there already goes on, a finished one stays.
+
+    resume: last, previous, best or a step number: the checkpoint to go on from.
+
+    Raises:
+        GeneraError: bad settings, data or folder; a non-finite loss. Nothing that was saved is lost.
+        Stopped: Ctrl-C or SIGTERM came; the run is saved and the same call goes on.
+    """
+    config.check()
+    folder = RunFolder(out)
+    with ExitStack() as stack:
+        ranks = stack.enter_context(join_ranks(config.train.device))
+        if config.train.batch_size % (ranks.world * config.train.accumulate):
+            raise GeneraError(
+                f"--batch-size {config.train.batch_size} does not divide over {ranks.world} ranks "
+                f"x {config.train.accumulate} parts."
+            )
+        if ranks.main:
+            stack.enter_context(folder.lock())
+            folder.start(config)
+            ckpt.clean(folder.checkpoints)
+        ranks.barrier()
+        if folder.status()["state"] == "done":
+            say(f"{folder.path} is already trained ({folder.status()['step']} steps).")
+            return folder
+        stop = stack.enter_context(stop_signals())
+        try:
+            _train(config, folder, ranks, resume, stop)
+        except GeneraError as error:
+            if ranks.main:
+                folder.write_status("failed", message=str(error))
+            raise
+    return folder
+
+
+def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str, stop: list[int]) -> None:
+    """Open the data, build the method, and run its stages from wherever the last start left them."""
+    implementation = registry.entry(config.method).load()
+    data = _open_data(implementation, config, folder, ranks)
+    seed_all(config.train.seed)
+    method: Method = implementation(config.model, data.assets).to(ranks.device)
+    seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
+    if config.train.compile:
+        for network in method.children():
+            network.compile()
+
+    stages = method.stages()
+    start = ckpt.pick(folder.checkpoints, resume)
+    position = ckpt.position_of(start) if start else Position()
+    if ranks.main:
+        folder.rewind_metrics(position.step)
+        folder.write_status("running", step=position.step)
+    if start:
+        say(f"going on from step {position.step} of {folder.path}")
+    shares = sum(stage.share for stage in stages)
+    trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []
+    for earlier in stages[: position.stage]:
+        if earlier.restore:
+            earlier.restore(folder.artefacts / earlier.name)
+
+    for index in range(position.stage, len(stages)):
+        stage = stages[index]
+        if index > position.stage:
+            position = Position(stage=index, step=position.step, seconds=position.seconds)
+        step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks), stage=index)
+        if config.train.precision == "fp16":
+            step.scaler = torch.amp.GradScaler(ranks.device.type)
+        if start:
+            ckpt.load_training(start, method, step)
+            start = None
+        stream = data.stream(
+            "train", config.train.batch_size, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world
+        )
+        budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
+        name = stage.name if len(stages) > 1 else ""
+        with _logging(folder, trackers, budget, name) as log:
+            run_stage(stage, method, data, stream, step, position, budget, log, folder, stop)
+        if stage.finish and ranks.main:
+            stage.finish(data, folder.artefacts / stage.name)
+        ranks.barrier()
+        if stage.restore:
+            stage.restore(folder.artefacts / stage.name)
+    if ranks.main:
+        folder.write_status("done", step=position.step, seconds=round(position.seconds, 1), ranks=ranks.world)
+
+
+def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks: Ranks) -> Any:
+    """The main rank opens first and leaves cache and assets; the others then find them."""
+    data = None
+    for turn in (True, False):
+        if ranks.main is turn:
+            saved = folder.assets / ".done"
+            assets = implementation.dataset.assets_type.load(folder.assets) if saved.exists() else None
+            data = implementation.dataset.open(config.data, assets)
+            if assets is None and ranks.main:
+                data.assets.save(folder.assets)
+                saved.touch()
+        ranks.barrier()
+    return data
+
+
+@contextmanager
+def _logging(folder: RunFolder, trackers: list[Any], budget: Budget, stage: str) -> Iterator[Log]:
+    if stage:
+        say(f"stage {stage}")
+    log = Log(folder, trackers, budget.steps)
+    try:
+        yield log
+    finally:
+        log.close()

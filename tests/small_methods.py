@@ -1,0 +1,189 @@
+"""Two small methods that prove the engine's contract: several players, and several stages. On points of a ring."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from genera.data.batch import Batch
+from genera.engine.config import TrainConfig
+from genera.engine.method import Method, Player, Stage
+from genera.engine.registry import Entry, Preset, register
+from genera.engine.schedules import warmup_decay
+
+
+@dataclass
+class Points(Batch):
+    x: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingConfig:
+    items: int = 256
+    broken_item: int | None = None
+    """This point is NaN."""
+
+    def check(self) -> list[str]:
+        return []
+
+
+class RingStream:
+    def __init__(self, points: Tensor, batch_size: int, seed: int, rank: int, ranks: int) -> None:
+        self.points, self.size, self.seed, self.rank, self.ranks = points, batch_size, seed, rank, ranks
+        self.steps_per_epoch = len(points) // batch_size
+
+    def batch(self, step: int) -> Points:
+        epoch, index = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.points))
+        rows = order[index * self.size : (index + 1) * self.size]
+        own = len(rows) // self.ranks
+        rows = torch.from_numpy(rows[self.rank * own : (self.rank + 1) * own])
+        return Points(ids=rows, x=self.points[rows])
+
+
+class RingAssets:
+    def __init__(self, radius: float) -> None:
+        self.radius = radius
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({"radius": torch.tensor(self.radius)}, folder / "ring.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "RingAssets":
+        return cls(load_file(folder / "ring.safetensors")["radius"].item())
+
+
+class Ring:
+    assets_type = RingAssets
+
+    def __init__(self, config: RingConfig, assets: RingAssets) -> None:
+        self.assets = assets
+        angle = torch.rand(config.items, generator=torch.Generator().manual_seed(0)) * 2 * torch.pi
+        points = assets.radius * torch.stack([angle.cos(), angle.sin()], 1)
+        if config.broken_item is not None:
+            points[config.broken_item] = torch.nan
+        self.splits = {"train": points, "valid": points[:64]}
+
+    @classmethod
+    def open(cls, config: RingConfig, assets: RingAssets | None = None) -> "Ring":
+        return cls(config, assets or RingAssets(2.0))
+
+    def size(self, split: str) -> int:
+        return len(self.splits[split])
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> RingStream:
+        return RingStream(self.splits[split], batch_size, seed, rank, ranks)
+
+
+def mlp(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, 16), nn.Tanh(), nn.Linear(16, outputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallConfig:
+    lr: float = 1e-2
+
+    def check(self) -> list[str]:
+        return []
+
+
+class SmallGan(Method):
+    """Two players that alternate; the second's loss runs through the first's network."""
+
+    dataset = Ring
+
+    def __init__(self, config: SmallConfig, assets: RingAssets) -> None:
+        super().__init__(config, assets)
+        self.generator, self.discriminator = mlp(4, 2), mlp(2, 1)
+
+    def players(self) -> dict[str, Player]:
+        return {
+            "discriminator": Player(self.discriminator, self._adam(self.discriminator), warmup_decay, averaged=False),
+            "generator": Player(self.generator, self._adam(self.generator), warmup_decay),
+        }
+
+    def _adam(self, network: nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), lr=self.config.lr, fused=True)
+
+    def update(self, batch, step) -> None:
+        step.minimise("discriminator", self.discriminator_loss, batch)
+        step.minimise("generator", self.generator_loss, batch)
+
+    def discriminator_loss(self, batch, step):
+        with torch.no_grad():
+            fake = self.generator(step.normal(len(batch), 4))
+        real_score, fake_score = self.discriminator(batch.x), self.discriminator(fake)
+        loss = softplus(-real_score).mean() + softplus(fake_score).mean()
+        return {"loss": loss, "real": real_score.mean()}
+
+    def generator_loss(self, batch, step):
+        return {"loss": -self.discriminator(self.generator(step.normal(len(batch), 4))).mean()}
+
+
+class SmallTwoStage(Method):
+    """An autoencoder, then a Gaussian fitted by gradient to the latents it left; plain SGD on the way."""
+
+    dataset = Ring
+
+    def __init__(self, config: SmallConfig, assets: RingAssets) -> None:
+        super().__init__(config, assets)
+        self.autoencoder = nn.ModuleDict({"encoder": mlp(2, 1), "decoder": mlp(1, 2)})
+        self.prior = nn.ParameterDict({"mean": torch.zeros(1), "log_sd": torch.zeros(1)})
+        self.latents: Tensor | None = None
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("autoencoder", self.first_players, self.first_update, 0.5, self.write_latents, self.read_latents),
+            Stage("prior", self.second_players, self.second_update, 0.5),
+        ]
+
+    def first_players(self) -> dict[str, Player]:
+        optimiser = torch.optim.AdamW(self.autoencoder.parameters(), lr=self.config.lr)  # not fused: host-side guard
+        return {"autoencoder": Player(self.autoencoder, optimiser, warmup_decay)}
+
+    def first_update(self, batch, step) -> None:
+        step.minimise("autoencoder", self.reconstruction, batch)
+
+    def reconstruction(self, batch, step):
+        z = self.autoencoder["encoder"](batch.x) + 0.1 * step.normal(len(batch), 1)
+        return {"loss": (self.autoencoder["decoder"](z) - batch.x).square().mean()}
+
+    def write_latents(self, data: Ring, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with torch.no_grad():
+            save_file({"z": self.autoencoder["encoder"](data.splits["train"])}, folder / "latents.safetensors")
+
+    def read_latents(self, folder: Path) -> None:
+        self.latents = load_file(folder / "latents.safetensors")["z"]
+
+    def second_players(self) -> dict[str, Player]:
+        optimiser = torch.optim.SGD(self.prior.parameters(), lr=self.config.lr, momentum=0.9)
+        return {"prior": Player(self.prior, optimiser, warmup_decay)}
+
+    def second_update(self, batch, step) -> None:
+        step.minimise("prior", self.prior_loss, batch)
+
+    def prior_loss(self, batch, step):
+        z = self.latents[batch.ids]
+        log_sd = self.prior["log_sd"]
+        return {"loss": (log_sd + 0.5 * ((z - self.prior["mean"]) / log_sd.exp()).square()).mean()}
+
+    def validate(self, batch, step):
+        return {"loss": (self.autoencoder["decoder"](self.autoencoder["encoder"](batch.x)) - batch.x).square().mean()}
+
+
+def _entry(name: str, implementation: str) -> Entry:
+    schedule = TrainConfig(steps=40, batch_size=16, log_every=5, checkpoint_every=7, validate_every=10, seed=3)
+    preset = Preset(summary="test", model=SmallConfig(), train=schedule, data=RingConfig())
+    return Entry(
+        name=name, summary="test", paper="", family="test", presets={"tiny": preset}, implementation=implementation
+    )
+
+
+register(_entry("small-gan", "small_methods:SmallGan"))
+register(_entry("small-two-stage", "small_methods:SmallTwoStage"))

@@ -1,0 +1,104 @@
+"""The promises that every registered method keeps: being registered means being tested."""
+
+import random
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from yaml import safe_load
+
+from genera.engine import checkpoint, registry
+from genera.engine.folder import RunFolder
+from genera.engine.ranks import Ranks
+from genera.engine.step import Step, enrol
+from training import TINY, configured, start, tiny
+
+METHODS = sorted(registry.entries())
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+def final_weights(out, name="weights"):
+    return load_file(checkpoint.pick(out / "checkpoints") / f"{name}.safetensors")
+
+
+def assert_same(one, two):
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+
+
+def test_every_method_has_a_tiny_size():
+    assert set(METHODS) == set(TINY), "add the new method to TINY in training.py"
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def unbroken(request, tmp_path_factory):
+    """A finished run of each method, and the words that made it."""
+    out = tmp_path_factory.mktemp(request.param) / "unbroken"
+    words = [*tiny(request.param)[1:], "train.ema=0.9"]
+    spec = tiny(request.param)[0]
+    done = start(spec, out, *words)
+    assert done.returncode == 0, done.stderr
+    return spec, words, out
+
+
+def test_killed_at_any_instant_it_arrives_at_the_same_weights(unbroken, tmp_path):
+    spec, words, whole = unbroken
+    moments = random.Random(spec)
+    for kill in (f"step:{moments.randrange(2, 30)}", f"save:{moments.randrange(1, 4)}"):
+        died = start(spec, tmp_path / "broken", *words, f"kill={kill}")
+        assert died.returncode == -9, died.stderr
+    done = start(spec, tmp_path / "broken", *words)
+    assert done.returncode == 0, done.stderr
+    for file in ("weights", "training", "average"):
+        assert_same(final_weights(whole, file), final_weights(tmp_path / "broken", file))
+    assert [r["step"] for r in rows(whole)] == [r["step"] for r in rows(tmp_path / "broken")]
+
+
+def rows(out):
+    return RunFolder(out).metrics()
+
+
+@pytest.mark.parametrize("kill", [None, "step:23"])
+def test_two_ranks_equal_one_rank_of_twice_the_batch(unbroken, tmp_path, kill):
+    """Tolerance: gradients are averaged in another order, which moves Adam's steps by rounding (1e-4 relative)."""
+    spec, words, whole = unbroken
+    if kill:
+        assert start(spec, tmp_path / "ranks", *words, f"kill={kill}", ranks=2).returncode != 0
+    done = start(spec, tmp_path / "ranks", *words, ranks=2)
+    assert done.returncode == 0, done.stderr
+    one, two = final_weights(whole), final_weights(tmp_path / "ranks")
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=2e-4)
+
+
+def test_accumulated_parts_equal_the_whole_batch(unbroken, tmp_path):
+    spec, words, whole = unbroken
+    done = start(spec, tmp_path / "parts", *words, "train.accumulate=2")
+    assert done.returncode == 0, done.stderr
+    one, parts = final_weights(whole), final_weights(tmp_path / "parts")
+    for name in one:
+        torch.testing.assert_close(parts[name], one[name], rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_trainable_parameter_learns(name, tmp_path):
+    """Over the stages of one run, each parameter is in some optimiser and gets a gradient."""
+    spec, *overrides = tiny(name)
+    config = configured(spec, {k: safe_load(v) for k, v in (w.split("=", 1) for w in overrides)})
+    implementation = registry.entry(name).load()
+    data = implementation.dataset.open(config.data)
+    method = implementation(config.model, data.assets)
+    batch = data.stream("train", config.train.batch_size, seed=0).batch(0)
+    seen = set()
+    for index, stage in enumerate(method.stages()):
+        step = Step(config.train, ALONE, enrol(stage.players(), config.train, ALONE))
+        before = {n: p.detach().clone() for n, p in method.named_parameters()}
+        for at in range(3):
+            step.begin(at, 0.9)  # late in the schedules, when every term of the loss counts
+            stage.update(batch, step)
+        seen |= {n for n, p in method.named_parameters() if not torch.equal(p, before[n])}
+        if stage.finish:
+            stage.finish(data, tmp_path / str(index))
+            stage.restore(tmp_path / str(index))
+    assert seen == {n for n, p in method.named_parameters() if p.requires_grad}

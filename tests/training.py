@@ -1,0 +1,95 @@
+"""Train any registered method in a process of its own, so that tests can kill it.
+
+python training.py METHOD:PRESET OUT [section.field=value ...] [resume=WHICH] [kill=step:N | kill=save:N]
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+import small_methods  # noqa: F401  (registers the small methods)
+from genera.engine import checkpoint, registry
+from genera.engine.config import RunConfig
+from genera.engine.step import Step
+
+TESTS = Path(__file__).parent
+
+TINY: dict[str, tuple[str, dict[str, object]]] = {
+    "small-gan": ("tiny", {}),
+    "small-two-stage": ("tiny", {}),
+}
+"""For every registered method: a preset and overrides under which 40 steps take seconds."""
+
+
+def tiny(method: str) -> list[str]:
+    """Command-line words that train `method` at its tiny size."""
+    name, overrides = TINY[method]
+    return [f"{method}:{name}", *(f"{key}={value}" for key, value in overrides.items())]
+
+
+def configured(spec: str, overrides: dict[str, object]) -> RunConfig:
+    _, config = registry.preset(spec)
+    for key, value in overrides.items():
+        section, field = key.split(".")
+        config = replace(config, **{section: replace(getattr(config, section), **{field: value})})
+    return config
+
+
+def start(*words: object, ranks: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run this file with `words` and wait. One thread a rank, so that results do not depend on the machine's load."""
+    launcher = [sys.executable]
+    if ranks > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    command = [*launcher, str(TESTS / "training.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def die_at(point: str) -> None:
+    """Arrange that this process kills itself: before the N-th step, or between writing and renaming the N-th save."""
+    kind, number = point.split(":")
+    calls = 0
+
+    def dying(original):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == int(number):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        return call
+
+    if kind == "step":
+        Step.begin = dying(Step.begin)
+    else:
+        checkpoint.write_json = dying(checkpoint.write_json)
+
+
+def main() -> None:
+    import torch
+
+    from genera.engine.loop import Stopped
+    from genera.engine.train import train
+    from genera.errors import GeneraError
+
+    torch.set_num_threads(1)
+    words = dict(word.split("=", 1) for word in sys.argv[3:])
+    resume, kill = words.pop("resume", "last"), words.pop("kill", None)
+    if kill:
+        die_at(kill)
+    config = configured(sys.argv[1], {key: yaml.safe_load(value) for key, value in words.items()})
+    try:
+        train(config, sys.argv[2], resume=resume)
+    except GeneraError as error:
+        sys.exit(f"error: {error}")
+    except Stopped as stopped:
+        print(stopped)
+
+
+if __name__ == "__main__":
+    main()
