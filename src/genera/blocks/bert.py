@@ -1,0 +1,51 @@
+"""BERT (Devlin et al., NAACL 2019): a bidirectional encoder with learned positions."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genera.blocks.size import TransformerSize
+from genera.blocks.transformer import Block, Stack, initialise
+from genera.errors import GeneraError
+
+SEGMENTS = 2
+
+
+class Bert(nn.Module):
+    """`blocks.checkpointing = True` trades time for memory. The pooler exists only when asked for."""
+
+    def __init__(self, size: TransformerSize, *, pooler: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        self.tokens = nn.Embedding(size.vocabulary, size.hidden)
+        self.positions = nn.Embedding(size.positions, size.hidden)
+        self.segments = nn.Embedding(SEGMENTS, size.hidden)
+        self.norm = nn.LayerNorm(size.hidden, eps=1e-12)
+        self.blocks = Stack(Block(size, norm_first=False, gelu="none", epsilon=1e-12) for _ in range(size.layers))
+        self.pooler = nn.Linear(size.hidden, size.hidden) if pooler else None
+        initialise(self)
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None) -> Tensor:
+        """ids: (B, S) int64 → states (B, S, H).
+
+        mask: bool, (B, S) True at real tokens, or (B, S, S) True where a token (row) may see another.
+            None: all see all.
+        segments: (B, S) ids in {0, 1}; None: all 0.
+        Raises GeneraError where S exceeds the positions.
+        """
+        length = ids.shape[1]
+        if length > self.size.positions:
+            raise GeneraError(
+                f"a sequence of {length} tokens exceeds the {self.size.positions} positions of the encoder."
+            )
+        segment = self.segments.weight[0] if segments is None else self.segments(segments)
+        x = self.norm(self.tokens(ids) + self.positions.weight[:length] + segment)
+        x = F.dropout(x, self.size.dropout, self.training)
+        if mask is not None:
+            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+        return self.blocks(x, mask=mask)
+
+    def pooled(self, states: Tensor) -> Tensor:
+        """states (B, S, H) → (B, H): tanh(W h + b) of the first token."""
+        assert self.pooler is not None, "Bert was built without a pooler"
+        return torch.tanh(self.pooler(states[:, 0]))

@@ -1,0 +1,214 @@
+"""BERT and GPT-2 weights in the Hugging Face layout: read from a folder or the hub, and given back under its names."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from genera.blocks.bert import Bert
+from genera.blocks.gpt2 import Gpt2
+from genera.blocks.size import TransformerSize
+from genera.errors import GeneraError
+from genera.files import read_json
+
+# Our layer (a block's number is "{}") → theirs. Several of theirs are stacked into one of ours.
+_BERT = {
+    "tokens": ["embeddings.word_embeddings"],
+    "positions": ["embeddings.position_embeddings"],
+    "segments": ["embeddings.token_type_embeddings"],
+    "norm": ["embeddings.LayerNorm"],
+    "blocks.{}.attention.qkv": [f"encoder.layer.{{}}.attention.self.{part}" for part in ("query", "key", "value")],
+    "blocks.{}.attention.out": ["encoder.layer.{}.attention.output.dense"],
+    "blocks.{}.attention_norm": ["encoder.layer.{}.attention.output.LayerNorm"],
+    "blocks.{}.feed_forward.up": ["encoder.layer.{}.intermediate.dense"],
+    "blocks.{}.feed_forward.down": ["encoder.layer.{}.output.dense"],
+    "blocks.{}.feed_forward_norm": ["encoder.layer.{}.output.LayerNorm"],
+    "pooler": ["pooler.dense"],
+}
+_GPT2 = {
+    "tokens": ["wte"],
+    "positions": ["wpe"],
+    "blocks.{}.attention_norm": ["h.{}.ln_1"],
+    "blocks.{}.attention.qkv": ["h.{}.attn.c_attn"],
+    "blocks.{}.attention.out": ["h.{}.attn.c_proj"],
+    "blocks.{}.feed_forward_norm": ["h.{}.ln_2"],
+    "blocks.{}.feed_forward.up": ["h.{}.mlp.c_fc"],
+    "blocks.{}.feed_forward.down": ["h.{}.mlp.c_proj"],
+    "norm": ["ln_f"],
+}
+# What their files also hold and a bare model does not need: heads, and constants of old versions.
+_IGNORED = {
+    Bert: r"cls\..*|pooler\..*|classifier\..*|embeddings\.position_ids",
+    Gpt2: r"lm_head\.weight|h\.\d+\.attn\.(masked_)?bias",
+}
+_TENSORFLOW = {"gamma": "weight", "beta": "bias"}
+_INDEX = "model.safetensors.index.json"
+_DROPOUTS = {
+    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "gpt2": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
+}
+# What else a config.json may ask for, and the values that these blocks implement; the first is the default.
+_IMPLEMENTED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "bert": {
+        "hidden_act": ("gelu",),
+        "layer_norm_eps": (1e-12,),
+        "position_embedding_type": ("absolute",),
+        "type_vocab_size": (2,),
+        "is_decoder": (False,),
+    },
+    "gpt2": {
+        "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+        "layer_norm_epsilon": (1e-5,),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "add_cross_attention": (False,),
+        "tie_word_embeddings": (True,),
+    },
+}
+
+
+def find(source: str | Path) -> Path:
+    """A folder as it is, or the local copy of a hub model such as "gpt2" (downloaded at first).
+
+    Raises GeneraError where there is neither.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    try:
+        wanted = ["config.json", "model*.safetensors", _INDEX]
+        return Path(snapshot_download(str(source), allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise GeneraError(
+            f"{source} is neither a folder nor a model that the hub gave ({type(error).__name__}); "
+            "give the path of a folder with config.json and model.safetensors."
+        ) from error
+
+
+def read_size(folder: str | Path, kind: str) -> TransformerSize:
+    """The size that config.json states. kind: "bert" or "gpt2".
+
+    Raises GeneraError where it is another kind of model, or one that these blocks would compute differently.
+    """
+    path = Path(folder) / "config.json"
+    config = read_json(path)
+    if config.get("model_type") != kind:
+        raise GeneraError(f"{path} describes model_type {config.get('model_type')!r}; expected {kind!r}.")
+    for name, values in _IMPLEMENTED[kind].items():
+        if config.get(name, values[0]) not in values:
+            known = " or ".join(map(repr, values))
+            raise GeneraError(f"{path}: {name} is {config[name]!r}; only {known} is implemented.")
+    dropouts = {name: config.get(name, 0.1) for name in _DROPOUTS[kind]}
+    if len(set(dropouts.values())) > 1:
+        raise GeneraError(f"{path} has several dropout rates, {dropouts}; set them to one value.")
+    try:
+        if kind == "bert":
+            return TransformerSize(
+                layers=config["num_hidden_layers"],
+                hidden=config["hidden_size"],
+                heads=config["num_attention_heads"],
+                feed_forward=config["intermediate_size"],
+                vocabulary=config["vocab_size"],
+                positions=config["max_position_embeddings"],
+                dropout=dropouts["hidden_dropout_prob"],
+            )
+        return TransformerSize(
+            layers=config["n_layer"],
+            hidden=config["n_embd"],
+            heads=config["n_head"],
+            feed_forward=config.get("n_inner") or 4 * config["n_embd"],
+            vocabulary=config["vocab_size"],
+            positions=config["n_positions"],
+            dropout=dropouts["resid_pdrop"],
+        )
+    except KeyError as missing:
+        raise GeneraError(f"{path} has no entry {missing}; restore the file from where it came.") from None
+
+
+def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
+    """Fill the model from model.safetensors, or from its shards. Names may have the prefix "bert." or "transformer.".
+
+    Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor.
+    """
+    folder = Path(folder)
+    found: dict[str, tuple[Any, str]] = {}  # their name without prefix → (open file, its name there)
+    try:
+        with ExitStack() as stack, torch.no_grad():
+            for path in _files(folder):
+                file = stack.enter_context(safe_open(path, framework="pt"))
+                found |= {_plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            _check(model, folder, {k: tuple(file.get_slice(name).get_shape()) for k, (file, name) in found.items()})
+            for parameter, names, transposed in _layout(model):
+                parts = [file.get_tensor(name) for file, name in map(found.__getitem__, names)]
+                parameter.copy_(torch.cat([part.T if transposed else part for part in parts]))
+    except SafetensorError as error:
+        raise GeneraError(f"a safetensors file in {folder} is damaged ({error}); fetch it again.") from error
+
+
+def export_weights(model: Bert | Gpt2) -> dict[str, Tensor]:
+    """The weights under Hugging Face's names, without a prefix: a state of BertModel or GPT2Model."""
+    tensors = {}
+    for parameter, names, transposed in _layout(model):
+        for name, part in zip(names, parameter.detach().chunk(len(names)), strict=True):
+            tensors[name] = (part.T if transposed else part).contiguous()
+    return tensors
+
+
+def _layout(model: Bert | Gpt2) -> Iterator[tuple[Tensor, list[str], bool]]:
+    """Each parameter, the names of its parts in Hugging Face's layout, and whether those are transposed.
+
+    GPT-2's projections (c_…) are stored (in, out), where a linear layer has (out, in).
+    """
+    table = _BERT if isinstance(model, Bert) else _GPT2
+    for name, parameter in model.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        number = re.search(r"\d+", layer)
+        theirs = table[re.sub(r"\d+", "{}", layer)]
+        names = [f"{part.format(number and number[0])}.{kind}" for part in theirs]
+        yield parameter, names, ".c_" in names[0] and kind == "weight"
+
+
+def _plain(name: str) -> str:
+    """Without the prefix, and without TensorFlow's names for LayerNorm, which bert-base-cased has on the hub."""
+    name = re.sub(r"^(bert|transformer)\.", "", name)
+    return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{_TENSORFLOW[m[1]]}", name)
+
+
+def _check(model: Bert | Gpt2, folder: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    wrong, known = [], set()
+    for parameter, names, transposed in _layout(model):
+        rows, *rest = parameter.shape
+        shape = (rows // len(names), *rest)
+        for name in names:
+            known.add(name)
+            wanted = shape[::-1] if transposed else shape
+            if name not in shapes:
+                wrong.append(f"{name} is missing")
+            elif shapes[name] != wanted:
+                wrong.append(f"{name} is {shapes[name]} and not {wanted}")
+    ignored = re.compile(_IGNORED[type(model)])
+    wrong += [f"{name} is unknown" for name in shapes if name not in known and not ignored.fullmatch(name)]
+    if wrong:
+        raise GeneraError(f"the weights in {folder} do not fit {model.size}: {'; '.join(wrong)}.")
+
+
+def _files(folder: Path) -> list[Path]:
+    if (folder / _INDEX).exists():
+        files = [folder / name for name in sorted(set(read_json(folder / _INDEX)["weight_map"].values()))]
+        if missing := [file.name for file in files if not file.exists()]:
+            raise GeneraError(f"{folder} lacks {', '.join(missing)}, which its {_INDEX} names; fetch them again.")
+        return files
+    if (folder / "model.safetensors").exists():
+        return [folder / "model.safetensors"]
+    if (folder / "pytorch_model.bin").exists():
+        raise GeneraError(
+            f"{folder} has only pytorch_model.bin, a pickle, which may run any code when it is read; "
+            "have its source convert it to model.safetensors (save_pretrained of transformers writes one)."
+        )
+    raise GeneraError(f"{folder} has no model.safetensors; give the folder that holds it beside config.json.")

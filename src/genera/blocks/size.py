@@ -1,0 +1,69 @@
+"""Sizes of a transformer and ways to decode from it: plain values, so that a config needs no torch."""
+
+from dataclasses import dataclass
+
+from genera.errors import GeneraError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerSize:
+    """Raises GeneraError where the numbers do not make a transformer."""
+
+    layers: int
+    """blocks"""
+    hidden: int
+    """width of the states; a multiple of `heads`"""
+    heads: int
+    """attention heads a block"""
+    feed_forward: int
+    """inner width of the feed-forward layers"""
+    vocabulary: int
+    """token ids 0 .. vocabulary - 1"""
+    positions: int
+    """longest sequence, in tokens (a memory slot takes one)"""
+    dropout: float = 0.0
+    """probability to drop, in 0 .. 1, one rate for embeddings, attention and residuals"""
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "hidden", "heads", "feed_forward", "vocabulary", "positions"):
+            if getattr(self, name) < 1:
+                raise GeneraError(f"{name} is {getattr(self, name)}; a transformer needs at least 1.")
+        if self.hidden % self.heads:
+            raise GeneraError(
+                f"hidden size {self.hidden} does not split into {self.heads} heads; "
+                f"take a multiple, such as {self.heads * max(1, round(self.hidden / self.heads))}."
+            )
+        if not 0 <= self.dropout < 1:
+            raise GeneraError(f"dropout is {self.dropout}; it is a probability, 0 <= dropout < 1.")
+
+
+BERT_BASE_CASED = TransformerSize(
+    layers=12, hidden=768, heads=12, feed_forward=3072, vocabulary=28_996, positions=512, dropout=0.1
+)
+GPT2_SMALL = TransformerSize(
+    layers=12, hidden=768, heads=12, feed_forward=3072, vocabulary=50_257, positions=1024, dropout=0.1
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How the next token is chosen. Raises GeneraError for values out of range."""
+
+    temperature: float = 0.0
+    """0 is greedy; 1 samples from the model; larger is more varied"""
+    top_k: int = 0
+    """sample among the k likeliest tokens; 0 keeps all"""
+    top_p: float = 1.0
+    """sample among the fewest likeliest tokens that together have this probability; 1 keeps all"""
+    max_tokens: int = 64
+    """new tokens at most, the end token counted"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise GeneraError(f"temperature is {self.temperature}; it must be 0 (greedy) or a positive number.")
+        if self.top_k < 0:
+            raise GeneraError(f"top_k is {self.top_k}; it must be 0 (all tokens) or a count of tokens.")
+        if not 0 < self.top_p <= 1:
+            raise GeneraError(f"top_p is {self.top_p}; it is a probability, 0 < top_p <= 1.")
+        if self.max_tokens < 1:
+            raise GeneraError(f"max_tokens is {self.max_tokens}; at least 1 token must be allowed.")

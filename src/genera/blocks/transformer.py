@@ -1,0 +1,150 @@
+"""Transformer blocks: what they attend to is data (a mask, a memory, a cache), not a kind of block.
+
+Axes: B rows, T queries, S slots attended to, A heads, D = H/A, H hidden, L layers.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from genera.blocks.size import TransformerSize
+
+
+class LayerCache:
+    """Keys and values of one block, for one-token-at-a-time decoding. Allocated once; written in place."""
+
+    def __init__(self, batch: int, heads: int, length: int, width: int, like: Tensor) -> None:
+        self.slots = like.new_empty(2, batch, heads, length, width)
+        self.filled = 0
+
+    def append(self, kv: Tensor) -> Tensor:
+        """(2, B, A, T, D) keys and values of T new slots → (2, B, A, filled, D), all so far."""
+        count = kv.shape[3]
+        self.slots.narrow(3, self.filled, count).copy_(kv)
+        self.filled += count
+        return self.slots.narrow(3, 0, self.filled)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows of the batch alone. rows: (B',) int64."""
+        self.slots = self.slots[:, rows]
+
+
+Cache = list[LayerCache]
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention softmax(QKᵀ/√D)V, Q, K and V from one fused projection."""
+
+    def __init__(self, size: TransformerSize) -> None:
+        super().__init__()
+        self.heads, self.dropout = size.heads, size.dropout
+        self.qkv = nn.Linear(size.hidden, 3 * size.hidden)
+        self.out = nn.Linear(size.hidden, size.hidden)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        memory: Tensor | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """x: (B, T, H) → (B, T, H). mask: bool, broadcast to (B, A, T, S), True = may attend.
+
+        memory: (B, A, 1, D), both key and value of one slot before x.
+        """
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, kv = qkv[0], qkv[1:]
+        if memory is not None:
+            kv = torch.cat((memory.to(kv.dtype).expand(2, *memory.shape), kv), dim=3)
+        if cache is not None:
+            kv = cache.append(kv)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, kv[0], kv[1], mask, dropout_p=dropout, is_causal=causal)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Two layers with a GELU between, its erf form ("none") or its tanh approximation."""
+
+    def __init__(self, size: TransformerSize, gelu: Literal["none", "tanh"]) -> None:
+        super().__init__()
+        self.gelu = gelu
+        self.up = nn.Linear(size.hidden, size.feed_forward)
+        self.down = nn.Linear(size.feed_forward, size.hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x), approximate=self.gelu))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward with residuals; LayerNorm before each (GPT-2) or after the sum (BERT)."""
+
+    def __init__(
+        self, size: TransformerSize, *, norm_first: bool, gelu: Literal["none", "tanh"], epsilon: float
+    ) -> None:
+        super().__init__()
+        self.norm_first, self.dropout = norm_first, size.dropout
+        self.attention = Attention(size)
+        self.attention_norm = nn.LayerNorm(size.hidden, eps=epsilon)
+        self.feed_forward = FeedForward(size, gelu)
+        self.feed_forward_norm = nn.LayerNorm(size.hidden, eps=epsilon)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        memory: Tensor | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """As Attention.forward: (B, T, H) → (B, T, H)."""
+        if self.norm_first:
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, causal, memory, cache))
+            return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, causal, memory, cache)))
+        return self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+class Stack(nn.ModuleList):
+    """L blocks in order. `checkpointing` keeps their inputs alone and recomputes the rest going backward."""
+
+    checkpointing = False
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        memory: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """memory: (B, L, A, 1, D), slice l for block l; the rest as Attention.forward."""
+        memories = memory.unbind(1) if memory is not None else [None] * len(self)
+        layers = cache if cache is not None else [None] * len(self)
+        for block, slot, layer in zip(self, memories, layers, strict=True):
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, mask, causal, slot, layer, use_reentrant=False)
+            else:
+                x = block(x, mask, causal, slot, layer)
+        return x
+
+
+def initialise(model: nn.Module, *, residual_scale: float = 1.0) -> None:
+    """Matrices and tables N(0, 0.02²), biases 0 (BERT and GPT-2).
+
+    residual_scale: factor on 0.02 for the projections onto the residual stream; GPT-2 takes 1/√(2L).
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            onto_residual = name.endswith((".attention.out", ".feed_forward.down"))
+            nn.init.normal_(module.weight, std=0.02 * residual_scale if onto_residual else 0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
