@@ -1,8 +1,10 @@
 """Sizes of a transformer and ways to decode from it: plain values, so that a config needs no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-from genera.errors import GeneraError
+from genera.errors import GeneraError, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +69,12 @@ class Decoding:
             raise GeneraError(f"top_p is {self.top_p}; it is a probability, 0 < top_p <= 1.")
         if self.max_tokens < 1:
             raise GeneraError(f"max_tokens is {self.max_tokens}; at least 1 token must be allowed.")
+
+
+def decoding(options: Mapping[str, Any], **defaults: Any) -> Decoding:
+    """The Decoding of a caller's keyword options. Raises GeneraError for an option that does not exist."""
+    known = [f.name for f in fields(Decoding)]
+    for name in options:
+        if name not in known:
+            raise unknown("decoding option", name, known)
+    return Decoding(**{**defaults, **options})

@@ -35,6 +35,8 @@ class Dataset(Protocol):
         """Read (and cache) the data that `config` names; `assets` of an earlier start are used as they are."""
         ...
 
+    def size(self, split: str) -> int: ...
+
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Stream: ...
 
     @classmethod
@@ -83,6 +85,9 @@ class Method(nn.Module):
         super().__init__()
         self.config = config
         self.assets = assets
+
+    def initialise(self) -> None:
+        """Weights to begin a new run with, where those of construction are not it; called once, at the first start."""
 
     def players(self) -> dict[str, Player]:
         """Networks and optimisers of a method with a single stage."""

@@ -75,7 +75,9 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str, stop
     if ranks.main:
         folder.rewind_metrics(position.step)
         folder.write_status("running", step=position.step)
-    if start:
+    if not start:
+        method.initialise()
+    else:
         say(f"going on from step {position.step} of {folder.path}")
     shares = sum(stage.share for stage in stages)
     trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []

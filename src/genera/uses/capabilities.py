@@ -61,3 +61,10 @@ class Decodes(Protocol):
 @runtime_checkable
 class Scores(Protocol):
     def score(self, items: Sequence[Any], samples: int, *, generator: Generator | None = None) -> Score: ...
+
+
+@runtime_checkable
+class ScoresGiven(Protocol):
+    def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
+        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        ...

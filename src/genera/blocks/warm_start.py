@@ -1,0 +1,32 @@
+"""Beginning a training with pretrained weights."""
+
+from dataclasses import replace
+
+import torch
+
+from genera.blocks.bert import Bert
+from genera.blocks.gpt2 import Gpt2
+from genera.blocks.pretrained import find, load_weights, read_size
+from genera.errors import GeneraError
+
+
+def warm_start(model: Bert | Gpt2, source: str) -> None:
+    """Copy pretrained weights into `model`; rows of its token table past the pretrained vocabulary stay as they are.
+
+    source: a folder in Hugging Face layout or a hub name.
+    Raises GeneraError where there is no such model, or its size is not the one of `model`.
+    """
+    folder = find(source)
+    size = read_size(folder, "bert" if isinstance(model, Bert) else "gpt2")
+    if replace(size, vocabulary=model.size.vocabulary, dropout=model.size.dropout) != model.size:
+        raise GeneraError(f"the weights of {source} are of size {size}, and the model asked for is {model.size}.")
+    if size.vocabulary > model.size.vocabulary:
+        raise GeneraError(
+            f"{source} has {size.vocabulary} tokens and the tokeniser only {model.size.vocabulary}; "
+            "give the tokeniser that belongs to these weights."
+        )
+    twin = Bert(size, pooler=model.pooler is not None) if isinstance(model, Bert) else Gpt2(size)
+    load_weights(twin, folder)
+    with torch.no_grad():
+        for own, pretrained in zip(model.parameters(), twin.parameters(), strict=True):
+            own[: len(pretrained)].copy_(pretrained)

@@ -1,0 +1,98 @@
+"""The GPT-2 language model: maximum likelihood, and what the trained model can do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import AdamW
+
+from genera.blocks.decoding import generate
+from genera.blocks.gpt2 import Gpt2
+from genera.blocks.likelihood import sequence_log_likelihood
+from genera.blocks.size import decoding
+from genera.blocks.warm_start import warm_start
+from genera.data.corpus import DecoderCorpus
+from genera.data.text import TextBatch, collate
+from genera.data.tokenisers import Tokenisers
+from genera.engine.method import Method, Player, Terms
+from genera.engine.schedules import warmup_decay
+from genera.engine.step import Step
+from genera.methods.gpt2_lm.config import Gpt2LmConfig
+from genera.uses.capabilities import Score
+
+ROWS_AT_ONCE = 512
+"""Sentences scored together outside of training."""
+
+
+class Gpt2Lm(Method):
+    """Radford et al., "Language Models are Unsupervised Multitask Learners", 2019; trained sentence by sentence."""
+
+    dataset = DecoderCorpus
+
+    def __init__(self, config: Gpt2LmConfig, assets: Tokenisers) -> None:
+        super().__init__(config, assets)
+        self.config: Gpt2LmConfig = config
+        self.tokeniser = assets.decoder
+        self.decoder = Gpt2(replace(config.decoder, vocabulary=self.tokeniser.size))
+        self.decoder.blocks.checkpointing = config.checkpointing
+
+    # training
+
+    def initialise(self) -> None:
+        if self.config.pretrained_decoder:
+            warm_start(self.decoder, self.config.pretrained_decoder)
+
+    def players(self) -> dict[str, Player]:
+        config = self.config
+        optimiser = AdamW(self.decoder.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        return {"lm": Player(self.decoder, optimiser, self.learning_rate)}
+
+    def learning_rate(self, step: int, progress: float) -> float:
+        return warmup_decay(step, progress, warmup=self.config.warmup)
+
+    def update(self, batch: TextBatch, step: Step) -> None:
+        step.minimise("lm", self.objective, batch)
+
+    def objective(self, batch: TextBatch, step: Step) -> Terms:
+        """Mean negative log-likelihood in nats per sentence."""
+        return {"loss": -self.log_likelihood(batch.decoder).mean()}
+
+    def validate(self, batch: TextBatch, step: Step) -> Terms:
+        return self.objective(batch, step)
+
+    def log_likelihood(self, ids: Tensor) -> Tensor:
+        """log p(x) in nats, (B,), of (B, T) ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
+        states = self.decoder(ids[:, :-1])
+        return sequence_log_likelihood(states, self.decoder.tokens.weight, ids[:, 1:], self.tokeniser.pad)
+
+    # what the trained model can do
+
+    @torch.no_grad()
+    def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[str]:
+        """Ancestral samples unless the options (fields of Decoding) say otherwise."""
+        tokeniser = self.tokeniser
+        start = torch.full((count, 1), tokeniser.bos, device=self.decoder.tokens.weight.device)
+        ids = generate(
+            self.decoder,
+            start=start,
+            decoding=decoding(options, temperature=1.0),
+            end=tokeniser.eos,
+            pad=tokeniser.pad,
+            forbid=(tokeniser.bos, tokeniser.pad),
+            generator=generator,
+        )
+        return tokeniser.decode_batch(ids.cpu().numpy())
+
+    @torch.no_grad()
+    def score(self, items: Sequence[str], samples: int = 1, *, generator: Generator | None = None) -> Score:
+        """Exact log p(x): one weight a sentence, whatever `samples` is."""
+        likelihoods, lengths = [], []
+        for first in range(0, len(items), ROWS_AT_ONCE):
+            batch = collate(items[first : first + ROWS_AT_ONCE], self.assets, self.decoder.size.positions)
+            batch = batch.to(self.decoder.tokens.weight.device)
+            likelihoods.append(self.log_likelihood(batch.decoder).double())
+            lengths.append(batch.length - 1)
+        exact = torch.cat(likelihoods)[None]
+        return Score(log_weights=exact, log_likelihood=exact, lengths={"tokens": torch.cat(lengths)})

@@ -1,0 +1,175 @@
+"""Optimus: the objective, one training step, and what the trained model can do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import AdamW
+
+from genera.blocks.decoding import generate
+from genera.blocks.size import decoding
+from genera.blocks.warm_start import warm_start
+from genera.data.corpus import TextCorpus
+from genera.data.text import TextBatch, collate
+from genera.data.tokenisers import Tokenisers
+from genera.engine.method import Method, Player, Terms
+from genera.engine.schedules import cyclical, monotone, warmup_decay
+from genera.engine.step import Step
+from genera.measures.latent import gaussian_kl
+from genera.methods.optimus.config import OptimusConfig
+from genera.methods.optimus.model import OptimusNetwork
+from genera.uses.capabilities import Posterior, Score
+
+ROWS_AT_ONCE = 512
+"""Sentences decoded or scored together outside of training."""
+
+
+class Optimus(Method):
+    """Li et al., "Optimus: Organizing Sentences via Pre-trained Modeling of a Latent Space", EMNLP 2020."""
+
+    dataset = TextCorpus
+
+    def __init__(self, config: OptimusConfig, assets: Tokenisers) -> None:
+        super().__init__(config, assets)
+        assert assets.encoder is not None
+        self.config: OptimusConfig = config
+        self.assets: Tokenisers = assets
+        self.latent_size = config.latent_size
+        self.network = OptimusNetwork(
+            config,
+            encoder=replace(config.encoder, vocabulary=assets.encoder.size),
+            decoder=replace(config.decoder, vocabulary=assets.decoder.size),
+            encoder_pad=assets.encoder.pad,
+            decoder_pad=assets.decoder.pad,
+        )
+
+    # training
+
+    def initialise(self) -> None:
+        if self.config.pretrained_encoder:
+            warm_start(self.network.encoder, self.config.pretrained_encoder)
+        if self.config.pretrained_decoder:
+            warm_start(self.network.decoder, self.config.pretrained_decoder)
+
+    def players(self) -> dict[str, Player]:
+        optimiser = AdamW(
+            self.network.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay, fused=True
+        )
+        return {"vae": Player(self.network, optimiser, self.learning_rate)}
+
+    def learning_rate(self, step: int, progress: float) -> float:
+        return warmup_decay(step, progress, warmup=self.config.warmup, decay="linear")
+
+    def update(self, batch: TextBatch, step: Step) -> None:
+        step.minimise("vae", self.objective, batch)
+
+    def objective(self, batch: TextBatch, step: Step) -> Terms:
+        """L_E + beta L_R with free bits (equations 4 and 9)."""
+        noise = step.normal(len(batch), self.config.latent_size)
+        log_likelihood, mean, log_variance = self.network(batch.encoder, batch.decoder, noise)
+        reconstruction = -log_likelihood / batch.length if self.config.length_weighted else -log_likelihood
+        kl = gaussian_kl(mean, log_variance)
+        beta = self.beta(step.progress)
+        loss = reconstruction.mean()
+        if beta > 0:
+            loss = loss + beta * self.pressed(kl)
+        return {
+            "loss": loss,
+            "reconstruction": -log_likelihood.mean(),
+            "kl": kl.sum(1).mean(),
+            "beta": loss.new_tensor(beta),
+        }
+
+    def beta(self, progress: float) -> float:
+        """Weight of the KL term when the share `progress` of the run is over."""
+        schedule, hold, ramp = self.config.beta_schedule, self.config.beta_hold, self.config.beta_ramp
+        if schedule == "constant":
+            return self.config.beta
+        if schedule == "monotone":
+            return self.config.beta * monotone(progress, hold=hold, ramp=ramp)
+        return self.config.beta * cyclical(progress, cycles=self.config.beta_cycles, hold=hold, ramp=ramp)
+
+    def pressed(self, kl: Tensor) -> Tensor:
+        """The KL term (B, P) → () with its free bits: max(lambda, KL_i) per sentence, or of the batch's mean."""
+        if self.config.free_bits_over == "batch":
+            kl = kl.mean(0, keepdim=True)
+        return kl.clamp(min=self.config.free_bits).sum(1).mean()
+
+    def validate(self, batch: TextBatch, step: Step) -> Terms:
+        """As trained, but at the full beta, so that checkpoints of one run can be compared."""
+        step.progress = 1.0
+        return self.objective(batch, step)
+
+    # what the trained model can do
+
+    @torch.no_grad()
+    def encode(self, items: Sequence[str]) -> Posterior:
+        """Sentences → q(z|x) on the model's device."""
+        parts = [self.network.encode(batch.encoder) for batch in self._batches(items)]
+        mean, log_variance = (torch.cat(side) for side in zip(*parts, strict=True))
+        return Posterior(mean, log_variance)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, *, generator: Generator | None = None, **options: Any) -> list[str]:
+        """z: (B, P) → B sentences, greedily unless the options (fields of Decoding) say otherwise."""
+        how, texts = decoding(options), []
+        decoder = self.assets.decoder
+        for part in z.split(ROWS_AT_ONCE):
+            start = torch.full((len(part), 1), decoder.bos, device=z.device)
+            ids = generate(
+                self.network.decoder,
+                start=start,
+                decoding=how,
+                end=decoder.eos,
+                pad=decoder.pad,
+                forbid=(decoder.bos, decoder.pad),
+                generator=generator,
+                **self.network.conditions(part),
+            )
+            texts += decoder.decode_batch(ids.cpu().numpy())
+        return texts
+
+    def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[str]:
+        """Decode z ~ N(0, I), as `decode` does."""
+        device = self.network.to_posterior.weight.device
+        z = torch.randn(count, self.latent_size, generator=generator, device=device)
+        return self.decode(z, generator=generator, **options)
+
+    @torch.no_grad()
+    def score(self, items: Sequence[str], samples: int, *, generator: Generator | None = None) -> Score:
+        """Likelihood terms at `samples` draws of z ~ q(z|x) a sentence (section 4 of the paper's appendix)."""
+        weights, likelihoods, divergences, lengths = [], [], [], []
+        for batch in self._batches(items):
+            mean, log_variance = self.network.encode(batch.encoder)
+            noise = torch.randn(samples, *mean.shape, generator=generator, device=mean.device)
+            z = mean + (0.5 * log_variance).exp() * noise
+            chunk = max(1, ROWS_AT_ONCE // len(batch))
+            log_likelihood = torch.cat([self._likelihood_of_rows(batch.decoder, part) for part in z.split(chunk)])
+            # log p(z) - log q(z|x): the normalising constants cancel
+            ratio = 0.5 * (noise.double().square() + log_variance.double() - z.double().square()).sum(2)
+            weights.append(log_likelihood + ratio)
+            likelihoods.append(log_likelihood)
+            divergences.append(gaussian_kl(mean, log_variance).sum(1))
+            lengths.append(batch.length - 1)
+        return Score(
+            torch.cat(weights, 1), torch.cat(likelihoods, 1), torch.cat(divergences), {"tokens": torch.cat(lengths)}
+        )
+
+    @torch.no_grad()
+    def score_given(self, items: Sequence[str], z: Tensor) -> Tensor:
+        batches, parts = self._batches(items), z.split(ROWS_AT_ONCE)
+        rows = [self.network.log_likelihood(b.decoder, part) for b, part in zip(batches, parts, strict=True)]
+        return torch.cat(rows).double()
+
+    def _likelihood_of_rows(self, ids: Tensor, z: Tensor) -> Tensor:
+        """ids (B, T), z (K, B, P) → (K, B) float64."""
+        rows = ids.expand(len(z), *ids.shape).flatten(0, 1)
+        return self.network.log_likelihood(rows, z.flatten(0, 1)).view(z.shape[:2]).double()
+
+    def _batches(self, items: Sequence[str]) -> list[TextBatch]:
+        device = self.network.to_posterior.weight.device
+        limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions - 1)
+        parts = (items[i : i + ROWS_AT_ONCE] for i in range(0, len(items), ROWS_AT_ONCE))
+        return [collate(part, self.assets, limit).to(device) for part in parts]

@@ -1,0 +1,123 @@
+"""Measuring a trained model on held-out data: figures, diagnosis and examples, into evaluation.json.
+
+How items of one kind are measured stands in a module of its own, named in `PARTS`.
+"""
+
+import importlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from genera.console import say
+from genera.errors import GeneraError, unknown
+from genera.files import write_json
+from genera.measures.diagnosis import diagnose
+from genera.measures.estimate import Estimate
+from genera.uses.run import Run
+
+PARTS = {"text": "genera.uses.text_evaluation"}
+"""kind of items → module whose `PARTS` maps a part's name to its function"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What to measure and on how much."""
+
+    data: str | None = None
+    """Data to measure on, as in training; default: the run's own."""
+    split: Literal["test", "valid", "train"] = "test"
+    """Which part of the data."""
+    items: int = 2000
+    """Items of the split for reconstruction and the latent space."""
+    likelihood_items: int = 500
+    """Items of the split for the likelihood bounds, each decoded K times."""
+    importance_samples: int = 100
+    """K of the importance-weighted bound."""
+    prior_samples: int = 500
+    """Samples drawn from the model."""
+    pairs: int = 100
+    """Interpolations, and ten times as many analogies."""
+    measures: tuple[str, ...] = ()
+    """Only these parts: likelihood, latent, reconstruction, samples, interpolation, analogy [all that apply]."""
+    seed: int = 0
+    """Seed of every draw."""
+
+    def check(self) -> None:
+        names = ("items", "likelihood_items", "importance_samples", "prior_samples", "pairs")
+        wrong = [
+            f"--{n.replace('_', '-')} must be at least 1, got {getattr(self, n)}" for n in names if getattr(self, n) < 1
+        ]
+        if wrong:
+            raise GeneraError("; ".join(wrong) + ".")
+
+
+@dataclass
+class Evaluation:
+    """What the parts write into."""
+
+    run: Run
+    data: Any
+    config: EvaluateConfig
+    measures: dict[str, Estimate] = field(default_factory=dict)
+    examples: dict[str, list[Any]] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)
+    """latent_map, factors, lengths, kl_per_dimension, variance_per_dimension"""
+
+    def items(self, count: int) -> list[Any]:
+        """The first `count` items of the split; the splits themselves are unordered."""
+        return self.data.items(self.config.split, count)  # type: ignore[no-any-return]
+
+
+def evaluate(run: Run, config: EvaluateConfig = EvaluateConfig()) -> dict[str, Any]:
+    """Measure `run`, write its evaluation.json, and return what was written.
+
+    Raises GeneraError for an unknown measure, or data that cannot be had.
+    """
+    config.check()
+    dataset = run.method.dataset
+    parts: dict[str, Callable[[Evaluation], bool]] = importlib.import_module(PARTS[dataset.kind]).PARTS
+    for name in config.measures:
+        if name not in parts:
+            raise unknown("measure", name, parts)
+    started = time.monotonic()
+    data_config = replace(run.config.data, data=config.data) if config.data else run.config.data
+    try:
+        data = dataset.open(data_config, run.method.assets)
+    except GeneraError as error:
+        raise GeneraError(f"{error} To measure on other data, give --data SOURCE.") from None
+    if data.size(config.split) == 0:
+        raise GeneraError(f"{data_config.data} has no {config.split} items; give another --split or --data.")
+    evaluation = Evaluation(run, data, config)
+    for name, part in parts.items():
+        if not config.measures or name in config.measures:
+            say(f"measuring {name}")
+            if not part(evaluation) and name in config.measures:
+                raise GeneraError(f"{run.config.method} on {data_config.data} cannot be measured by {name!r}.")
+
+    figures = {name: estimate.value for name, estimate in evaluation.measures.items()}
+    findings = diagnose(figures, evaluation.extras.get("lengths"))
+    written = {
+        "method": run.config.method,
+        "preset": run.config.preset,
+        "data": data_config.data,
+        "split": config.split,
+        "items": min(config.items, data.size(config.split)),
+        "step": run.step,
+        "seed": config.seed,
+        "seconds": round(time.monotonic() - started, 1),
+        "settings": asdict(config),
+        "measures": {name: _plain(estimate) for name, estimate in evaluation.measures.items()},
+        "diagnosis": [asdict(finding) for finding in findings],
+        "examples": evaluation.examples,
+        **evaluation.extras,
+    }
+    write_json(run.folder.path / "evaluation.json", written)
+    return written
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    """JSON has no infinities: a figure that overflowed is null."""
+    value = estimate.value if math.isfinite(estimate.value) else None
+    return {"value": value, "error": estimate.error, "n": estimate.n}

@@ -1,0 +1,107 @@
+"""A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genera.engine import checkpoint as ckpt
+from genera.engine import registry
+from genera.engine.config import RunConfig
+from genera.engine.folder import RunFolder
+from genera.engine.method import Method
+from genera.engine.ranks import pick_device
+from genera.errors import GeneraError
+from genera.uses.capabilities import Decodes, Encodes, Posterior, Samples, Score, Scores
+
+
+def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> "Run":
+    """The trained model of the run folder `path`, on any device; needs no data.
+
+    checkpoint: last, best, previous or a step number.
+    Raises GeneraError when there is no run, no checkpoint, or a damaged one.
+    """
+    folder = RunFolder.existing(path)
+    config = folder.config()
+    chosen = ckpt.pick(folder.checkpoints, checkpoint)
+    if chosen is None:
+        raise GeneraError(f"{path} has no checkpoint yet; train it first: the command that began it goes on.")
+    implementation = registry.entry(config.method).load()
+    method: Method = implementation(config.model, implementation.dataset.assets_type.load(folder.assets))
+    for stage in method.stages():
+        artefact = folder.artefacts / stage.name
+        if stage.restore and artefact.exists():
+            stage.restore(artefact)
+    ckpt.load_weights(method, chosen)
+    return Run(folder, config, method.to(pick_device(device)).eval(), ckpt.position_of(chosen).step)
+
+
+class Run:
+    """A loaded run. Every use asks the method for a capability and says clearly when it has not got it."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, method: Method, step: int) -> None:
+        self.folder, self.config, self.method, self.step = folder, config, method, step
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.method.parameters()).device
+
+    def generator(self, seed: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def sample(self, count: int = 1, *, seed: int = 0, **options: Any) -> list[Any]:
+        """Draw `count` items. Options are the method's (text: temperature, top_k, top_p, max_tokens)."""
+        if count < 1:
+            raise GeneraError(f"the number of samples must be at least 1, got {count}.")
+        return self.able(Samples, "sample").sample(count, generator=self.generator(seed), **options)
+
+    def encode(self, items: Sequence[Any]) -> Posterior:
+        """Posterior mean and log variance of each item."""
+        return self.able(Encodes, "encode").encode(items)
+
+    def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
+        """Items at the latents z (B, P)."""
+        decoder = self.able(Decodes, "decode latents")
+        if z.ndim != 2 or z.shape[1] != decoder.latent_size:
+            raise GeneraError(f"latents must have the shape (items, {decoder.latent_size}), got {tuple(z.shape)}.")
+        return decoder.decode(z.to(self.device), generator=self.generator(seed), **options)
+
+    def reconstruct(self, items: Sequence[Any], *, seed: int = 0, **options: Any) -> list[Any]:
+        """Decode each item's posterior mean."""
+        return self.decode(self.encode(items).mean, seed=seed, **options)
+
+    def interpolate(self, start: Any, end: Any, *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
+        """steps + 1 items along z = (1 - t) z_start + t z_end, ends included."""
+        if steps < 1:
+            raise GeneraError(f"an interpolation needs at least 1 step, got {steps}.")
+        z = self.encode([start, end]).mean
+        t = torch.linspace(0, 1, steps + 1, device=z.device)[:, None]
+        return self.decode((1 - t) * z[:1] + t * z[1:], seed=seed, **options)
+
+    def analogy(self, a: Any, b: Any, c: Any, *, degree: float = 1.0, seed: int = 0, **options: Any) -> Any:
+        """What is to c as b is to a: decode z_c + degree (z_b - z_a)."""
+        z_a, z_b, z_c = self.encode([a, b, c]).mean
+        return self.decode((z_c + degree * (z_b - z_a))[None], seed=seed, **options)[0]
+
+    def score(self, items: Sequence[Any], *, samples: int = 100, seed: int = 0) -> Score:
+        """Likelihood terms of each item under `samples` importance samples."""
+        if samples < 1:
+            raise GeneraError(f"importance sampling needs at least 1 sample (K >= 1), got {samples}.")
+        return self.able(Scores, "score items").score(items, samples, generator=self.generator(seed))
+
+    def able(self, capability: type, to_do: str) -> Any:
+        """The method, if it has `capability`; else a GeneraError that says which methods have."""
+        if isinstance(self.method, capability):
+            return self.method
+        others = [
+            name
+            for name, entry in registry.entries().items()
+            if all(hasattr(entry.load(), member) for member in _members(capability))
+        ]
+        raise GeneraError(f"{self.config.method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+
+
+def _members(capability: type) -> list[str]:
+    return [name for name in vars(capability) if not name.startswith("_")]
