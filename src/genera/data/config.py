@@ -1,0 +1,38 @@
+"""Where the data of a run comes from and how it is read."""
+
+from dataclasses import dataclass
+
+from genera.errors import GeneraError
+
+SMALLEST_VOCABULARY = 300  # the 256 bytes, the special tokens and a few merges
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Text data of a run. Each field is a command-line option."""
+
+    data: str = "world:captions"
+    """Source of the data: text:PATH, tsv:PATH, jsonl:PATH or world:NAME; PATH is a file, a glob or a folder."""
+    limit: int | None = None
+    """Use only the first so many training items (validation and test stay whole)."""
+    text_column: str | None = None
+    """Where the text is: a TSV column (number from 0, or name in the header) or a JSONL field [0; text]."""
+    label_column: str | None = None
+    """Where the label is: a TSV column (number from 0, or name in the header) or a JSONL field [no labels]."""
+    max_words: int = 64
+    """Drop texts of more words than this (words are what blanks separate)."""
+    max_tokens: int = 256
+    """Drop texts of more tokens than this on either side, begin and end tokens included."""
+    encoder_tokeniser: str | None = None
+    """WordPiece tokeniser of the encoder: a directory or a hub name [trained on the corpus]."""
+    decoder_tokeniser: str | None = None
+    """Byte-level BPE tokeniser of the decoder: a directory or a hub name [trained on the corpus]."""
+    vocabulary: int = 8000
+    """Most tokens that a tokeniser trained on the corpus may have."""
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("max_words", 1), ("max_tokens", 3), ("vocabulary", SMALLEST_VOCABULARY)):
+            if getattr(self, name) < lowest:
+                raise GeneraError(f"{name} is {getattr(self, name)}; it must be at least {lowest}.")
+        if self.limit is not None and self.limit < 1:
+            raise GeneraError(f"limit is {self.limit}; it must be at least 1, or absent for all items.")

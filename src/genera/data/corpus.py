@@ -1,0 +1,183 @@
+"""A text corpus ready for training: source → reading rules → tokenisers → stores, cached by content."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from genera.console import progress_bar, say
+from genera.data.config import DataConfig
+from genera.data.sources import SPLITS, Item, Source, WorldSource, parse_source
+from genera.data.store import StoreWriter, TokenStore, build_once, cache_folder
+from genera.data.text import TextStream
+from genera.data.tokenisers import Kind, Tokeniser, Tokenisers
+from genera.errors import GeneraError
+from genera.files import read_json, write_json
+from genera.worlds.grammar import World
+
+_FORMAT = "1"  # of what the cache holds; a change makes the older folders unused
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class TextCorpus:
+    """Tokenised train, valid and test texts, and what is known of them."""
+
+    tokenisers: Tokenisers
+    train: TokenStore
+    valid: TokenStore
+    test: TokenStore
+    world: World | None
+    """where the texts come from, if from a world"""
+    label_names: tuple[str, ...]
+    """the names of labels 0, 1, …; empty without labels"""
+    _about: dict[str, Any]
+
+    @classmethod
+    def open(cls, config: DataConfig, tokenisers: Tokenisers | None = None, *, encoder: bool = True) -> "TextCorpus":
+        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+
+        tokenisers: of the run that goes on; None loads or trains those that `config` asks for.
+        encoder: whether the model has an encoder side.
+        Raises GeneraError when the data cannot be read or no training text is left.
+        """
+        source = parse_source(config.data, config.text_column, config.label_column)
+        content = (_FORMAT, source.fingerprint(), config.limit, config.max_words)
+        if tokenisers is None:
+            tokenisers = Tokenisers(
+                encoder=_tokeniser("wordpiece", config.encoder_tokeniser, source, config, content) if encoder else None,
+                decoder=_tokeniser("bpe", config.decoder_tokeniser, source, config, content),
+            )
+        encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
+        key = _hash(*content, config.max_tokens, encoder_json, tokenisers.decoder.to_json())
+        folder = cache_folder() / f"text-{key}"
+        build_once(folder, lambda temporary: _build(temporary, source, config, tokenisers))
+
+        about = read_json(folder / "corpus.json")
+        items = ", ".join(f"{about['items'][split]:,} {split}" for split in SPLITS)
+        drops = ", ".join(f"{count:,} {reason}" for reason, count in about["dropped"].items())
+        say(f"{config.data}: {items} texts; dropped {drops}.")
+        return cls(
+            tokenisers=tokenisers,
+            train=TokenStore(folder / "train"),
+            valid=TokenStore(folder / "valid"),
+            test=TokenStore(folder / "test"),
+            world=source.world if isinstance(source, WorldSource) else None,
+            label_names=tuple(about["label_names"]),
+            _about=about,
+        )
+
+    def stream(self, batch: int, seed: int, rank: int = 0, ranks: int = 1) -> TextStream:
+        """Training batches; `batch` is the global batch size."""
+        pad = self.tokenisers.decoder.pad
+        return TextStream(self.train, pad=pad, batch=batch, seed=seed, rank=rank, ranks=ranks)
+
+    def report(self, batch: int) -> dict[str, Any]:
+        """Items, words and decoder tokens of each split, dropped texts by reason, vocabulary sizes, and the share of
+        padding in training batches of `batch`."""
+        encoder, decoder = self.tokenisers.encoder, self.tokenisers.decoder
+        sizes = {"encoder": None if encoder is None else encoder.size, "decoder": decoder.size}
+        return {
+            **{name: self._about[name] for name in ("items", "words", "tokens", "dropped")},
+            "vocabulary": sizes,
+            "padding_share": self.stream(batch, seed=0).padding_share,
+        }
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _kept(source: Source, config: DataConfig, dropped: Counter[str]) -> Iterator[Item]:
+    """The items that the reading rules keep; counts the others. Raises GeneraError when no training item is left."""
+    empty, long = _reasons(config)[:2]
+    seen = train = 0
+    for item in source.items():
+        seen += 1
+        if not item.text:
+            dropped[empty] += 1
+        elif len(item.text.split()) > config.max_words:
+            dropped[long] += 1
+        elif item.split != "train":
+            yield item
+        elif config.limit is None or train < config.limit:
+            train += 1
+            yield item
+    if not train:
+        if dropped[empty] == seen:
+            raise GeneraError(f"{config.data} has only empty lines; one text a line was expected.")
+        if dropped[long] + dropped[empty] == seen:
+            raise GeneraError(f"all texts of {config.data} have more than {config.max_words} words; raise max_words.")
+        raise GeneraError(f"{config.data} has too few texts ({seen}): none is left for training.")
+
+
+def _reasons(config: DataConfig) -> tuple[str, str, str]:
+    return "empty", f"over {config.max_words} words", f"over {config.max_tokens} tokens"
+
+
+def _tokeniser(
+    kind: Kind, where: str | None, source: Source, config: DataConfig, content: tuple[Any, ...]
+) -> Tokeniser:
+    """The tokeniser at `where`, or one trained on the training texts, kept in the cache."""
+    if where is not None:
+        return Tokeniser.load(where, kind)
+
+    def texts() -> Iterator[str]:
+        with progress_bar() as bar:
+            task = bar.add_task(f"learning a vocabulary ({kind})", total=None)
+            for item in _kept(source, config, Counter()):
+                if item.split == "train":
+                    bar.advance(task)
+                    yield item.text
+
+    def build(folder: Path) -> None:
+        Tokeniser.train(kind, texts, config.vocabulary).save(folder)
+
+    folder = cache_folder() / f"{kind}-{_hash(*content, config.vocabulary)}"
+    build_once(folder, build)
+    return Tokeniser.load(folder, kind)
+
+
+def _build(folder: Path, source: Source, config: DataConfig, tokenisers: Tokenisers) -> None:
+    """Write train/, valid/, test/ (see TokenStore) and corpus.json into `folder`, in one pass."""
+    dropped: Counter[str] = Counter(dict.fromkeys(_reasons(config), 0))
+    label_ids: dict[str, int] = {}
+    sides = {"decoder": tokenisers.decoder}
+    if tokenisers.encoder is not None:
+        sides["encoder"] = tokenisers.encoder
+    with ExitStack() as stack:
+        labelled = config.label_column is not None
+        writers = {split: stack.enter_context(StoreWriter(folder / split, tokenisers, labelled)) for split in SPLITS}
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task("tokenising", total=None)
+        items = _kept(source, config, dropped)
+        while chunk := list(islice(items, _CHUNK)):
+            encoded = {side: t.encode_batch([item.text for item in chunk]) for side, t in sides.items()}
+            fits = [max(map(len, rows)) <= config.max_tokens for rows in zip(*encoded.values(), strict=True)]
+            dropped[_reasons(config)[2]] += fits.count(False)
+            for split, writer in writers.items():
+                rows = [i for i, item in enumerate(chunk) if fits[i] and item.split == split]
+                labels = [label_ids.setdefault(chunk[i].label or "", len(label_ids)) for i in rows]
+                ids = {side: [every[i] for i in rows] for side, every in encoded.items()}
+                writer.add([chunk[i].text for i in rows], ids, labels if labelled else None)
+            bar.advance(task, len(chunk))
+        if not writers["train"].items:
+            raise GeneraError(
+                f"all training texts of {config.data} have more than {config.max_tokens} tokens; raise max_tokens."
+            )
+        names = sorted(label_ids, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+        for writer in writers.values():
+            writer.close([names.index(name) for name in label_ids])
+    about = {
+        **{what: {s: getattr(w, what) for s, w in writers.items()} for what in ("items", "words", "tokens")},
+        "dropped": dict(dropped),
+        "label_names": names if labelled else [],
+    }
+    write_json(folder / "corpus.json", about)
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

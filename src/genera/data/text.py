@@ -1,0 +1,129 @@
+"""Batches of sentences: bucketed by length, padded to the right, a pure function of the step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genera.data.batch import Batch
+from genera.data.store import Ragged, TokenStore
+from genera.data.tokenisers import Tokenisers
+from genera.errors import GeneraError
+
+WINDOW = 100  # batches that are sorted by length together
+
+
+@dataclass
+class TextBatch(Batch):
+    """B sentences in the two views of a text model."""
+
+    encoder: Tensor | None
+    """(B, S) int64 ids `[CLS] x [SEP]`, right-padded with 0; None without an encoder"""
+    decoder: Tensor
+    """(B, T) int64 ids `<BOS> x <EOS>`, right-padded with `<PAD>`"""
+    length: Tensor
+    """(B,) int64: decoder ids of each sentence, BOS and EOS included"""
+    labels: Tensor | None
+    """(B,) int64, or None where the data has no labels"""
+
+
+class TextStream:
+    """Training batches of a store; see `genera.data.batch.Stream`.
+
+    Each epoch is a fresh permutation of (seed, epoch), sorted by length inside windows of 100 batches, cut into
+    batches, and the batches shuffled. What does not fill a batch is left out, another part each epoch. All ranks
+    pad to the width of the global batch, so that N ranks see exactly what one would.
+    """
+
+    def __init__(self, store: TokenStore, *, pad: int, batch: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
+        """`pad` is the decoder's padding id, `batch` the global batch size.
+
+        Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
+        """
+        if len(store) < batch:
+            raise GeneraError(
+                f"the training data has {len(store)} texts, fewer than one batch of {batch}; "
+                f"use a batch of at most {len(store)} or more data."
+            )
+        if batch % ranks:
+            raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
+        self.steps_per_epoch = len(store) // batch
+        self._store, self._pad, self._seed = store, pad, seed
+        self._size = batch
+        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
+        self._plan = lru_cache(maxsize=1)(self._make_plan)
+
+    def batch(self, step: int) -> TextBatch:
+        """This rank's rows of the global batch of `step`."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._plan(epoch)[place]
+        store, mine = self._store, rows[self._mine]
+        return TextBatch(
+            ids=torch.from_numpy(mine),
+            encoder=None if store.encoder is None else _gather(store.encoder, rows, mine, 0),
+            decoder=_gather(store.decoder, rows, mine, self._pad),
+            length=torch.from_numpy(store.decoder.lengths(mine)),
+            labels=None if store.labels is None else torch.from_numpy(store.labels[mine].astype(np.int64)),
+        )
+
+    @cached_property
+    def padding_share(self) -> float:
+        """The share of padding among all ids, both sides, of the first epoch's batches."""
+        plan = self._plan(0)
+        used = room = 0
+        for side in filter(None, (self._store.encoder, self._store.decoder)):
+            lengths = side.lengths()[plan]
+            used += int(lengths.sum())
+            room += int(lengths.max(axis=1).sum()) * self._size
+        return 1 - used / room
+
+    def _make_plan(self, epoch: int) -> NDArray[np.int64]:
+        """(steps_per_epoch, batch) row numbers of an epoch."""
+        random = np.random.default_rng([self._seed, epoch])
+        rows = random.permutation(len(self._store))[: self.steps_per_epoch * self._size]
+        lengths = self._store.decoder.lengths()[rows]
+        window = np.arange(len(rows)) // (WINDOW * self._size)
+        batches = rows[np.lexsort((lengths, window))].reshape(self.steps_per_epoch, self._size)
+        return batches[random.permutation(self.steps_per_epoch)]
+
+
+def _gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad: int) -> Tensor:
+    return torch.from_numpy(side.padded(mine, int(side.lengths(rows).max()), pad))
+
+
+def collate(texts: Sequence[str], tokenisers: Tokenisers, max_tokens: int | None = None) -> TextBatch:
+    """A batch of the user's own sentences; `ids` are their positions in `texts`.
+
+    Raises GeneraError for an empty sentence, and for one that has more than `max_tokens` ids on either side (begin
+    and end included).
+    """
+    texts = [text.strip() for text in texts]
+    if not texts:
+        raise GeneraError("no sentences were given; at least one is needed.")
+    if "" in texts:
+        raise GeneraError(f"sentence {texts.index('') + 1} of {len(texts)} is empty; give it at least one word.")
+    encoder = None if tokenisers.encoder is None else tokenisers.encoder.encode_batch(texts)
+    decoder = tokenisers.decoder.encode_batch(texts)
+    if max_tokens is not None:
+        for text, *sides in zip(texts, decoder, encoder or decoder, strict=True):
+            longest = max(map(len, sides))
+            if longest > max_tokens:
+                raise GeneraError(
+                    f"the sentence {text[:40]!r}… has {longest} tokens; this model reads at most {max_tokens}."
+                )
+    return TextBatch(
+        ids=torch.arange(len(texts)),
+        encoder=None if encoder is None else _pad(encoder, 0),
+        decoder=_pad(decoder, tokenisers.decoder.pad),
+        length=torch.tensor([len(row) for row in decoder]),
+        labels=None,
+    )
+
+
+def _pad(rows: list[list[int]], pad: int) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([row + [pad] * (width - len(row)) for row in rows])

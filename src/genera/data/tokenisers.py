@@ -1,0 +1,205 @@
+"""Two views of one sentence x: the encoder's WordPiece `[CLS] x [SEP]`, the decoder's byte-level BPE `<BOS> x <EOS>`.
+
+The files are Hugging Face `tokenizers` files. Text is text: a literal "<EOS>" or "[SEP]" in a sentence is spelled
+out and never becomes the special id.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from genera.errors import GeneraError
+from genera.files import read_json, write_text
+
+Kind: TypeAlias = Literal["wordpiece", "bpe"]
+
+_MODEL = {"wordpiece": "WordPiece", "bpe": "BPE"}
+_SPECIAL = {"wordpiece": ("[PAD]", "[CLS]", "[SEP]"), "bpe": ("<PAD>", "<BOS>", "<EOS>")}  # pad, bos, eos
+_WORDPIECE_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_FILES = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"]
+
+
+class Tokeniser:
+    """Texts to ids and back. `wordpiece` is BERT's (pad must be 0); `bpe` is GPT-2's with three ids appended.
+
+    A `bpe` text is read with a blank before it, so that its first word is the same token as inside a sentence.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, kind: Kind, name: str) -> None:
+        """Raises GeneraError when `tokenizer` is not of `kind` or lacks its special tokens. `name` is for messages."""
+        model = type(tokenizer.model).__name__
+        if model != _MODEL[kind]:
+            raise GeneraError(f"{name} is a {model} tokeniser; a {_MODEL[kind]} tokeniser is needed here.")
+        special = [AddedToken(token, special=True, normalized=False) for token in _SPECIAL[kind]]
+        if kind == "bpe":
+            tokenizer.add_special_tokens(special)  # those it has keep their ids
+        else:
+            missing = [token.content for token in special if tokenizer.token_to_id(token.content) is None]
+            if missing or tokenizer.token_to_id("[PAD]") != 0:
+                problem = f"has no {' and no '.join(missing)}" if missing else "has a [PAD] that is not id 0"
+                raise GeneraError(f"the vocabulary of {name} {problem}; BERT's layout is needed.")
+            tokenizer.add_special_tokens(special)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # literal special tokens in a text are spelled out
+        self.kind = kind
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        self.pad, self.bos, self.eos = (vocabulary[token.content] for token in special)
+        self.size: int = tokenizer.get_vocab_size()
+        self._tokenizer = tokenizer
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """One list of ids a text, bos and eos included."""
+        texts = [" " + text for text in texts] if self.kind == "bpe" else list(texts)
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [[self.bos, *encoding.ids, self.eos] for encoding in encoded]
+
+    def decode_batch(self, ids: NDArray[np.integer] | Sequence[Sequence[int]]) -> list[str]:
+        """(B, T) ids → B texts: what stands before the first eos, without special tokens."""
+        rows = []
+        for row in ids.tolist() if isinstance(ids, np.ndarray) else map(list, ids):
+            rows.append(row[: row.index(self.eos)] if self.eos in row else row)
+        texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
+        return [text.removeprefix(" ") for text in texts] if self.kind == "bpe" else texts
+
+    def to_json(self) -> str:
+        return self._tokenizer.to_str()
+
+    def save(self, folder: str | Path) -> None:
+        """Write `folder`/tokenizer.json, which `load` and every library of the field can read."""
+        write_text(Path(folder) / "tokenizer.json", self.to_json())
+
+    @classmethod
+    def load(cls, where: str | Path, kind: Kind) -> "Tokeniser":
+        """From a directory (tokenizer.json; or vocab.txt; or vocab.json and merges.txt) or a name on the hub."""
+        folder = Path(where).expanduser()
+        if not folder.is_dir():
+            folder = _download(str(where))
+        try:
+            return cls(_read(folder, kind), kind, str(where))
+        except GeneraError:
+            raise
+        except Exception as error:  # the tokenizers library raises bare Exceptions
+            reason = str(error).splitlines()[0]
+            raise GeneraError(f"the tokeniser in {folder} is not readable ({reason}); restore its files.") from None
+
+    @classmethod
+    def train(cls, kind: Kind, texts: Callable[[], Iterable[str]], vocabulary: int) -> "Tokeniser":
+        """Learn at most `vocabulary` tokens from `texts()`, which is read once (bpe) or twice (wordpiece).
+
+        Deterministic: the same texts give the same ids on every machine.
+        """
+        tokenizer = _train_bpe(texts, vocabulary) if kind == "bpe" else _train_wordpiece(texts, vocabulary)
+        return cls(tokenizer, kind, "the trained tokeniser")
+
+
+@dataclass(frozen=True)
+class Tokenisers:
+    """The two sides of a text model; `encoder` is None for a model without one."""
+
+    encoder: Tokeniser | None
+    decoder: Tokeniser
+
+    def save(self, folder: str | Path) -> None:
+        """Write `folder`/encoder/tokenizer.json and `folder`/decoder/tokenizer.json."""
+        if self.encoder is not None:
+            self.encoder.save(Path(folder) / "encoder")
+        self.decoder.save(Path(folder) / "decoder")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Tokenisers":
+        folder = Path(folder)
+        if not (folder / "decoder").is_dir():
+            raise GeneraError(f"{folder} holds no tokenisers; {folder / 'decoder'} does not exist.")
+        encoder = folder / "encoder"
+        return cls(
+            encoder=Tokeniser.load(encoder, "wordpiece") if encoder.is_dir() else None,
+            decoder=Tokeniser.load(folder / "decoder", "bpe"),
+        )
+
+
+# -- files and the hub ------------------------------------------------------------------------------------------------
+
+
+def _read(folder: Path, kind: Kind) -> Tokenizer:
+    if (folder / "tokenizer.json").exists():
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if kind == "wordpiece" and (folder / "vocab.txt").exists():
+        vocabulary = models.WordPiece.read_file(str(folder / "vocab.txt"))
+        config = folder / "tokenizer_config.json"
+        lowercase = read_json(config).get("do_lower_case", False) if config.exists() else False
+        return _wordpiece(vocabulary, lowercase)
+    if kind == "bpe" and (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+        return _bpe(*models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+    own = "vocab.txt" if kind == "wordpiece" else "vocab.json with merges.txt"
+    raise GeneraError(f"{folder} has no {_MODEL[kind]} tokeniser; a tokenizer.json or a {own} was expected.")
+
+
+def _download(name: str) -> Path:
+    """The tokeniser files of a hub repository, from the local hub cache when they are there."""
+    if name.count("/") > 1 or name.startswith(("/", ".", "~")):
+        raise GeneraError(f"{name} is not a directory; give a tokeniser's directory or its name on the hub.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES))
+    except Exception as error:  # network, hub and name errors share no base class
+        raise GeneraError(
+            f"the tokeniser {name!r} is neither a directory here nor could it be fetched from the hub "
+            f"({type(error).__name__}); check the name and the network, or give a directory."
+        ) from None
+
+
+# -- the two kinds ----------------------------------------------------------------------------------------------------
+
+
+def _wordpiece(vocabulary: dict[str, int], lowercase: bool = False) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    return tokenizer
+
+
+def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _train_wordpiece(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tokenizer:
+    """The library numbers the pieces "##c" of single characters in the order of a randomly seeded hash map, so two
+    trainings differ. Given the characters, and their pieces as if they were special, it has nothing left to chance.
+    """
+    tokenizer = _wordpiece({"[UNK]": 0})
+    counts: Counter[str] = Counter()
+    for text in texts():
+        counts.update(tokenizer.normalizer.normalize_str(text))
+    letters = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))[: vocabulary // 4]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        special_tokens=_WORDPIECE_VOCABULARY + ["##" + letter for letter in sorted(letters)],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    return _wordpiece(tokenizer.get_vocab())
+
+
+def _train_bpe(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tokenizer:
+    tokenizer = _bpe({}, [])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - len(_SPECIAL["bpe"]),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((" " + text for text in texts()), trainer)
+    return tokenizer
