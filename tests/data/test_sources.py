@@ -21,7 +21,7 @@ def by_split(items):
     return splits
 
 
-# -- what is read ---------------------------------------------------------------------------------------------------
+# -- what is read ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
@@ -123,7 +123,7 @@ def test_fingerprint_follows_content_and_options(write, tmp_path):
     assert parse_source("world:captions").fingerprint() != parse_source("world:captions-small").fingerprint()
 
 
-# -- bad input ------------------------------------------------------------------------------------------------------
+# -- bad input ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def bpe():
     return Tokeniser.train("bpe", lambda: TEXTS, 400)
 
 
-# -- the layout that published weights expect -------------------------------------------------------------------------
+# -- the layout that published weights expect ----------------------------------------------------------
 
 
 def test_bert_layout(tmp_path):
@@ -73,7 +73,7 @@ def test_gpt2_layout(tmp_path):
     assert again.encode_batch(["a person dances on a rock ."]) == [expected]
 
 
-# -- text is text -------------------------------------------------------------------------------------------------------
+# -- text is text ----------------------------------------------------------------------------------------
 
 
 def test_literal_special_tokens_are_spelled_out(bpe, wordpiece, tmp_path):
@@ -107,7 +107,7 @@ def test_first_word_is_the_same_token_as_inside(bpe):
     assert first[1:-1] == inside[2:-1]
 
 
-# -- training -------------------------------------------------------------------------------------------------------------
+# -- training ----------------------------------------------------------------------------------------
 
 
 def test_trained_layout(bpe, wordpiece):
@@ -151,7 +151,7 @@ def test_truncation_and_padding_of_a_file_are_ignored(tmp_path, bpe):
     assert Tokeniser.load(tmp_path, "bpe").encode_batch(TEXTS) == bpe.encode_batch(TEXTS)
 
 
-# -- bad input ------------------------------------------------------------------------------------------------------------
+# -- bad input ----------------------------------------------------------------------------------------
 
 
 def test_load_errors(tmp_path, bpe):
