@@ -184,7 +184,7 @@ class Step:
     def check(self) -> None:
         """Raise if the last `minimise` met a non-finite value. On a GPU this runs one turn late, when the flag has
         long arrived; the optimiser was told on the device not to move."""
-        if self._pending is None:
+        if self._pending is None or self.ranks.device.type == "meta":
             return
         bad, recorded, ids, name, index = self._pending
         self._pending = None

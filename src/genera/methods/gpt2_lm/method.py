@@ -17,6 +17,7 @@ from genera.data.corpus import DecoderCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokenisers
 from genera.engine.method import Method, Player, Terms
+from genera.engine.optimisers import can_fuse
 from genera.engine.schedules import warmup_decay
 from genera.engine.step import Step
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
@@ -45,9 +46,9 @@ class Gpt2Lm(Method):
             warm_start(self.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        config = self.config
-        optimiser = AdamW(self.decoder.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-        return {"lm": Player(self.decoder, optimiser, self.learning_rate)}
+        decoder, config = self.decoder, self.config
+        optimiser = AdamW(decoder.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(decoder))
+        return {"lm": Player(decoder, optimiser, self.learning_rate)}
 
     def learning_rate(self, step: int, progress: float) -> float:
         return warmup_decay(step, progress, warmup=self.config.warmup)

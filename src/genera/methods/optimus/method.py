@@ -15,6 +15,7 @@ from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokenisers
 from genera.engine.method import Method, Player, Terms
+from genera.engine.optimisers import can_fuse
 from genera.engine.schedules import cyclical, monotone, warmup_decay
 from genera.engine.step import Step
 from genera.measures.latent import gaussian_kl
@@ -54,10 +55,9 @@ class Optimus(Method):
             warm_start(self.network.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        optimiser = AdamW(
-            self.network.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay, fused=True
-        )
-        return {"vae": Player(self.network, optimiser, self.learning_rate)}
+        network, config = self.network, self.config
+        optimiser = AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(network))
+        return {"vae": Player(network, optimiser, self.learning_rate)}
 
     def learning_rate(self, step: int, progress: float) -> float:
         return warmup_decay(step, progress, warmup=self.config.warmup, decay="linear")

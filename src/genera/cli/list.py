@@ -1,0 +1,53 @@
+"""`genera list`: everything that can be named on a command line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from genera.cli.parsing import parse, print_json
+from genera.engine import registry
+
+
+@dataclass(frozen=True)
+class ListCommand:
+    """Methods with their presets, data sources and worlds."""
+
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def main(arguments: list[str]) -> None:
+    command = parse(ListCommand, arguments, "list")
+    found = contents()
+    if command.json:
+        print_json(found)
+        return
+    for method in found["methods"]:
+        print(f"{method['name']:<10} {method['summary']} ({method['paper']})")
+        for name, summary in method["presets"].items():
+            print(f"  {method['name']}:{name:<14} {summary}")
+    print("\ndata sources")
+    for scheme, summary in found["sources"].items():
+        print(f"  {scheme + ':':<8} {summary}")
+    print("\nworlds")
+    for name, summary in found["worlds"].items():
+        print(f"  {name:<16} {summary}")
+
+
+def contents() -> dict[str, Any]:
+    from genera import worlds
+    from genera.data.sources import SCHEMES
+
+    return {
+        "methods": [
+            {
+                "name": entry.name,
+                "summary": entry.summary,
+                "paper": entry.paper,
+                "family": entry.family,
+                "presets": {name: preset.summary for name, preset in entry.presets.items()},
+            }
+            for entry in registry.entries().values()
+        ],
+        "sources": SCHEMES,
+        "worlds": {name: worlds.load(name).description for name in worlds.names()},
+    }

@@ -1,0 +1,60 @@
+"""`genera`: picks the command and turns errors into one sentence. Imports a command's module only when it is called."""
+
+import importlib
+import sys
+
+from genera import __version__
+from genera.errors import GeneraError, unknown
+
+COMMANDS = {
+    "demo": "train, measure and report a small Optimus on the embedded captions world",
+    "list": "what there is: methods, presets, data sources, worlds",
+    "train": "train METHOD:PRESET on your data; the same command goes on after a kill",
+    "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
+    "report": "one self-contained HTML page of a run",
+    "compare": "the same page across runs",
+    "sample": "draw from a trained model",
+    "reconstruct": "encode and decode your own items",
+    "encode": "latents of your own items, to a file",
+    "interpolate": "items on the way from A to B",
+    "analogy": "A is to B as C is to ?",
+}
+"""name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `genera` script."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if arguments[0] == "--version":
+        print(f"genera {__version__}")
+        return
+    name, *rest = arguments
+    try:
+        if name not in COMMANDS:
+            raise unknown("command", name, COMMANDS)
+        importlib.import_module(f"genera.cli.{name}").main(rest)
+    except GeneraError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def overview() -> str:
+    commands = "\n".join(f"  {name:<12} {summary}" for name, summary in COMMANDS.items())
+    return f"""genera: train, diagnose, compare and use deep generative models
+
+usage: genera COMMAND [options]      `genera COMMAND --help` explains each
+
+{commands}
+
+a first session:
+  genera demo
+  genera train optimus:nano --data text:my_sentences.txt --out runs/mine
+  genera evaluate runs/mine && genera report runs/mine
+  genera interpolate runs/mine "a sentence ." "another sentence ." """.rstrip()

@@ -1,0 +1,21 @@
+"""Command lines from typed Python: tyro does the work, this keeps the manners the same everywhere."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+
+def parse(function: Callable[..., T] | type[T], arguments: list[str], command: str, **options: Any) -> T:
+    """Call `function` with values parsed from `arguments`; its signature and docstring make the help."""
+    return tyro.cli(function, args=arguments, prog=f"genera {command}", **options)  # type: ignore[no-any-return]
+
+
+def print_json(value: Any) -> None:
+    """Figures for programs, on stdout."""
+    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=str)
+    print()

@@ -1,0 +1,103 @@
+"""`genera train METHOD:PRESET`: every field of the three configs is an option, with the preset's value as default."""
+
+import dataclasses
+from dataclasses import field, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from genera.cli.parsing import parse, print_json
+from genera.console import say
+from genera.engine import registry
+from genera.engine.config import RunConfig, TrainConfig
+from genera.errors import GeneraError
+
+HELP = """usage: genera train METHOD[:PRESET] --out RUN [--data SOURCE] [options]
+
+Trains and writes a run folder; the same command goes on after a kill, and does nothing once the run is done.
+`genera list` shows the presets, `genera train METHOD:PRESET --help` all options of one.
+
+  genera train optimus:nano --data world:captions --out runs/captions
+  genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 2000 --beta 0.5
+  genera train optimus:paper --dry-run
+  torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big"""
+
+BUDGETS = ("steps", "epochs", "minutes")
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] not in ("-h", "--help"):
+            raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
+        print(HELP)
+        return
+    spec, *rest = arguments
+    _, default = registry.preset(spec)
+    command = parse(_command(default), rest, f"train {spec}")
+    config = replace(default, data=command.data, train=_budget(command.train, rest), model=command.model)
+    config.check()
+    if command.dry_run:
+        from genera.engine.dry_run import dry_run
+
+        result = dry_run(config)
+        print_json(result) if command.json else _print_dry_run(result)
+        return
+    if command.out is None:
+        raise GeneraError("say where the run should go: --out runs/NAME (or --dry-run to only look).")
+
+    from genera.engine.loop import Stopped
+    from genera.engine.train import train
+
+    try:
+        folder = train(config, command.out, resume=command.resume)
+    except Stopped as stopped:
+        say(str(stopped))
+        return
+    if command.json:
+        print_json({"run": str(folder.path), **folder.status()})
+    say(f"next: genera evaluate {folder.path} && genera report {folder.path}")
+
+
+def _command(default: RunConfig) -> Any:
+    """A dataclass whose fields are the options of `genera train` for this preset."""
+    flat = tyro.conf.OmitArgPrefixes
+    sections = [
+        (name, Annotated[type(value), flat, tyro.conf.OmitSubcommandPrefixes], field(default=value))
+        for name, value in (("data", default.data), ("train", default.train), ("model", default.model))
+    ]
+    return make_dataclass(
+        "TrainCommand",
+        [
+            ("out", Annotated[Path | None, tyro.conf.arg(help="The run folder: new, or one to go on with.")], None),
+            ("dry_run", Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs and memory.")], False),
+            ("json", Annotated[bool, tyro.conf.arg(help="Print the result as JSON on stdout.")], False),
+            (
+                "resume",
+                Annotated[str, tyro.conf.arg(help="Checkpoint to go on from: last, previous, best or a step.")],
+                "last",
+            ),
+            *sections,
+        ],
+        frozen=True,
+        kw_only=True,
+        namespace={"__doc__": f"Train {default.method}:{default.preset}."},
+    )
+
+
+def _budget(train: TrainConfig, arguments: list[str]) -> TrainConfig:
+    """A budget given on the command line takes the place of the preset's."""
+    given = {b for b in BUDGETS if any(a == f"--{b}" or a.startswith(f"--{b}=") for a in arguments)}
+    return dataclasses.replace(train, **{b: None for b in BUDGETS if given and b not in given})
+
+
+def _print_dry_run(result: dict[str, Any]) -> None:
+    import yaml
+
+    print(yaml.safe_dump(result["config"], sort_keys=False), end="")
+    print()
+    for name, player in result["players"].items():
+        print(f"player {name}: {player['parameters']:,} parameters, {player['trainable']:,} trainable")
+    print(f"FLOPs a step: {result['flops_per_step']:.3g} ({result['basis']})")
+    parts = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in result["memory_bytes"].items())
+    print(f"memory: {parts}")

@@ -1,0 +1,66 @@
+"""What a run would take, without reading data or spending memory: one real training step on shapes alone."""
+
+from typing import Any
+
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from genera.engine import registry
+from genera.engine.config import RunConfig, to_dict
+from genera.engine.ranks import Ranks
+from genera.engine.step import Step, enrol
+
+
+def dry_run(config: RunConfig) -> dict[str, Any]:
+    """Resolved config, parameters of every player, and FLOPs and bytes of one step of the first stage on one device.
+
+    Sizes are upper bounds: items of the largest size that the data config lets through.
+    """
+    implementation = registry.entry(config.method).load()
+    assets, batch = implementation.dataset.sketch(config.data, config.train.batch_size)
+    nowhere = torch.device("meta")
+    with nowhere:
+        method = implementation(config.model, assets)
+    stage = method.stages()[0]
+    ranks = Ranks(0, 1, nowhere)
+    step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks))
+    step.begin(0, 0.999)  # late in the schedules, when every term of the loss is computed
+    weights = {p.untyped_storage()._cdata for p in method.parameters()}
+    saved: dict[int, int] = {}
+
+    def remember(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            saved[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(remember, lambda tensor: tensor):
+        stage.update(batch.to(nowhere), step)
+    trained = sum(p.numel() for t in step.trainees.values() for p in t.parameters)
+    total = sum(p.numel() for p in method.parameters())
+    return {
+        "config": to_dict(config),
+        "players": {
+            name: {
+                "parameters": sum(p.numel() for p in trainee.player.network.parameters()),
+                "trainable": sum(p.numel() for p in trainee.parameters),
+            }
+            for name, trainee in step.trainees.items()
+        },
+        "parameters": total,
+        "flops_per_step": flops.get_total_flops(),
+        "basis": f"{config.train.batch_size} items of the largest size",
+        "memory_bytes": {
+            "weights": 4 * total,
+            "gradients": 4 * trained,
+            "optimiser": sum(
+                v.nbytes
+                for t in step.trainees.values()
+                for state in t.player.optimiser.state.values()
+                for v in state.values()
+                if isinstance(v, torch.Tensor)
+            ),
+            "activations": sum(saved.values()) // config.train.accumulate,
+        },
+    }
