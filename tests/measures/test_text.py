@@ -9,7 +9,6 @@ from sacrebleu.metrics.bleu import BLEU
 from genera.errors import GeneraError
 from genera.measures import text
 
-
 FACTORS = {
     "number": ("a", "two"),
     "colour": ("red", "blue", "green"),

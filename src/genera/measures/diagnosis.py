@@ -218,8 +218,8 @@ def _evidence(figures: Figures, *names: str) -> dict[str, float]:
 _RULES: list[Callable[[Figures], Iterator[Finding]]] = [
     _below_the_floor,
     _collapse,
-    _latent_holes,
     _latent_in_use,
+    _latent_holes,
     _saturated_information,
     _unused_dimensions,
     _loose_bound,

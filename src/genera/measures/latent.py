@@ -37,7 +37,7 @@ def mutual_information(
     if not mean.shape == log_variance.shape == z.shape or mean.ndim != 2 or len(mean) == 0:
         shapes = ", ".join(str(tuple(t.shape)) for t in (mean, log_variance, z))
         raise GeneraError(f"mutual information needs three tensors of one shape (items, dimensions), got {shapes}.")
-    mean, log_variance, z = mean.double(), log_variance.double(), z.double()
+    mean, log_variance, z = _double(mean), _double(log_variance), _double(z)
     items = len(mean)
     precision = torch.exp(-log_variance)
     # log q(z_i|x_j) up to -½ P log 2π, which cancels; with Σ_p (z−μ)²/σ² as two matrix products.
@@ -60,7 +60,12 @@ def latent_variances(mean: Tensor) -> Tensor:
     """Unbiased variance over the items of each dimension's posterior mean. (M, P) → (P,), M ≥ 2."""
     if len(mean) < 2:
         raise GeneraError(f"the variance of posterior means needs at least 2 items, got {len(mean)}.")
-    return mean.double().var(0)
+    return _double(mean).var(0)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    """float64 where the tensor lies, or on the CPU where its device has none."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def active_units(mean: Tensor, threshold: float = 0.01) -> int:

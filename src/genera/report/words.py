@@ -1,0 +1,77 @@
+"""Figures and sentences as a reader sees them: the filters of the page templates."""
+
+import math
+from difflib import SequenceMatcher
+from typing import Any
+
+from genera.errors import GeneraError
+from genera.measures.catalogue import CATALOGUE, Definition, definition
+
+
+def figure(value: Any, unit: str = "") -> str:
+    """A number as short as it stays telling, a share in per cent; a dash where there is none, NaN and ∞ by name."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    if isinstance(value, int) or unit == "dimensions":
+        text = f"{value:,.0f}"
+    elif abs(value) >= 1e6 or 0 < abs(value) < 1e-3:
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:,.{3 - sum(abs(value) >= size for size in (1, 100, 1000))}f}"
+    return text.replace("-", "−")
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"
+
+
+def changed(sentence: str, other: str | None) -> list[tuple[str, bool]]:
+    """The words of `sentence`, each with whether `other` lacks it at its place. Nothing is new without an other."""
+    words = sentence.split()
+    if other is None:
+        return [(word, False) for word in words]
+    matcher = SequenceMatcher(None, other.split(), words, autojunk=False)
+    return [
+        (word, operation != "equal")
+        for operation, _, _, start, end in matcher.get_opcodes()
+        for word in words[start:end]
+    ]
+
+
+def fold(items: list[Any] | None, first: int) -> list[list[Any]]:
+    """The first few items, and the rest apart where there is one: what a page shows and what it keeps folded."""
+    return [part for part in ((items or [])[:first], (items or [])[first:]) if part]
+
+
+def define(name: str) -> Definition:
+    """The catalogue's definition, or for a figure that it does not know one that says so."""
+    try:
+        return definition(name)
+    except GeneraError:
+        return Definition(name, name, name, "", "neither", "This figure is not in the catalogue of measures.")
+
+
+def in_catalogue_order(names: Any) -> list[Definition]:
+    """Definitions of `names` in the catalogue's order; bounds by their samples, unknown figures last."""
+    places = {name: place for place, name in enumerate(CATALOGUE)}
+
+    def place(entry: Definition) -> tuple[int, int, str]:
+        stem, _, samples = entry.name.rpartition("_")
+        if stem == "iw_bound" and samples.isdigit():
+            return places["iw_bound"], int(samples), ""
+        return places.get(entry.name, len(places)), 0, entry.name
+
+    return sorted(map(define, names), key=place)
