@@ -127,7 +127,7 @@ def test_rules_are_silent_without_their_figures():
 @pytest.mark.parametrize("figures", RUNS.values(), ids=RUNS)
 def test_findings_are_ordered_and_carry_their_figures(figures):
     findings = diagnose(figures)
-    order = ["warning", "note", "good"]
+    order = ["warning", "good", "note"]
     assert [f.level for f in findings] == sorted((f.level for f in findings), key=order.index)
     for finding in findings:
         assert finding.advice

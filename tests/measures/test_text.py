@@ -145,3 +145,12 @@ def test_analogy_accuracy_looks_at_the_changed_factor_alone():
     targets = ["two red dog", "two red dog", "two red cat"]
     accuracy = text.analogy_accuracy(outputs, targets, ["number", "number", "animal"], WORLD)
     assert {n: e.value for n, e in accuracy.items()} == {"number": 0.5, "animal": 1}
+
+
+def test_analogy_chance_counts_only_the_analogies_that_change_the_factor():
+    targets = ["two red dog", "two red cat", "a red cat", "a blue dog today"]
+    changed = ["number", "number", "number", "time"]
+    assert text.analogy_chance(targets, changed, WORLD) == {"number": pytest.approx(2 / 3), "time": 1}
+    always_two = ["two green dog"] * 4
+    accuracy = text.analogy_accuracy(always_two, targets, changed, WORLD)
+    assert accuracy["number"].value == pytest.approx(2 / 3)

@@ -145,7 +145,12 @@ def evaluation(figures, sentences, items, split, steps, draw):
         },
         "latent_map": {"method": "PCA", "points": points, "texts": sentences, "labels": labels},
         "factors": {
-            name: {"reconstruction": draw.uniform(0.93, 1), "analogy": draw.uniform(0.85, 1), "chance": share}
+            name: {
+                "reconstruction": draw.uniform(0.93, 1),
+                "analogy": draw.uniform(0.85, 1),
+                "chance": share,
+                "analogy_chance": share,
+            }
             for name, share in zip(
                 names, (0.3, 0.5, 0.06, 0.5, 0.5, 0.5, 0.34, 0.09, 0.07, 0.17, 0.06, 0.5), strict=False
             )

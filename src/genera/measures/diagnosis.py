@@ -25,7 +25,7 @@ class Finding:
 
 
 def diagnose(figures: Figures, lengths: Lengths | None = None) -> list[Finding]:
-    """All findings, warnings first.
+    """All findings: warnings, then what is good, then notes.
 
     figures: {catalogue name: value}; values that are not finite count as not measured.
     lengths: {"words": bin centres, "reconstruction_nats": means, "exact": shares}, one entry a length bin.
@@ -33,7 +33,7 @@ def diagnose(figures: Figures, lengths: Lengths | None = None) -> list[Finding]:
     figures = {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
     found = [finding for rule in _RULES for finding in rule(figures)]
     found += _dependence_on_length(lengths or {})
-    return sorted(found, key=lambda f: ("warning", "note", "good").index(f.level))
+    return sorted(found, key=lambda f: ("warning", "good", "note").index(f.level))
 
 
 def _below_the_floor(figures: Figures) -> Iterator[Finding]:

@@ -193,6 +193,14 @@ def factor_chance(targets: Sequence[str], world: World) -> dict[str, float]:
     return {name: max(counts.values()) / counts.total() for name, counts in values.items() if counts}
 
 
+def analogy_chance(targets: Sequence[str], changed: Sequence[str], world: World) -> dict[str, float]:
+    """Per factor: `factor_chance` over the analogies that change it, what `analogy_accuracy` is to be read against."""
+    groups: dict[str, list[str]] = {}
+    for target, name in _pairs(targets, changed):
+        groups.setdefault(name, []).append(target)
+    return {name: factor_chance(groups[name], world)[name] for name in world.factors if name in groups}
+
+
 def _factors(sentence: str, world: World) -> dict[str, str]:
     factors = world.factors_of(sentence)
     if factors is None:
