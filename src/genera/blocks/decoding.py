@@ -10,7 +10,6 @@ from genera.blocks.size import Decoding
 from genera.errors import GeneraError
 
 
-@torch.no_grad()
 def generate(
     model: Gpt2,
     *,
@@ -41,27 +40,29 @@ def generate(
     # To look at what has ended makes the host wait for a GPU: there, look rarely.
     look = 8 if start.is_cuda else 1
 
-    ids = start.new_full((batch, steps), pad)
-    rows = torch.arange(batch, device=start.device)  # in the computation; the others have ended
-    cache = model.cache(batch, prompt + steps - 1, memory)
-    last = start
-    for step in range(steps):
-        logits = model.logits(model(last, embedding=embedding, cache=cache)[:, -1])
-        if banned is not None:
-            logits[:, banned] = -torch.inf
-        chosen = choose(logits, decoding, None if uniform is None else uniform[rows, step])
-        ids[rows, step] = chosen
-        last = chosen[:, None]
-        if (step + 1) % look == 0:
-            going = (ids[rows, : step + 1] != end).all(1).nonzero().squeeze(1)
-            if len(going) == 0:
-                break
-            if len(going) <= len(rows) // 2:  # worth copying the cache
-                rows, last = rows[going], last[going]
-                embedding = None if embedding is None else embedding[going]
-                for layer in cache:
-                    layer.keep(going)
+    with torch.inference_mode():
+        ids = start.new_full((batch, steps), pad)
+        rows = torch.arange(batch, device=start.device)  # in the computation; the others have ended
+        cache = model.cache(batch, prompt + steps - 1, memory)
+        last = start
+        for step in range(steps):
+            logits = model.logits(model(last, embedding=embedding, cache=cache)[:, -1])
+            if banned is not None:
+                logits[:, banned] = -torch.inf
+            chosen = choose(logits, decoding, None if uniform is None else uniform[rows, step])
+            ids[rows, step] = chosen
+            last = chosen[:, None]
+            if (step + 1) % look == 0:
+                going = (ids[rows, : step + 1] != end).all(1).nonzero().squeeze(1)
+                if len(going) == 0:
+                    break
+                if len(going) <= len(rows) // 2:  # worth copying the cache
+                    rows, last = rows[going], last[going]
+                    embedding = None if embedding is None else embedding[going]
+                    for layer in cache:
+                        layer.keep(going)
 
+    # Computed out here, the result is a tensor that training may use.
     ends = ids == end
     after = ends.cumsum(1) > ends.long()
     return ids.masked_fill(after, pad)[:, : int((~after).sum(1).max())]

@@ -71,7 +71,7 @@ class Gpt2(nn.Module):
         ]
         if memory is not None:
             for layer, slot in zip(cache, memory.unbind(1), strict=True):
-                layer.append(slot.expand(2, *slot.shape))
+                layer.append(slot, slot)
         return cache
 
     def grow(self, rows: int) -> None:

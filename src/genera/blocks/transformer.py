@@ -17,19 +17,21 @@ class LayerCache:
     """Keys and values of one block, for one-token-at-a-time decoding. Allocated once; written in place."""
 
     def __init__(self, batch: int, heads: int, length: int, width: int, like: Tensor) -> None:
-        self.slots = like.new_empty(2, batch, heads, length, width)
+        self.keys = like.new_empty(batch, heads, length, width)
+        self.values = torch.empty_like(self.keys)
         self.filled = 0
 
-    def append(self, kv: Tensor) -> Tensor:
-        """(2, B, A, T, D) keys and values of T new slots → (2, B, A, filled, D), all so far."""
-        count = kv.shape[3]
-        self.slots.narrow(3, self.filled, count).copy_(kv)
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, A, T, D) keys and values of T new slots → those of all slots so far, (B, A, filled, D)."""
+        count = keys.shape[2]
+        self.keys.narrow(2, self.filled, count).copy_(keys)
+        self.values.narrow(2, self.filled, count).copy_(values)
         self.filled += count
-        return self.slots.narrow(3, 0, self.filled)
+        return self.keys.narrow(2, 0, self.filled), self.values.narrow(2, 0, self.filled)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows of the batch alone. rows: (B',) int64."""
-        self.slots = self.slots[:, rows]
+        self.keys, self.values = self.keys[rows], self.values[rows]
 
 
 Cache = list[LayerCache]
@@ -56,14 +58,15 @@ class Attention(nn.Module):
 
         memory: (B, A, 1, D), both key and value of one slot before x.
         """
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, kv = qkv[0], qkv[1:]
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
         if memory is not None:
-            kv = torch.cat((memory.to(kv.dtype).expand(2, *memory.shape), kv), dim=3)
+            memory = memory.to(k.dtype)
+            k, v = torch.cat((memory, k), dim=2), torch.cat((memory, v), dim=2)
         if cache is not None:
-            kv = cache.append(kv)
+            k, v = cache.append(k, v)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, kv[0], kv[1], mask, dropout_p=dropout, is_causal=causal)
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=dropout, is_causal=causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
