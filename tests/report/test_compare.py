@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from conftest import FIGURES, HOSTILE, make_run
 
 from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_yaml
 from genera.report.compare import comparison_table, write_comparison
+from report.fake_run import FIGURES, HOSTILE, make_run
 
 
 @pytest.fixture

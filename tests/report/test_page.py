@@ -7,12 +7,12 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from conftest import FIGURES, HOSTILE, make_run
 
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.measures.catalogue import definition
 from genera.report.page import write_report
+from report.fake_run import FIGURES, HOSTILE, make_run
 
 VOID = {"meta", "br"}
 

@@ -1,0 +1,175 @@
+"""A run folder as a trained and evaluated text VAE leaves it, made without training."""
+
+import json
+import math
+import random
+
+from genera.files import write_json, write_text, write_yaml
+from genera.measures.diagnosis import diagnose
+from genera.worlds.captions import CAPTIONS
+
+HOSTILE = "<script>alert('a & b')</script> a man is holding a kite ."
+
+FIGURES = {
+    "healthy": {
+        "reconstruction": 4.67,
+        "kl": 17.5,
+        "elbo": -22.2,
+        "iw_bound_10": -20.2,
+        "iw_bound_100": -19.0,
+        "perplexity_word": 3.83,
+        "perplexity_token": 3.51,
+        "nll_floor": 16.72,
+        "mutual_information": 7.52,
+        "mutual_information_ceiling": math.log(2000),
+        "active_units": 32,
+        "latent_size": 32,
+        "likelihood_lost_on_swap": 61.4,
+        "exact_reconstruction": 0.986,
+        "bleu_reconstruction": 99.1,
+        "factor_accuracy_reconstruction": 0.995,
+        "grammatical_samples": 0.88,
+        "novel": 0.97,
+        "distinct_1": 0.021,
+        "distinct_2": 0.13,
+        "self_bleu": 62.3,
+        "vocabulary_coverage": 0.99,
+        "grammatical_interpolations": 0.998,
+        "monotone_interpolations": 0.99,
+        "distinct_interpolations": 5.8,
+        "factor_accuracy_analogy": 0.991,
+        "analogy_exact": 0.962,
+    }
+}
+FIGURES["collapsed"] = FIGURES["healthy"] | {
+    "reconstruction": 16.72,
+    "kl": 0.01,
+    "elbo": -16.73,
+    "iw_bound_10": -16.73,
+    "iw_bound_100": -16.73,
+    "perplexity_word": 3.25,
+    "mutual_information": -0.07,
+    "active_units": 0,
+    "likelihood_lost_on_swap": 0.02,
+    "exact_reconstruction": 0.0,
+    "bleu_reconstruction": 14.2,
+    "grammatical_samples": 1.0,
+    "factor_accuracy_analogy": 0.11,
+    "analogy_exact": 0.0,
+}
+
+
+def make_run(path, health="healthy", seed=0, items=2000, split="test", steps=3125):
+    """Write config.yaml, metrics.jsonl, status.json and evaluation.json into `path`, and return it."""
+    draw = random.Random(seed)
+    figures = FIGURES[health]
+    sentences = CAPTIONS.sentences(400, seed, "test")
+    write_yaml(
+        path / "config.yaml",
+        {
+            "genera": "0.1.0",
+            "method": "optimus",
+            "preset": "nano",
+            "data": {"data": "world:captions", "max_words": 64, "vocabulary": 8000},
+            "train": {"epochs": 4.0, "batch_size": 64, "seed": seed, "precision": "fp32"},
+            "model": {"latent_size": 32, "beta_schedule": "cyclical", "free_bits": 0.5 * (health == "healthy")},
+        },
+    )
+    write_text(path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in log_rows(figures, steps, draw)))
+    write_json(path / "status.json", {"state": "done", "step": steps, "seconds": 151.2, "ranks": 1})
+    write_json(path / "evaluation.json", evaluation(figures, sentences, items, split, steps, draw))
+    return path
+
+
+def log_rows(figures, steps, draw):
+    for step in range(25, steps + 1, 25):
+        at = step / steps
+        beta = min(1.0, max(0.0, (at - 0.5) / 0.25))
+        kl = figures["kl"] * (1 + 7 * (1 - beta) * min(1, 3 * at))
+        reconstruction = figures["reconstruction"] * (1 + 0.2 * math.sin(9 * at)) + 55 * math.exp(-9 * at)
+        row = {
+            "step": step,
+            "epoch": round(4 * at, 3),
+            "seconds": round(151.2 * at, 2),
+            "loss": reconstruction + beta * kl + draw.gauss(0, 0.4),
+            "reconstruction": reconstruction + draw.gauss(0, 0.3),
+            "kl": kl + draw.gauss(0, 0.3),
+            "beta": beta,
+            "lr": 1e-3 * min(1, step / 100) * (1 - 0.999 * at),
+            "grad_norm": 1 + 6 * math.exp(-6 * at) + abs(draw.gauss(0, 0.2)),
+            "items_per_second": draw.gauss(1320, 30),
+            "memory_mb": 412 + 30 * min(1, 8 * at),
+        }
+        yield row
+        if step % 250 == 0:
+            terms = ("loss", "reconstruction", "kl")
+            yield {"step": step, "epoch": row["epoch"]} | {f"valid/{t}": row[t] * draw.gauss(1.02, 0.01) for t in terms}
+
+
+def evaluation(figures, sentences, items, split, steps, draw):
+    names = list(CAPTIONS.factors)
+    labels = {name: [CAPTIONS.factors_of(s).get(name, "none") for s in sentences] for name in names[:6]}
+    centres = {value: (draw.gauss(0, 4), draw.gauss(0, 4)) for value in sorted(set(labels[names[2]]))}
+    points = [[c + draw.gauss(0, 0.9) for c in centres[value]] for value in labels[names[2]]]
+    lengths = {
+        "words": [8, 10, 12, 14, 16, 18],
+        "reconstruction_nats": [2.1, 3.2, 4.4, 5.1, 6.0, 7.2],
+        "exact": [1.0, 0.995, 0.99, 0.985, 0.97, 0.95],
+    }
+    exact = figures["exact_reconstruction"] > 0.5
+    outputs = sentences[:8] if exact else [sentences[50]] * 8
+    reconstructions = [{"input": a, "output": b, "exact": a == b} for a, b in zip(sentences[:8], outputs, strict=True)]
+    reconstructions[3] |= {"output": reconstructions[3]["input"].replace(" a ", " the ", 1), "exact": False}
+    return {
+        "method": "optimus",
+        "preset": "nano",
+        "split": split,
+        "items": items,
+        "step": steps,
+        "seed": 0,
+        "seconds": 38.4,
+        "measures": {
+            name: {"value": value, "error": abs(value) * 0.004 if value % 1 else None, "n": items}
+            for name, value in figures.items()
+        },
+        "diagnosis": [vars(finding) for finding in diagnose(figures, lengths)],
+        "examples": {
+            "samples": [HOSTILE, *sentences[60:79]],
+            "reconstructions": reconstructions,
+            "interpolations": [
+                {"start": a, "end": b, "path": path(a, b)} for a, b in (sentences[20:22], sentences[30:32])
+            ],
+            "analogies": analogies(9, 0),
+        },
+        "latent_map": {"method": "PCA", "points": points, "texts": sentences, "labels": labels},
+        "factors": {
+            name: {
+                "reconstruction": draw.uniform(0.93, 1),
+                "analogy": draw.uniform(0.85, 1),
+                "chance": share,
+                "analogy_chance": share,
+            }
+            for name, share in zip(
+                names, (0.3, 0.5, 0.06, 0.5, 0.5, 0.5, 0.34, 0.09, 0.07, 0.17, 0.06, 0.5), strict=False
+            )
+        },
+        "lengths": lengths,
+        "kl_per_dimension": [abs(draw.gauss(figures["kl"] / 32, 0.1)) for _ in range(32)],
+        "variance_per_dimension": [draw.uniform(0.4, 0.9) for _ in range(32)],
+    }
+
+
+def path(start, end, steps=11):
+    """Words of the end move in from the left, two steps at a time."""
+    a, b = start.split(), end.split()
+    return [" ".join(b[: round(len(b) * (i // 2) / 5)] + a[round(len(a) * (i // 2) / 5) :]) for i in range(steps)]
+
+
+def analogies(count, seed):
+    """The answers of a good model, but for one that keeps the factor of C."""
+    found = [vars(a) for a in CAPTIONS.analogies(count, seed)]
+    expected = [a.pop("answer") for a in found]
+    outputs = [found[0]["c"], *expected[1:]]
+    return [
+        a | {"expected": e, "output": o, "correct": e == o} for a, e, o in zip(found, expected, outputs, strict=True)
+    ]
