@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genera.data.config import DataConfig
-from genera.data.corpus import TextCorpus
+from genera.data.corpus import DecoderCorpus, TextCorpus
 from genera.data.store import StoreWriter
 from genera.data.tokenisers import Tokenisers
 from genera.errors import GeneraError
@@ -99,10 +99,10 @@ def test_a_killed_build_leaves_no_cache(config, tokenisers, cache, monkeypatch):
 
 
 def test_without_an_encoder(config):
-    corpus = TextCorpus.open(config, encoder=False)
+    corpus = DecoderCorpus.open(config)
     assert corpus.tokenisers.encoder is None
     assert corpus.train.encoder is None
-    assert corpus.stream(16, seed=0).batch(0).encoder is None
+    assert corpus.stream("train", 16, seed=0).batch(0).encoder is None
     assert corpus.report(16)["vocabulary"]["encoder"] is None
 
 
@@ -144,8 +144,9 @@ def test_nothing_left_when_the_tokeniser_is_trained(write, cache):
 
 @pytest.mark.parametrize(("field", "value"), [("limit", 0), ("max_words", 0), ("max_tokens", 2), ("vocabulary", 299)])
 def test_config_bounds(field, value):
-    with pytest.raises(GeneraError, match=rf"{field} is {value}; it must be at least"):
-        DataConfig(**{field: value})
+    (complaint,) = DataConfig(**{field: value}).check()
+    assert complaint.startswith(f"--{field.replace('_', '-')} must be at least")
+    assert complaint.endswith(f"got {value}")
 
 
 # -- real corpora ----------------------------------------------------------------------------------------
@@ -181,3 +182,21 @@ def test_flickr_captions(real_data, tokenisers):
     train, held = set(corpus.train.texts()), set(corpus.valid.texts()) | set(corpus.test.texts())
     assert not train & held
     assert len(corpus.train) == 1000
+
+
+def test_sketch_has_the_sizes_of_the_real_thing(config, tokenisers):
+    assets, batch = TextCorpus.sketch(config, 4)
+    real = TextCorpus.open(config).stream("train", 4, seed=0).batch(0)
+    assert (assets.encoder.size, assets.decoder.size) == (config.vocabulary, config.vocabulary)
+    for name in ("ids", "encoder", "decoder", "length"):
+        sketched, expected = getattr(batch, name), getattr(real, name)
+        assert (sketched.dtype, sketched.shape[:1], sketched.dim()) == (
+            expected.dtype,
+            expected.shape[:1],
+            expected.dim(),
+        )
+    published = dataclasses.replace(
+        config, encoder_tokeniser="google-bert/bert-base-cased", decoder_tokeniser="openai-community/gpt2"
+    )
+    assets, _ = TextCorpus.sketch(published, 4)
+    assert (assets.encoder.size, assets.decoder.size) == (28_996, 50_260)

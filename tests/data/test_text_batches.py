@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from dataclasses import fields
 
 import numpy as np
@@ -34,7 +33,7 @@ def tensors(batch):
 
 def test_a_batch_is_the_padded_sentences(corpus):
     store, (encoder, decoder) = corpus.train, (corpus.tokenisers.encoder, corpus.tokenisers.decoder)
-    batch = corpus.stream(BATCH, seed=0).batch(17)
+    batch = corpus.stream("train", BATCH, seed=0).batch(17)
     texts = store.texts(batch.ids.numpy())
     assert batch.length.tolist() == [len(row) for row in decoder.encode_batch(texts)]
     for ids, tokeniser in ((batch.encoder, encoder), (batch.decoder, decoder)):
@@ -47,7 +46,7 @@ def test_a_batch_is_the_padded_sentences(corpus):
 
 
 def test_an_epoch_sees_each_text_at_most_once_and_epochs_differ(corpus):
-    stream = corpus.stream(BATCH, seed=0)
+    stream = corpus.stream("train", BATCH, seed=0)
     assert stream.steps_per_epoch == 125
     epochs = [np.concatenate([stream.batch(e * 125 + i).ids.numpy() for i in range(125)]) for e in range(3)]
     for ids in epochs:
@@ -59,19 +58,19 @@ def test_an_epoch_sees_each_text_at_most_once_and_epochs_differ(corpus):
 
 
 def test_batches_are_a_function_of_the_step_and_the_seed(corpus):
-    forward = corpus.stream(BATCH, seed=1)
+    forward = corpus.stream("train", BATCH, seed=1)
     expected = [forward.batch(step) for step in range(300)]
-    fresh = corpus.stream(BATCH, seed=1)
+    fresh = corpus.stream("train", BATCH, seed=1)
     for step in (299, 0, 130, 124):  # in any order, across epochs
         for name, value in tensors(fresh.batch(step)).items():
             assert torch.equal(value, getattr(expected[step], name))
-    assert not torch.equal(corpus.stream(BATCH, seed=2).batch(0).ids, expected[0].ids)
+    assert not torch.equal(corpus.stream("train", BATCH, seed=2).batch(0).ids, expected[0].ids)
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_share_the_global_batch(corpus, ranks):
-    whole = corpus.stream(BATCH, seed=0)
-    parts = [corpus.stream(BATCH, seed=0, rank=rank, ranks=ranks) for rank in range(ranks)]
+    whole = corpus.stream("train", BATCH, seed=0)
+    parts = [corpus.stream("train", BATCH, seed=0, rank=rank, ranks=ranks) for rank in range(ranks)]
     for step in (0, 1, 126):
         shares = [tensors(part.batch(step)) for part in parts]
         for name, value in tensors(whole.batch(step)).items():
@@ -79,7 +78,7 @@ def test_ranks_share_the_global_batch(corpus, ranks):
 
 
 def test_batches_are_bucketed_by_length(corpus):
-    stream = corpus.stream(BATCH, seed=0)
+    stream = corpus.stream("train", BATCH, seed=0)
     used = room = 0
     for step in range(stream.steps_per_epoch):
         batch = stream.batch(step)
@@ -92,32 +91,21 @@ def test_batches_are_bucketed_by_length(corpus):
 
 
 def test_batch_moves_and_slices(corpus):
-    batch = corpus.stream(BATCH, seed=0).batch(0)
+    batch = corpus.stream("train", BATCH, seed=0).batch(0)
     half = batch[2:5].to("cpu")
     assert len(half) == 3
     assert torch.equal(half.decoder, batch.decoder[2:5])
 
 
-def test_a_batch_is_quick(corpus):
-    stream = corpus.stream(64, seed=0)
-    stream.batch(0)
-    times = []
-    for step in range(30):
-        start = time.perf_counter()
-        stream.batch(step % stream.steps_per_epoch)
-        times.append(time.perf_counter() - start)
-    assert np.median(times) < 3e-4
-
-
 def test_stream_errors(corpus):
-    with pytest.raises(GeneraError, match="the training data has 1003 texts, fewer than one batch of 2000"):
-        corpus.stream(2000, seed=0)
+    with pytest.raises(GeneraError, match="the data has 1003 texts, fewer than one batch of 2000"):
+        corpus.stream("train", 2000, seed=0)
     with pytest.raises(GeneraError, match="a batch of 8 cannot be shared by 3 ranks"):
-        corpus.stream(8, seed=0, ranks=3)
+        corpus.stream("train", 8, seed=0, ranks=3)
 
 
 def test_collate_is_what_the_stream_gives(corpus):
-    batch = corpus.stream(BATCH, seed=0).batch(3)
+    batch = corpus.stream("train", BATCH, seed=0).batch(3)
     own = collate(corpus.train.texts(batch.ids.numpy()), corpus.tokenisers)
     for name in ("encoder", "decoder", "length"):
         assert torch.equal(getattr(own, name), getattr(batch, name))

@@ -17,7 +17,7 @@ def sequence_log_likelihood(states: Tensor, table: Tensor, targets: Tensor, pad:
     states, flat = states.flatten(0, 1), targets.flatten()
     # The output matrix is most of a small decoder's work, so padding is left out of it. The exception is a training
     # step on a GPU: choosing rows would make the host wait there, and costs more than the padding of bucketed batches.
-    waits = states.is_cuda and torch.is_grad_enabled()
+    waits = states.device.type != "cpu" and torch.is_grad_enabled()
     chosen = None if waits else (flat != pad).nonzero().squeeze(1)
     if chosen is not None:
         states, flat = states[chosen], flat[chosen]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from genera.cli.parsing import parse, print_json
 from genera.engine import registry
 
 
@@ -16,11 +15,13 @@ class ListCommand:
 
 
 def main(arguments: list[str]) -> None:
-    command = parse(ListCommand, arguments, "list")
     found = contents()
-    if command.json:
-        print_json(found)
-        return
+    if arguments:  # parsing options takes longer than all the rest
+        from genera.cli.parsing import parse, print_json
+
+        if parse(ListCommand, arguments, "list").json:
+            print_json(found)
+            return
     for method in found["methods"]:
         print(f"{method['name']:<10} {method['summary']} ({method['paper']})")
         for name, summary in method["presets"].items():
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> None:
 
 def contents() -> dict[str, Any]:
     from genera import worlds
-    from genera.data.sources import SCHEMES
+    from genera.data.sources import SUMMARIES
 
     return {
         "methods": [
@@ -48,6 +49,6 @@ def contents() -> dict[str, Any]:
             }
             for entry in registry.entries().values()
         ],
-        "sources": SCHEMES,
+        "sources": SUMMARIES,
         "worlds": {name: worlds.load(name).description for name in worlds.names()},
     }

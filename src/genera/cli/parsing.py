@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 def parse(function: Callable[..., T] | type[T], arguments: list[str], command: str, **options: Any) -> T:
     """Call `function` with values parsed from `arguments`; its signature and docstring make the help."""
-    return tyro.cli(function, args=arguments, prog=f"genera {command}", **options)  # type: ignore[no-any-return]
+    return tyro.cli(function, args=arguments, prog=f"genera {command}", **options)
 
 
 def print_json(value: Any) -> None:

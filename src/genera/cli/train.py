@@ -1,6 +1,5 @@
 """`genera train METHOD:PRESET`: every field of the three configs is an option, with the preset's value as default."""
 
-import dataclasses
 from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ import tyro
 from genera.cli.parsing import parse, print_json
 from genera.console import say
 from genera.engine import registry
-from genera.engine.config import RunConfig, TrainConfig
+from genera.engine.config import RunConfig, TrainConfig, with_budget
 from genera.errors import GeneraError
 
 HELP = """usage: genera train METHOD[:PRESET] --out RUN [--data SOURCE] [options]
@@ -61,9 +60,8 @@ def main(arguments: list[str]) -> None:
 
 def _command(default: RunConfig) -> Any:
     """A dataclass whose fields are the options of `genera train` for this preset."""
-    flat = tyro.conf.OmitArgPrefixes
     sections = [
-        (name, Annotated[type(value), flat, tyro.conf.OmitSubcommandPrefixes], field(default=value))
+        (name, Annotated[type(value), tyro.conf.arg(name="")], field(default=value))
         for name, value in (("data", default.data), ("train", default.train), ("model", default.model))
     ]
     return make_dataclass(
@@ -88,7 +86,7 @@ def _command(default: RunConfig) -> Any:
 def _budget(train: TrainConfig, arguments: list[str]) -> TrainConfig:
     """A budget given on the command line takes the place of the preset's."""
     given = {b for b in BUDGETS if any(a == f"--{b}" or a.startswith(f"--{b}=") for a in arguments)}
-    return dataclasses.replace(train, **{b: None for b in BUDGETS if given and b not in given})
+    return with_budget(train, **{b: getattr(train, b) for b in given}) if given else train
 
 
 def _print_dry_run(result: dict[str, Any]) -> None:

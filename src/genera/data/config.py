@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from genera.errors import GeneraError
-
 SMALLEST_VOCABULARY = 300  # the 256 bytes, the special tokens and a few merges
 
 
@@ -30,9 +28,11 @@ class DataConfig:
     vocabulary: int = 8000
     """Most tokens that a tokeniser trained on the corpus may have."""
 
-    def __post_init__(self) -> None:
-        for name, lowest in (("max_words", 1), ("max_tokens", 3), ("vocabulary", SMALLEST_VOCABULARY)):
-            if getattr(self, name) < lowest:
-                raise GeneraError(f"{name} is {getattr(self, name)}; it must be at least {lowest}.")
-        if self.limit is not None and self.limit < 1:
-            raise GeneraError(f"limit is {self.limit}; it must be at least 1, or absent for all items.")
+    def check(self) -> list[str]:
+        lowest = {"max_words": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY, "limit": 1}
+        values = {name: getattr(self, name) for name in lowest}
+        return [
+            f"--{name.replace('_', '-')} must be at least {lowest[name]}, got {value}"
+            for name, value in values.items()
+            if value is not None and value < lowest[name]
+        ]

@@ -5,16 +5,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
+
+import torch
 
 from genera.console import progress_bar, say
 from genera.data.config import DataConfig
 from genera.data.sources import SPLITS, Item, Source, WorldSource, parse_source
 from genera.data.store import StoreWriter, TokenStore, build_once, cache_folder
-from genera.data.text import TextStream
-from genera.data.tokenisers import Kind, Tokeniser, Tokenisers
+from genera.data.text import TextBatch, TextStream
+from genera.data.tokenisers import Kind, Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.worlds.grammar import World
@@ -25,7 +28,11 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class TextCorpus:
-    """Tokenised train, valid and test texts, and what is known of them."""
+    """Tokenised train, valid and test texts, and what is known of them. For models with an encoder and a decoder."""
+
+    kind: ClassVar[str] = "text"
+    assets_type: ClassVar[type[Tokenisers]] = Tokenisers
+    has_encoder: ClassVar[bool] = True
 
     tokenisers: Tokenisers
     train: TokenStore
@@ -38,20 +45,19 @@ class TextCorpus:
     _about: dict[str, Any]
 
     @classmethod
-    def open(cls, config: DataConfig, tokenisers: Tokenisers | None = None, *, encoder: bool = True) -> "TextCorpus":
+    def open(cls, config: DataConfig, assets: Tokenisers | None = None) -> Self:
         """Read the data of `config`, or find it in the cache (`cache_folder()`).
 
-        tokenisers: of the run that goes on; None loads or trains those that `config` asks for.
-        encoder: whether the model has an encoder side.
+        assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
         Raises GeneraError when the data cannot be read or no training text is left.
         """
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), config.limit, config.max_words)
-        if tokenisers is None:
-            tokenisers = Tokenisers(
-                encoder=_tokeniser("wordpiece", config.encoder_tokeniser, source, config, content) if encoder else None,
-                decoder=_tokeniser("bpe", config.decoder_tokeniser, source, config, content),
-            )
+        wordpiece = partial(_tokeniser, "wordpiece", config.encoder_tokeniser, source, config, content)
+        tokenisers = assets or Tokenisers(
+            encoder=wordpiece() if cls.has_encoder else None,
+            decoder=_tokeniser("bpe", config.decoder_tokeniser, source, config, content),
+        )
         encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
         key = _hash(*content, config.max_tokens, encoder_json, tokenisers.decoder.to_json())
         folder = cache_folder() / f"text-{key}"
@@ -71,10 +77,45 @@ class TextCorpus:
             _about=about,
         )
 
-    def stream(self, batch: int, seed: int, rank: int = 0, ranks: int = 1) -> TextStream:
-        """Training batches; `batch` is the global batch size."""
+    @property
+    def assets(self) -> Tokenisers:
+        """What a model needs of this data to be used without it."""
+        return self.tokenisers
+
+    def split(self, name: str) -> TokenStore:
+        return {"train": self.train, "valid": self.valid, "test": self.test}[name]
+
+    def size(self, split: str) -> int:
+        return len(self.split(split))
+
+    def items(self, split: str, count: int) -> list[str]:
+        """The first `count` texts of a split, in the order of the source."""
+        return self.split(split).texts(slice(count))
+
+    def labels(self, split: str, count: int) -> list[str] | None:
+        """The label names of `items(split, count)`; None where the data has no labels."""
+        labels = self.split(split).labels
+        return None if labels is None else [self.label_names[label] for label in labels[:count]]
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> TextStream:
+        """Batches of a split, shuffled; `batch_size` is the global one."""
         pad = self.tokenisers.decoder.pad
-        return TextStream(self.train, pad=pad, batch=batch, seed=seed, rank=rank, ranks=ranks)
+        return TextStream(self.split(split), pad=pad, batch=batch_size, seed=seed, rank=rank, ranks=ranks)
+
+    @classmethod
+    def sketch(cls, config: DataConfig, batch_size: int) -> tuple[Tokenisers, TextBatch]:
+        """Tokenisers of the right sizes, and a batch of texts of `max_tokens`, without reading any data."""
+        encoder = sketch("wordpiece", config.encoder_tokeniser, config.vocabulary) if cls.has_encoder else None
+        decoder = sketch("bpe", config.decoder_tokeniser, config.vocabulary)
+        ids = torch.ones(batch_size, config.max_tokens, dtype=torch.int64)
+        batch = TextBatch(
+            ids=ids[:, 0],
+            encoder=None if encoder is None else ids,
+            decoder=ids,
+            length=torch.full((batch_size,), config.max_tokens),
+            labels=None,
+        )
+        return Tokenisers(encoder, decoder), batch
 
     def report(self, batch: int) -> dict[str, Any]:
         """Items, words and decoder tokens of each split, dropped texts by reason, vocabulary sizes, and the share of
@@ -84,8 +125,14 @@ class TextCorpus:
         return {
             **{name: self._about[name] for name in ("items", "words", "tokens", "dropped")},
             "vocabulary": sizes,
-            "padding_share": self.stream(batch, seed=0).padding_share,
+            "padding_share": self.stream("train", batch, seed=0).padding_share,
         }
+
+
+class DecoderCorpus(TextCorpus):
+    """The same for models that have only a decoder."""
+
+    has_encoder = False
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

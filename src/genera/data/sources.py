@@ -278,6 +278,14 @@ def _world(spec: str, rest: str, text_column: str | None, label_column: str | No
     return WorldSource(spec, worlds.load(rest))
 
 
+SUMMARIES = {
+    "text": "PATH of texts, one a line: a file, a glob or a folder; plain or .gz",
+    "tsv": "PATH of tab-separated rows; --text-column and --label-column by number or header name",
+    "jsonl": "PATH of JSON objects, one a line; --text-column and --label-column name their fields",
+    "world": "NAME of an embedded world: procedural data with known truth",
+}
+"""scheme → one line for lists"""
+
 # scheme → what opens it: (spec, rest, text column, label column) → Source
 SCHEMES: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "text": partial(_files, read_text),

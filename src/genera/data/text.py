@@ -46,7 +46,7 @@ class TextStream:
         """
         if len(store) < batch:
             raise GeneraError(
-                f"the training data has {len(store)} texts, fewer than one batch of {batch}; "
+                f"the data has {len(store)} texts, fewer than one batch of {batch}; "
                 f"use a batch of at most {len(store)} or more data."
             )
         if batch % ranks:

@@ -124,6 +124,22 @@ class Tokenisers:
         )
 
 
+_PUBLISHED = {"google-bert/bert-base-cased": 28_996, "openai-community/gpt2": 50_257}
+"""Sizes of the tokenisers that presets name, so that a dry run needs no network."""
+
+
+def sketch(kind: Kind, where: str | None, vocabulary: int) -> Tokeniser:
+    """A tokeniser of the size of the one at `where`, or of a full trained one; good for nothing else."""
+    if where is not None and where not in _PUBLISHED:
+        return Tokeniser.load(where, kind)
+    added = len(_SPECIAL["bpe"]) if kind == "bpe" else 0
+    count = vocabulary - added if where is None else _PUBLISHED[where]
+    if kind == "wordpiece":
+        words = {word: i for i, word in enumerate(_WORDPIECE_VOCABULARY)}
+        return Tokeniser(_wordpiece(words | {str(i): i for i in range(len(words), count)}), kind, "the sketch")
+    return Tokeniser(_bpe({str(i): i for i in range(count)}, []), kind, "the sketch")
+
+
 # -- files and the hub ------------------------------------------------------------------------------------------------
 
 

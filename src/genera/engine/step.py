@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -220,9 +220,9 @@ class Step:
         else:
             yield
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self) -> AbstractContextManager[object]:
         dtype = AUTOCAST.get(self.config.precision)
-        return torch.autocast(self.ranks.device.type, dtype=dtype, enabled=dtype is not None)
+        return torch.autocast(self.ranks.device.type, dtype) if dtype else nullcontext()
 
 
 def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from genera.console import say
 from genera.errors import GeneraError, unknown
@@ -16,41 +16,10 @@ from genera.files import write_json
 from genera.measures.diagnosis import diagnose
 from genera.measures.estimate import Estimate
 from genera.uses.run import Run
+from genera.uses.settings import EvaluateConfig
 
 PARTS = {"text": "genera.uses.text_evaluation"}
 """kind of items → module whose `PARTS` maps a part's name to its function"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """What to measure and on how much."""
-
-    data: str | None = None
-    """Data to measure on, as in training; default: the run's own."""
-    split: Literal["test", "valid", "train"] = "test"
-    """Which part of the data."""
-    items: int = 2000
-    """Items of the split for reconstruction and the latent space."""
-    likelihood_items: int = 500
-    """Items of the split for the likelihood bounds, each decoded K times."""
-    importance_samples: int = 100
-    """K of the importance-weighted bound."""
-    prior_samples: int = 500
-    """Samples drawn from the model."""
-    pairs: int = 100
-    """Interpolations, and ten times as many analogies."""
-    measures: tuple[str, ...] = ()
-    """Only these parts: likelihood, latent, reconstruction, samples, interpolation, analogy [all that apply]."""
-    seed: int = 0
-    """Seed of every draw."""
-
-    def check(self) -> None:
-        names = ("items", "likelihood_items", "importance_samples", "prior_samples", "pairs")
-        wrong = [
-            f"--{n.replace('_', '-')} must be at least 1, got {getattr(self, n)}" for n in names if getattr(self, n) < 1
-        ]
-        if wrong:
-            raise GeneraError("; ".join(wrong) + ".")
 
 
 @dataclass
@@ -67,14 +36,15 @@ class Evaluation:
 
     def items(self, count: int) -> list[Any]:
         """The first `count` items of the split; the splits themselves are unordered."""
-        return self.data.items(self.config.split, count)  # type: ignore[no-any-return]
+        return self.data.items(self.config.split, count)
 
 
-def evaluate(run: Run, config: EvaluateConfig = EvaluateConfig()) -> dict[str, Any]:
+def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
     """Measure `run`, write its evaluation.json, and return what was written.
 
     Raises GeneraError for an unknown measure, or data that cannot be had.
     """
+    config = config or EvaluateConfig()
     config.check()
     dataset = run.method.dataset
     parts: dict[str, Callable[[Evaluation], bool]] = importlib.import_module(PARTS[dataset.kind]).PARTS

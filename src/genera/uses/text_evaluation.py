@@ -1,6 +1,7 @@
 """How text models are measured, part by part. Each part asks for the capability it needs and says whether it ran."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def likelihood(evaluation: Evaluation) -> bool:
         return False
     items = evaluation.items(config.likelihood_items)
     generator = evaluation.run.generator(config.seed)
-    reconstruction, kl, tokens, bounds = [], [], [], {k: [] for k in sorted({10, config.importance_samples})}
+    reconstruction, kl, tokens = [], [], []
+    bounds: dict[int, list[Tensor]] = {k: [] for k in sorted({10, config.importance_samples})}
     for part in track(list(_parts(items, SCORED_AT_ONCE)), "scoring"):
         score = model.score(part, config.importance_samples, generator=generator)
         reconstruction.append(-score.log_likelihood.mean(0).cpu())
@@ -201,8 +203,7 @@ def analogy(evaluation: Evaluation) -> bool:
     if world is None:
         items = evaluation.items(3 * SHOWN)
         triples = [items[i : i + 3] for i in range(0, len(items) - 2, 3)]
-        answers: list[str | None] = [None] * len(triples)
-        changed: list[str | None] = [None] * len(triples)
+        answers, changed = [], []
     else:
         asked = world.analogies(ANALOGIES_PER_PAIR * config.pairs, seed=config.seed, split=config.split)
         triples = [[q.a, q.b, q.c] for q in asked]
@@ -216,7 +217,7 @@ def analogy(evaluation: Evaluation) -> bool:
         figures["analogy_exact"] = text.exact_match(outputs, answers)
         figures["factor_accuracy_analogy"] = _mean(accuracy)
         _factors(evaluation, "analogy", accuracy)
-    rows = zip(triples, answers, outputs, changed, strict=True)
+    rows = zip_longest(triples, outputs, answers, changed)
     evaluation.examples["analogies"] = [
         {
             **dict(zip("abc", triple, strict=True)),
@@ -225,7 +226,7 @@ def analogy(evaluation: Evaluation) -> bool:
             "correct": None if answer is None else text.normalised(answer) == text.normalised(output),
             "factor": factor,
         }
-        for triple, answer, output, factor in list(rows)[:SHOWN]
+        for triple, output, answer, factor in islice(rows, SHOWN)
     ]
     return True
 

@@ -107,9 +107,8 @@ class Optimus(Method):
     @torch.no_grad()
     def encode(self, items: Sequence[str]) -> Posterior:
         """Sentences → q(z|x) on the model's device."""
-        parts = [self.network.encode(batch.encoder) for batch in self._batches(items)]
-        mean, log_variance = (torch.cat(side) for side in zip(*parts, strict=True))
-        return Posterior(mean, log_variance)
+        mean, log_variance = zip(*(self._posterior(batch) for batch in self._batches(items)), strict=True)
+        return Posterior(torch.cat(mean), torch.cat(log_variance))
 
     @torch.no_grad()
     def decode(self, z: Tensor, *, generator: Generator | None = None, **options: Any) -> list[str]:
@@ -142,7 +141,7 @@ class Optimus(Method):
         """Likelihood terms at `samples` draws of z ~ q(z|x) a sentence (section 4 of the paper's appendix)."""
         weights, likelihoods, divergences, lengths = [], [], [], []
         for batch in self._batches(items):
-            mean, log_variance = self.network.encode(batch.encoder)
+            mean, log_variance = self._posterior(batch)
             noise = torch.randn(samples, *mean.shape, generator=generator, device=mean.device)
             z = mean + (0.5 * log_variance).exp() * noise
             chunk = max(1, ROWS_AT_ONCE // len(batch))
@@ -167,6 +166,10 @@ class Optimus(Method):
         """ids (B, T), z (K, B, P) → (K, B) float64."""
         rows = ids.expand(len(z), *ids.shape).flatten(0, 1)
         return self.network.log_likelihood(rows, z.flatten(0, 1)).view(z.shape[:2]).double()
+
+    def _posterior(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
+        assert batch.encoder is not None
+        return self.network.encode(batch.encoder)
 
     def _batches(self, items: Sequence[str]) -> list[TextBatch]:
         device = self.network.to_posterior.weight.device

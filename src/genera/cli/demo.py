@@ -1,0 +1,75 @@
+"""`genera demo`: the whole way once, on embedded data, in minutes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genera.cli.parsing import parse
+from genera.console import say
+from genera.engine import registry
+from genera.files import read_json
+
+SPEC = "optimus:nano"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Train a small Optimus on the embedded captions world, measure it and write its report. Goes on after a kill."""
+
+    out: Path = Path("runs/demo")
+    """The run folder."""
+
+
+def main(arguments: list[str]) -> None:
+    command = parse(Demo, arguments, "demo")
+    out = command.out
+    _, config = registry.preset(SPEC)
+    say(f"training {SPEC} on {config.data.data} into {out} (Ctrl-C stops; the same command goes on)")
+
+    from genera.engine.loop import Stopped
+    from genera.engine.train import train
+
+    try:
+        train(config, out)
+    except Stopped as stopped:
+        say(str(stopped))
+        return
+
+    from genera.report.page import write_report
+    from genera.uses.run import load
+
+    if (out / "evaluation.json").exists():
+        result = read_json(out / "evaluation.json")
+    else:
+        from genera.uses.evaluate import evaluate
+
+        result = evaluate(load(out))
+    page = write_report(out)
+    print(summary(result, out, page))
+
+
+def summary(result: dict[str, Any], out: Path, page: Path) -> str:
+    """What came out, in plain words, and what to try next."""
+
+    def share(name: str) -> str:
+        return f"{result['measures'][name]['value']:.0%}"
+
+    size = result["measures"]["latent_size"]["value"]
+    path = result["examples"]["interpolations"][0]
+    question = result["examples"]["analogies"][0]
+    findings = "\n".join(f"  - {finding['finding']}" for finding in result["diagnosis"])
+    return f"""
+The demo is done: a text VAE that turns sentences into {size:.0f} numbers and back.
+  {share("exact_reconstruction")} of {result["items"]:,} unseen sentences come back word for word,
+  {share("grammatical_samples")} of the sentences drawn from the prior are grammatical and {share("novel")} are new,
+  {share("analogy_exact")} of the analogies with one factor changed are answered exactly.
+What the diagnosis says:
+{findings}
+
+The report: {page}
+
+Try next:
+  genera sample {out} --count 5
+  genera interpolate {out} "{path["start"]}" "{path["end"]}"
+  genera analogy {out} "{question["a"]}" "{question["b"]}" "{question["c"]}"
+  genera train {SPEC} --data text:YOUR_FILE.txt --out runs/mine"""

@@ -1,0 +1,45 @@
+"""`genera encode RUN "sentence" ... --out latents.npz`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from genera.cli.parsing import parse, print_json
+from genera.cli.uses import UseOptions, given
+from genera.errors import GeneraError
+from genera.files import atomic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encode(UseOptions):
+    """Posterior means and log variances of your own items."""
+
+    run: Positional[Path]
+    """The run folder."""
+    items: Positional[tuple[str, ...]] = ()
+    """The items."""
+    input: Path | None = None
+    """A file with one item a line, - for standard input."""
+    out: Path | None = None
+    """Where to write: .npz with arrays `mean`, `log_variance` and `items`; else use --json."""
+
+
+def main(arguments: list[str]) -> None:
+    command = parse(Encode, arguments, "encode")
+    if command.out is None and not command.json:
+        raise GeneraError("say where the latents should go: --out FILE.npz, or --json for standard output.")
+    if command.out is not None and command.out.suffix != ".npz":
+        raise GeneraError(f"--out {command.out} must end in .npz.")
+    items = given(command.items, command.input)
+    posterior = command.load(command.run).encode(items)
+    arrays = {"mean": posterior.mean.cpu().numpy()}
+    if posterior.log_variance is not None:
+        arrays["log_variance"] = posterior.log_variance.cpu().numpy()
+    if command.out is not None:
+        import numpy as np
+
+        with atomic(command.out) as temporary, open(temporary, "wb") as file:
+            np.savez(file, allow_pickle=False, items=np.array(items), **arrays)
+    if command.json:
+        print_json([{"item": item, **{k: v[i].tolist() for k, v in arrays.items()}} for i, item in enumerate(items)])

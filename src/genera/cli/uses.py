@@ -1,0 +1,74 @@
+"""What the commands that use a trained model share: where it is, how to decode, how to print."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genera.cli.parsing import print_json
+from genera.errors import GeneraError
+
+if TYPE_CHECKING:
+    from genera.uses.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseOptions:
+    """Options of every command that loads a run."""
+
+    checkpoint: str = "last"
+    """Which weights: last, best, previous or a step number."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    json: bool = False
+    """Print JSON on stdout."""
+
+    def load(self, path: Path) -> "Run":
+        from genera.uses.run import load
+
+        return load(path, device=self.device, checkpoint=self.checkpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(UseOptions):
+    """Options of every command that generates. Those left out are the method's own."""
+
+    temperature: float | None = None
+    """0 is greedy, 1 samples from the model."""
+    top_k: int | None = None
+    """Sample among the k likeliest tokens."""
+    top_p: float | None = None
+    """Sample among the fewest likeliest tokens that together have this probability."""
+    max_tokens: int | None = None
+    """New tokens at most."""
+    seed: int = 0
+    """Seed of every draw."""
+
+    def options(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "max_tokens")}
+        return {name: value for name, value in values.items() if value is not None} | {"seed": self.seed}
+
+
+def given(items: tuple[str, ...], file: Path | None) -> list[str]:
+    """Items from the command line, or one a line from a file (`-` is standard input)."""
+    if bool(items) == bool(file):
+        raise GeneraError("give sentences on the command line, or --input FILE (one a line), and not both.")
+    if not file:
+        return list(items)
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise GeneraError(f"cannot read {file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise GeneraError(f"{file} is not UTF-8; convert it first, for example with iconv.") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise GeneraError(f"{file} holds no sentences; one a line was expected.")
+    return lines
+
+
+def show(values: list[Any], as_json: bool) -> None:
+    if as_json:
+        print_json(values)
+    else:
+        print("\n".join(map(str, values)))

@@ -1,0 +1,38 @@
+"""What an evaluation can be asked. No torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genera.errors import GeneraError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What to measure and on how much."""
+
+    data: str | None = None
+    """Data to measure on, as in training; default: the run's own."""
+    split: Literal["test", "valid", "train"] = "test"
+    """Which part of the data."""
+    items: int = 2000
+    """Items of the split for reconstruction and the latent space."""
+    likelihood_items: int = 500
+    """Items of the split for the likelihood bounds, each decoded K times."""
+    importance_samples: int = 100
+    """K of the importance-weighted bound."""
+    prior_samples: int = 500
+    """Samples drawn from the model."""
+    pairs: int = 100
+    """Interpolations, and ten times as many analogies."""
+    measures: tuple[str, ...] = ()
+    """Only these parts: likelihood, latent, reconstruction, samples, interpolation, analogy [all that apply]."""
+    seed: int = 0
+    """Seed of every draw."""
+
+    def check(self) -> None:
+        names = ("items", "likelihood_items", "importance_samples", "prior_samples", "pairs")
+        wrong = [
+            f"--{n.replace('_', '-')} must be at least 1, got {getattr(self, n)}" for n in names if getattr(self, n) < 1
+        ]
+        if wrong:
+            raise GeneraError("; ".join(wrong) + ".")
