@@ -40,7 +40,18 @@ def main(arguments: list[str]) -> None:
     from genera.uses.evaluate import evaluate
 
     result = evaluate(command.load(command.run), command.settings)
-    print_json(result) if command.json else print(as_text(result))
+    print_json(flat(result)) if command.json else print(as_text(result))
+
+
+def flat(result: dict[str, Any]) -> dict[str, Any]:
+    """The evaluation for programs: every figure under its own name, `errors` and `counts` beside them."""
+    figures = result["measures"]
+    return {
+        **{name: figure["value"] for name, figure in figures.items()},
+        "errors": {name: figure["error"] for name, figure in figures.items()},
+        "counts": {name: figure["n"] for name, figure in figures.items()},
+        **{name: value for name, value in result.items() if name not in ("measures", "latent_map")},
+    }
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -11,8 +11,6 @@ from genera.errors import unknown
 class Definition:
     name: str
     """its key in evaluation.json"""
-    short: str
-    """the field's abbreviation, by which `definition` finds it too"""
     title: str
     unit: str
     better: Literal["higher", "lower", "neither"]
@@ -32,7 +30,6 @@ _DEFINITIONS = [
     # Likelihood
     Definition(
         "reconstruction",
-        "rec",
         "Reconstruction term",
         "nats/item",
         "lower",
@@ -42,7 +39,6 @@ _DEFINITIONS = [
         _LIKELIHOOD,
     ),
     Definition(
-        "elbo",
         "elbo",
         "ELBO",
         "nats/item",
@@ -54,7 +50,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "iw_bound",
-        "iw_bound",
         "Importance-weighted bound",
         "nats/item",
         "higher",
@@ -65,7 +60,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "log_likelihood",
-        "ll",
         "Log-likelihood",
         "nats/item",
         "higher",
@@ -74,7 +68,6 @@ _DEFINITIONS = [
         _LIKELIHOOD,
     ),
     Definition(
-        "perplexity_word",
         "ppl_word",
         "Perplexity per word",
         "per word",
@@ -85,7 +78,6 @@ _DEFINITIONS = [
         _LIKELIHOOD,
     ),
     Definition(
-        "perplexity_token",
         "ppl_token",
         "Perplexity per token",
         "per token",
@@ -97,7 +89,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "nll_floor",
-        "floor",
         "Entropy floor",
         "nats/item",
         "neither",
@@ -108,7 +99,6 @@ _DEFINITIONS = [
     ),
     # Latent space
     Definition(
-        "kl",
         "kl",
         "KL to the prior",
         "nats/item",
@@ -121,7 +111,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "likelihood_lost_on_swap",
-        "swap",
         "Likelihood lost on a swap",
         "nats/item",
         "higher",
@@ -131,7 +120,6 @@ _DEFINITIONS = [
         _LATENT,
     ),
     Definition(
-        "mutual_information",
         "mi",
         "Mutual information",
         "nats",
@@ -142,7 +130,6 @@ _DEFINITIONS = [
         _LATENT,
     ),
     Definition(
-        "mutual_information_ceiling",
         "mi_ceiling",
         "Ceiling of mutual information",
         "nats",
@@ -152,7 +139,6 @@ _DEFINITIONS = [
         _LATENT,
     ),
     Definition(
-        "active_units",
         "au",
         "Active units",
         "dimensions",
@@ -164,7 +150,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "latent_size",
-        "dim",
         "Latent dimensions",
         "dimensions",
         "neither",
@@ -175,7 +160,6 @@ _DEFINITIONS = [
     # Reconstruction
     Definition(
         "exact_reconstruction",
-        "exact",
         "Exact reconstructions",
         "share",
         "higher",
@@ -185,7 +169,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "bleu_reconstruction",
-        "bleu",
         "BLEU of reconstructions",
         "0–100",
         "higher",
@@ -195,7 +178,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "factor_accuracy_reconstruction",
-        "factors_rec",
         "Factors kept by reconstruction",
         "share",
         "higher",
@@ -207,7 +189,6 @@ _DEFINITIONS = [
     # Samples
     Definition(
         "grammatical_samples",
-        "valid",
         "Grammatical samples",
         "share",
         "higher",
@@ -216,7 +197,6 @@ _DEFINITIONS = [
         _SAMPLES,
     ),
     Definition(
-        "novel",
         "novel",
         "Novel samples",
         "share",
@@ -227,7 +207,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "distinct_1",
-        "distinct_1",
         "Distinct words",
         "share",
         "higher",
@@ -236,7 +215,6 @@ _DEFINITIONS = [
         _SAMPLES,
     ),
     Definition(
-        "distinct_2",
         "distinct_2",
         "Distinct word pairs",
         "share",
@@ -247,7 +225,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "distinct_samples",
-        "distinct",
         "Distinct samples",
         "share",
         "higher",
@@ -256,7 +233,6 @@ _DEFINITIONS = [
         _SAMPLES,
     ),
     Definition(
-        "self_bleu",
         "self_bleu",
         "Self-BLEU",
         "0–100",
@@ -268,7 +244,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "vocabulary_coverage",
-        "coverage",
         "Vocabulary covered",
         "share",
         "higher",
@@ -279,7 +254,6 @@ _DEFINITIONS = [
     # Interpolation and analogy
     Definition(
         "grammatical_interpolations",
-        "valid_paths",
         "Grammatical interpolations",
         "share",
         "higher",
@@ -289,7 +263,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "monotone_interpolations",
-        "monotone",
         "Steps that do not turn back",
         "share",
         "higher",
@@ -299,7 +272,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "distinct_interpolations",
-        "distinct_path",
         "Distinct sentences on a path",
         "sentences",
         "higher",
@@ -309,7 +281,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "factor_accuracy_analogy",
-        "factors_analogy",
         "Factor moved by analogy",
         "share",
         "higher",
@@ -320,7 +291,6 @@ _DEFINITIONS = [
     ),
     Definition(
         "analogy_exact",
-        "analogy",
         "Analogies solved exactly",
         "share",
         "higher",
@@ -333,22 +303,19 @@ _DEFINITIONS = [
 CATALOGUE = {d.name: d for d in _DEFINITIONS}
 """Every definition under its name; a bound with K samples is named iw_bound_K."""
 
-_BY_SHORT = {d.short: d for d in _DEFINITIONS}
-
 
 def definition(name: str) -> Definition:
-    """The definition of a figure by its name (`iw_bound_K` for any K) or short name, or a GeneraError."""
+    """The definition of a figure by its name (`iw_bound_K` for any K), or a GeneraError."""
     bound = re.fullmatch(r"iw_bound_([1-9]\d*)", name)
     if bound:
         general, samples = CATALOGUE["iw_bound"], bound[1]
         return replace(
             general,
             name=name,
-            short=name,
             title=f"{general.title}, K = {samples}",
             text=general.text.replace("{K}", samples),
         )
-    found = CATALOGUE.get(name) or _BY_SHORT.get(name)
+    found = CATALOGUE.get(name)
     if found is None:
         raise unknown("measure", name, CATALOGUE)
     return replace(found, text=found.text.replace("{K}", "K"))

@@ -56,8 +56,8 @@ def _collapse(figures: Figures) -> Iterator[Finding]:
     kl = figures.get("kl")
     if kl is None:
         return
-    evidence = _evidence(figures, "kl", "likelihood_lost_on_swap", "exact_reconstruction", "active_units")
-    units = figures.get("active_units", 0)
+    evidence = _evidence(figures, "kl", "likelihood_lost_on_swap", "exact_reconstruction", "au")
+    units = figures.get("au", 0)
     caveat = (
         f" The {units:.0f} active units do not contradict this: the encoder moves, but little listens." if units else ""
     )
@@ -142,7 +142,7 @@ def _largest_bound(figures: Figures) -> float:
 
 
 def _saturated_information(figures: Figures) -> Iterator[Finding]:
-    information, ceiling = figures.get("mutual_information"), figures.get("mutual_information_ceiling")
+    information, ceiling = figures.get("mi"), figures.get("mi_ceiling")
     if information is None or ceiling is None:
         return
     noise = math.sqrt(figures.get("latent_size", 0) / (2 * math.exp(ceiling)))
@@ -150,31 +150,31 @@ def _saturated_information(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"Mutual information is saturated: {information:.2f} of at most ln M = {ceiling:.2f} nats.",
-            _evidence(figures, "mutual_information", "mutual_information_ceiling"),
+            _evidence(figures, "mi", "mi_ceiling"),
             "It says only that the measured items can be told apart. Do not rank models by it; KL, exact "
             "reconstructions and the likelihood lost on a swap still differ.",
         )
 
 
 def _unused_dimensions(figures: Figures) -> Iterator[Finding]:
-    active, size = figures.get("active_units"), figures.get("latent_size")
+    active, size = figures.get("au"), figures.get("latent_size")
     if active is None or size is None or _collapsed(figures) or active >= size:
         return
     yield Finding(
         "note",
         f"{size - active:.0f} of {size:.0f} latent dimensions are unused.",
-        _evidence(figures, "active_units", "latent_size", "kl"),
+        _evidence(figures, "au", "latent_size", "kl"),
         "A smaller --latent-size would do as well; or raise --free-bits, whose floor holds in each dimension.",
     )
 
 
 def _loose_bound(figures: Figures) -> Iterator[Finding]:
-    few, many = figures.get("iw_bound_10"), figures.get("iw_bound_100")
+    few, many = figures.get("iw_bound_10"), figures.get("iw_bound")
     if few is not None and many is not None and many - few > 2:  # nearly the ln 10 of one dominant sample
         yield Finding(
             "note",
             f"The likelihood bound has not settled: 100 samples give {many - few:.1f} nats more than 10.",
-            {"iw_bound_10": few, "iw_bound_100": many},
+            {"iw_bound_10": few, "iw_bound": many},
             "log p(x) lies well above it, so the perplexities are too high by an unknown amount: measure with "
             "more samples before comparing them with another model's.",
         )

@@ -89,7 +89,7 @@ def _table(records: Sequence[Record]) -> dict[str, Any]:
     for entry in in_catalogue_order({name for record in records for name in record.measures}):
         values = [record.measures.get(entry.name) for record in records]
         # Tokens are the same only where the data was read the same way.
-        comparable = not warnings and (same_reading or entry.name != "perplexity_token")
+        comparable = not warnings and (same_reading or entry.name != "ppl_token")
         measures[entry.name] = {
             "title": entry.title,
             "unit": entry.unit,

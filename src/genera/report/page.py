@@ -17,7 +17,7 @@ from genera.report.record import Record, read_run
 from genera.report.words import changed, define, duration, figure, fold, in_catalogue_order
 
 HEADLINES = (
-    "perplexity_word",
+    "ppl_word",
     "kl",
     "likelihood_lost_on_swap",
     "exact_reconstruction",

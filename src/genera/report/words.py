@@ -61,7 +61,7 @@ def define(name: str) -> Definition:
     try:
         return definition(name)
     except GeneraError:
-        return Definition(name, name, name, "", "neither", "This figure is not in the catalogue of measures.")
+        return Definition(name, name, "", "neither", "This figure is not in the catalogue of measures.")
 
 
 def in_catalogue_order(names: Any) -> list[Definition]:

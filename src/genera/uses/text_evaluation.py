@@ -1,6 +1,6 @@
 """How text models are measured, part by part. Each part asks for the capability it needs and says whether it ran."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -17,6 +17,8 @@ from genera.uses.capabilities import Decodes, Encodes, Samples, Scores, ScoresGi
 from genera.uses.evaluate import Evaluation
 
 SCORED_AT_ONCE = 50
+FEW = 10
+"""Samples of the smaller bound, whose distance from the larger shows whether that has settled."""
 ANALOGIES_PER_PAIR = 10
 SHOWN = 24
 """Examples kept for the report."""
@@ -33,33 +35,33 @@ def likelihood(evaluation: Evaluation) -> bool:
         return False
     items = evaluation.items(config.likelihood_items)
     generator = evaluation.run.generator(config.seed)
-    reconstruction, kl, tokens = [], [], []
-    bounds: dict[int, list[Tensor]] = {k: [] for k in sorted({10, config.importance_samples})}
+    reconstruction, kl, tokens, few, bound = [], [], [], [], []
     for part in track(list(_parts(items, SCORED_AT_ONCE)), "scoring"):
         score = model.score(part, config.importance_samples, generator=generator)
         reconstruction.append(-score.log_likelihood.mean(0).cpu())
         tokens.append(score.lengths["tokens"].cpu())
         if score.kl is not None:
             kl.append(score.kl.double().cpu())
-        for samples, values in bounds.items():
-            bound = ImportanceBound()
-            bound.add(score.log_weights[:samples].cpu())
-            values.append(bound.value())
+        streamed = ImportanceBound()
+        streamed.add(score.log_weights[:FEW].cpu())
+        few.append(streamed.value())
+        streamed.add(score.log_weights[FEW:].cpu())
+        bound.append(streamed.value())
 
     figures = evaluation.measures
-    best = torch.cat(bounds[config.importance_samples])
+    best = torch.cat(bound)
     if kl:
         figures["reconstruction"] = mean_estimate(torch.cat(reconstruction))
         figures["kl"] = mean_estimate(torch.cat(kl))
         figures["elbo"] = mean_estimate(-(torch.cat(reconstruction) + torch.cat(kl)))
-        for samples, values in bounds.items():
-            if samples <= config.importance_samples:
-                figures[f"iw_bound_{samples}"] = mean_estimate(torch.cat(values))
+        if config.importance_samples > FEW:
+            figures[f"iw_bound_{FEW}"] = mean_estimate(torch.cat(few))
+        figures["iw_bound"] = mean_estimate(best)
     else:
         figures["log_likelihood"] = mean_estimate(best)
     words = torch.tensor([len(item.split()) for item in items])
-    figures["perplexity_word"] = per_word(-best, words)
-    figures["perplexity_token"] = per_token(-best, torch.cat(tokens))
+    figures["ppl_word"] = per_word(-best, words)
+    figures["ppl_token"] = per_token(-best, torch.cat(tokens))
     if evaluation.data.world is not None:
         figures["nll_floor"] = text.entropy_floor(items, evaluation.data.world)
     return True
@@ -74,7 +76,7 @@ def latent_space(evaluation: Evaluation) -> bool:
     posterior = model.encode(items)
     mean, log_variance = posterior.mean, posterior.log_variance
     figures["latent_size"] = Estimate(model.latent_size, None, len(items))
-    figures["active_units"] = Estimate(latent.active_units(mean), None, len(items))
+    figures["au"] = Estimate(latent.active_units(mean), None, len(items))
     evaluation.extras["variance_per_dimension"] = latent.latent_variances(mean).tolist()
     if log_variance is not None:
         kl = latent.gaussian_kl(mean, log_variance)
@@ -83,8 +85,8 @@ def latent_space(evaluation: Evaluation) -> bool:
         noise = torch.randn(mean.shape, generator=evaluation.run.generator(config.seed), device=mean.device)
         z = mean + (0.5 * log_variance).exp() * noise
         information = latent.mutual_information(mean, log_variance, z)
-        figures["mutual_information"] = Estimate(information, None, len(items))
-        figures["mutual_information_ceiling"] = Estimate(float(np.log(len(items))), None, len(items))
+        figures["mi"] = Estimate(information, None, len(items))
+        figures["mi_ceiling"] = Estimate(float(np.log(len(items))), None, len(items))
     else:
         z = mean
     if isinstance(model, ScoresGiven):
@@ -118,10 +120,10 @@ def reconstruction(evaluation: Evaluation) -> bool:
     figures["exact_reconstruction"] = text.exact_match(outputs, items)
     figures["bleu_reconstruction"] = Estimate(text.corpus_bleu(outputs, items), None, len(items))
     if world is not None:
-        accuracy, chance = text.factor_accuracy(outputs, items, world), text.factor_chance(items, world)
+        accuracy = text.factor_accuracy(outputs, items, world)
         figures["factor_accuracy_reconstruction"] = _mean(accuracy)
         _factors(evaluation, "reconstruction", accuracy)
-        _factors(evaluation, "chance", {name: Estimate(value, None, len(items)) for name, value in chance.items()})
+        _factors(evaluation, "chance", text.factor_chance(items, world))
     shown = zip(items[:SHOWN], outputs, strict=False)
     evaluation.examples["reconstructions"] = [
         {"input": a, "output": b, "exact": text.normalised(a) == text.normalised(b)} for a, b in shown
@@ -217,6 +219,7 @@ def analogy(evaluation: Evaluation) -> bool:
         figures["analogy_exact"] = text.exact_match(outputs, answers)
         figures["factor_accuracy_analogy"] = _mean(accuracy)
         _factors(evaluation, "analogy", accuracy)
+        _factors(evaluation, "analogy_chance", text.analogy_chance(answers, changed, world))
     rows = zip_longest(triples, outputs, answers, changed)
     evaluation.examples["analogies"] = [
         {
@@ -246,10 +249,10 @@ def _mean(accuracy: dict[str, Estimate]) -> Estimate:
     return Estimate(float(np.mean([e.value for e in accuracy.values()])), None, sum(e.n for e in accuracy.values()))
 
 
-def _factors(evaluation: Evaluation, column: str, accuracy: dict[str, Estimate]) -> None:
+def _factors(evaluation: Evaluation, column: str, accuracy: Mapping[str, Estimate | float]) -> None:
     table = evaluation.extras.setdefault("factors", {})
-    for name, estimate in accuracy.items():
-        table.setdefault(name, {})[column] = round(estimate.value, 4)
+    for name, share in accuracy.items():
+        table.setdefault(name, {})[column] = round(share.value if isinstance(share, Estimate) else share, 4)
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Any]:
