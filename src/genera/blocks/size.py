@@ -25,6 +25,8 @@ class TransformerSize:
     """longest sequence, in tokens (a memory slot takes one)"""
     dropout: float = 0.0
     """probability to drop, in 0 .. 1, one rate for embeddings, attention and residuals"""
+    init: float = 0.02
+    """standard deviation of initial matrices; narrow models from scratch learn faster near 1/sqrt(hidden)"""
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "heads", "feed_forward", "vocabulary", "positions"):
@@ -35,6 +37,8 @@ class TransformerSize:
                 f"hidden size {self.hidden} does not split into {self.heads} heads; "
                 f"take a multiple, such as {self.heads * max(1, round(self.hidden / self.heads))}."
             )
+        if self.init <= 0:
+            raise GeneraError(f"init is {self.init}; a standard deviation above 0 is needed.")
         if not 0 <= self.dropout < 1:
             raise GeneraError(f"dropout is {self.dropout}; it is a probability, 0 <= dropout < 1.")
 
@@ -45,6 +49,23 @@ BERT_BASE_CASED = TransformerSize(
 GPT2_SMALL = TransformerSize(
     layers=12, hidden=768, heads=12, feed_forward=3072, vocabulary=50_257, positions=1024, dropout=0.1
 )
+
+
+def from_scratch(*, layers: int, hidden: int, heads: int, positions: int) -> TransformerSize:
+    """A small model for a tokeniser trained on the corpus: four times as wide inside, no dropout, a livelier start."""
+    return TransformerSize(
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        feed_forward=4 * hidden,
+        vocabulary=8000,
+        positions=positions,
+        init=hidden**-0.5,
+    )
+
+
+NANO = from_scratch(layers=2, hidden=64, heads=4, positions=128)
+SMALL = from_scratch(layers=4, hidden=256, heads=8, positions=256)
 
 
 @dataclass(frozen=True, kw_only=True)

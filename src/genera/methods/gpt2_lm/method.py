@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.optim import AdamW
 
 from genera.blocks.decoding import generate
 from genera.blocks.gpt2 import Gpt2
@@ -17,8 +16,7 @@ from genera.data.corpus import DecoderCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokenisers
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import can_fuse
-from genera.engine.schedules import warmup_decay
+from genera.engine.optimisers import adamw_player
 from genera.engine.step import Step
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
 from genera.uses.capabilities import Score
@@ -46,12 +44,7 @@ class Gpt2Lm(Method):
             warm_start(self.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        decoder, config = self.decoder, self.config
-        optimiser = AdamW(decoder.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(decoder))
-        return {"lm": Player(decoder, optimiser, self.learning_rate)}
-
-    def learning_rate(self, step: int, progress: float) -> float:
-        return warmup_decay(step, progress, warmup=self.config.warmup)
+        return {"lm": adamw_player(self.decoder, self.config)}
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("lm", self.objective, batch)

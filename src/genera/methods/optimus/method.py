@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.optim import AdamW
 
 from genera.blocks.decoding import generate
 from genera.blocks.size import decoding
@@ -15,8 +14,8 @@ from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokenisers
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import can_fuse
-from genera.engine.schedules import cyclical, monotone, warmup_decay
+from genera.engine.optimisers import adamw_player
+from genera.engine.schedules import cyclical, monotone
 from genera.engine.step import Step
 from genera.measures.latent import gaussian_kl
 from genera.methods.optimus.config import OptimusConfig
@@ -55,12 +54,7 @@ class Optimus(Method):
             warm_start(self.network.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        network, config = self.network, self.config
-        optimiser = AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(network))
-        return {"vae": Player(network, optimiser, self.learning_rate)}
-
-    def learning_rate(self, step: int, progress: float) -> float:
-        return warmup_decay(step, progress, warmup=self.config.warmup, decay="linear")
+        return {"vae": adamw_player(self.network, self.config)}
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("vae", self.objective, batch)
