@@ -177,7 +177,7 @@ class Step:
             return {}
         if self.scaler and self.scaler.get_scale() < SMALLEST_SCALE:
             raise GeneraError(
-                f"gradients overflow fp16 at any loss scale by step {self.before + self.index + 1}; no weight moves any more. "
+                f"gradients overflow fp16 at any loss scale by step {self.before + self.index + 1}; no weight moves. "
                 "Use --precision bf16 or fp32."
             )
         means = torch.stack([(total / self.counts[name]).float() for name, total in self.sums.items()])
