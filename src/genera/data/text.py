@@ -35,8 +35,9 @@ class TextStream:
     """Training batches of a store; see `genera.data.batch.Stream`.
 
     Each epoch is a fresh permutation of (seed, epoch), sorted by a noisy length inside windows of 100 batches, cut into
-    batches, and the batches shuffled. Without the noise a batch is all of one length, which pads least and learns less. What does not fill a batch is left out, another part each epoch. All ranks
-    pad to the width of the global batch, so that N ranks see exactly what one would.
+    batches, and the batches shuffled. Without the noise a batch is all of one length, which pads least and learns
+    less. What does not fill a batch is left out, another part each epoch. All ranks pad to the width of the global
+    batch, so that N ranks see exactly what one would.
     """
 
     def __init__(
