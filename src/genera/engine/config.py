@@ -85,7 +85,20 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamWConfig:
+class MethodConfig:
+    """Base of the methods' configs: no complaints."""
+
+    def check(self) -> list[str]:
+        """Every complaint about these values, in words."""
+        return []
+
+    def check_data(self, data: Any) -> list[str]:
+        """Complaints about the data config, where it does not go with this model."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(MethodConfig):
     """Optimiser fields of the methods that are trained by AdamW with a linear decay; a base of their configs."""
 
     lr: float = 5e-5
@@ -129,6 +142,7 @@ class RunConfig:
     def check(self) -> None:
         """Raise one GeneraError with all complaints of all parts."""
         complaints = [c for part in (self.data, self.train, self.model) for c in part.check()]
+        complaints += self.model.check_data(self.data)
         if complaints:
             raise GeneraError("; ".join(complaints) + ".")
 
