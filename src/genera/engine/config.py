@@ -34,6 +34,8 @@ class TrainConfig:
     """Decay per step of the moving average of weights that evaluation then uses; 0 keeps none."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
+    init: str | None = None
+    """Run folder of the same method whose weights and tokenisers (or other assets) a new run begins with."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"
