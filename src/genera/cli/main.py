@@ -19,6 +19,8 @@ COMMANDS = {
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
     "analogy": "A is to B as C is to ?",
+    "guide": "generate items that carry a label",
+    "probe": "how few labels a classifier on the model's features needs",
 }
 """name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""
 
