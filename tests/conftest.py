@@ -1,6 +1,7 @@
 """What every test shares."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,16 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = train(out)
     assert trained.code == 0, trained.err
     return out
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """real_data("ptb") → its folder; skips where the development data is absent."""
+
+    def folder(name: str) -> Path:
+        root = os.environ.get("GENERA_DATA")
+        if not root or not (Path(root) / name).is_dir():
+            pytest.skip(f"real data {name!r} not found; set GENERA_DATA to the folder that holds it")
+        return Path(root) / name
+
+    return folder

@@ -12,8 +12,9 @@ from genera.uses.capabilities import Posterior
 
 ANCHORS = 2000
 BATCH = 256
-LEARNING_RATE = 5e-4
-AVERAGE = 0.998
+LEARNING_RATE = 1e-3
+BETAS = (0.0, 0.9)  # with momentum the players chase each other and some dimensions collapse
+AVERAGE = 0.995
 """Decay per step of the generator's moving average, which is what is kept."""
 
 
@@ -78,7 +79,7 @@ class GanGuide(nn.Module):
             guide = cls(count, mean.shape[1], hidden).to(device)
             critic = _mlp(guide.size + count, hidden, 1).to(device)
             players = [
-                torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.99))
+                torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
                 for network in (guide.network, critic)
             ]
             guide.mean, guide.spread = mean.mean(0), mean.std(0) + 1e-6

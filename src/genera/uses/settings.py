@@ -120,7 +120,10 @@ class ProbeConfig(LabelConfig):
             (len(set(self.shots)) == len(self.shots), f"--shots must differ, got {list(self.shots)}"),
             (self.draws >= 2, f"--draws must be at least 2 to show a spread, got {self.draws}"),
             (self.tune_draws >= 2, f"--tune-draws must be at least 2 to show a spread, got {self.tune_draws}"),
-            (self.tune_draws <= self.draws, f"--tune-draws {self.tune_draws} exceeds --draws {self.draws}"),
+            (
+                not self.tuned or self.tune_draws <= self.draws,
+                f"--tune-draws {self.tune_draws} exceeds --draws {self.draws}",
+            ),
             (self.tune_lr is None or self.tune_lr > 0, f"--tune-lr must be above 0, got {self.tune_lr}"),
             (0 <= self.tune_dropout < 1, f"--tune-dropout must lie in [0, 1), got {self.tune_dropout}"),
             (self.map_items == 0 or self.map_items >= 4, f"--map-items must be 0 or at least 4, got {self.map_items}"),
