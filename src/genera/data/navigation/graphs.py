@@ -42,9 +42,9 @@ def elevation_level(elevation: ArrayLike) -> NDArray[np.int64]:
     return np.clip(np.floor(np.asarray(elevation, np.float64) / STEP + 0.5), -1, 1).astype(np.int64) + 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graphs:
-    """S scans and their N viewpoints, K = at least 13 places for neighbours. Immutable."""
+    """S scans and their N viewpoints, K = at least 13 places for neighbours. Immutable, hashed by identity."""
 
     scans: tuple[str, ...]
     names: tuple[str, ...]
