@@ -7,8 +7,9 @@ metres. Every function returns one number a trajectory, so that spreads and brea
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.data.navigation.episodes import nearest
+from genera.data.navigation.episodes import EpisodeTable, nearest
 from genera.data.navigation.graphs import Graphs
+from genera.errors import GeneraError
 
 Figures = dict[str, NDArray[np.float64]]
 
@@ -43,14 +44,17 @@ def path_figures(graphs: Graphs, paths: NDArray[np.int64], references: NDArray[n
 
 
 def goal_progress(graphs: Graphs, paths: NDArray[np.int64], end_panos: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(B,) metres by which the goal region (B, P viewpoints) came nearer; negative for going away (Thomason et al. 2019)."""
+    """(B,) metres by which the goal region (B, P viewpoints) came nearer; negative for going away.
+
+    Thomason et al. 2019. It is not measured to the end of the supervision path.
+    """
     return nearest(graphs, paths[:, 0], end_panos)[0] - nearest(graphs, last(paths), end_panos)[0]
 
 
 def hanna_figures(
-    graphs: Graphs, paths: NDArray[np.int64], goals: NDArray[np.int64], requests: NDArray[np.int64] | None = None
+    graphs: Graphs, paths: NDArray[np.int64], goals: NDArray[np.int64], requests: NDArray[np.int64]
 ) -> Figures:
-    """SR, SPL, NE against the goal (B, G) that is nearest to the end, and the number of help requests where given.
+    """SR, SPL and NE against the goal (B, G) that is nearest to the end, and the number of help requests (B,).
 
     Nguyen & Daumé 2019; success is 2 m or less.
     """
@@ -59,8 +63,26 @@ def hanna_figures(
     success = (error <= HANNA_RADIUS).astype(np.float64)
     goal = np.maximum(np.take_along_axis(goals, column[:, None], axis=1)[:, 0], 0)
     spl = success * efficiency(graphs.distance(paths[:, 0], goal), path_length(graphs, paths))
-    figures = {"SR": success, "SPL": spl, "NE": error}
-    return figures if requests is None else {**figures, "requests": requests.astype(np.float64)}
+    return {"SR": success, "SPL": spl, "NE": error, "requests": requests.astype(np.float64)}
+
+
+def score(
+    task: str, table: EpisodeTable, paths: NDArray[np.int64], requests: NDArray[np.int64] | None = None
+) -> Figures:
+    """The figures of a task, "r2r", "ndh" or "hanna", for one trajectory (E, T) of each episode of the table.
+
+    requests: (E,) how often HANNA's agent asked for help; None for one that never asks.
+    Raises GeneraError when the table keeps its goals back.
+    """
+    if (table.goals[:, 0] < 0).any():
+        raise GeneraError("this split keeps its references back; only the benchmark's own server can score it.")
+    if task == "hanna":
+        asked = np.zeros(len(table), np.int64) if requests is None else requests
+        return hanna_figures(table.graphs, paths, table.goals, asked)
+    figures = path_figures(table.graphs, paths, table.reference)
+    if task == "ndh":
+        figures["goal_progress"] = goal_progress(table.graphs, paths, table.end_panos)
+    return figures
 
 
 def summary(figures: Figures) -> dict[str, float]:
@@ -105,9 +127,7 @@ def _lengths(paths: NDArray[np.int64]) -> NDArray[np.int64]:
     return (paths >= 0).sum(axis=1)
 
 
-def _dtw(
-    cost: NDArray[np.float64], paths: NDArray[np.int64], references: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _dtw(cost: NDArray[np.float64], paths: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
     """(B,) dynamic time warping, three ways into each cell; one row of the table at a time."""
     batch, steps, width = cost.shape
     before = np.full((width + 1, batch), np.inf)

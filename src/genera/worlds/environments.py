@@ -34,7 +34,7 @@ _TURN = np.array([0, -1, 1, 0, 0, 0])
 _TILT = np.array([0, 0, 0, 1, -1, 0])
 
 
-class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.float64]]):
+class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """B agents in B episodes. A step is array gathers whatever B is.
 
     Agents whose episode ended stay as they are until `reset(options={"reset_mask": (B,) bool})`. A reset draws an
@@ -50,7 +50,7 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.f
         horizon: int = 35,
         views: Views | None = None,
     ) -> None:
-        """horizon: steps after which an episode is truncated. Raises GeneraError for an empty table or unknown actions."""
+        """horizon: steps until an episode is truncated. Raises GeneraError for an empty table or unknown actions."""
         if not len(table):
             raise GeneraError("an environment needs at least one episode.")
         if actions not in ("panoramic", "low-level"):
@@ -59,9 +59,11 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.f
         self.table, self.graphs, self.horizon, self.views = table, table.graphs, horizon, views
         self.num_envs = num_envs
         self.panoramic = actions == "panoramic"
-        self._slots, self._ahead = (slots(self.graphs), None) if self.panoramic else (None, ahead(self.graphs))
-        self.single_action_space = spaces.Discrete(self._slots.node.shape[1] if self._slots else len(LOW_LEVEL))
-        self.single_observation_space = self._space()
+        self._slots = slots(self.graphs) if self.panoramic else None
+        self._ahead = None if self.panoramic else ahead(self.graphs)
+        count = self._slots.node.shape[1] if self._slots else len(LOW_LEVEL)
+        self.single_action_space = spaces.Discrete(count)
+        self.single_observation_space = self._space(count)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
 
@@ -147,9 +149,11 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.f
     def _info(self) -> dict[str, Any]:
         return {"episode": self.episode.copy(), "goal_distance": self.goal_distance.copy()}
 
-    def _space(self) -> spaces.Dict:
-        actions = int(self.single_action_space.n)
-        known: dict[str, spaces.Space[Any]] = {"node": spaces.Discrete(len(self.graphs)), "view": spaces.Discrete(VIEWS)}
+    def _space(self, actions: int) -> spaces.Dict:
+        known: dict[str, spaces.Space[Any]] = {
+            "node": spaces.Discrete(len(self.graphs)),
+            "view": spaces.Discrete(VIEWS),
+        }
         if self.panoramic:
             known["slots"] = spaces.MultiDiscrete(np.full(actions, len(self.graphs), np.int32), dtype=np.int32)
             known["slot_views"] = spaces.MultiDiscrete(np.full(actions, VIEWS, np.int8), dtype=np.int8)

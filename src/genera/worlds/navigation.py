@@ -8,6 +8,7 @@ Two action spaces (Anderson et al. 2018; Fried et al. 2018):
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,7 +106,7 @@ def navigable(graphs: Graphs, node: Nodes, view: Nodes) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=4)
 def ahead(graphs: Graphs) -> NDArray[np.int64]:
-    """(N, 36) the node that "forward" leads to from each view, entry 1 of the navigable list; -1 where there is none."""
+    """(N, 36) the node that "forward" leads to from each view, entry 1 of the navigable list; -1 without one."""
     nodes, views = np.repeat(np.arange(len(graphs)), VIEWS), np.tile(np.arange(VIEWS), len(graphs))
     column = navigable(graphs, nodes, views)[:, 0]
     return np.where(column >= 0, graphs.candidates[nodes, column], -1).reshape(-1, VIEWS)
@@ -160,17 +161,18 @@ def low_level_expert(graphs: Graphs, node: Nodes, view: Nodes, goal: Nodes) -> t
 
 
 def low_level_trace(graphs: Graphs, path: list[int], heading: float) -> list[tuple[str, float, float]]:
-    """The (viewpoint, heading, elevation) states of the low-level agent that walks a path of nodes: for each move tilt
-    to the level of the neighbour's view, turn right until it is the view, then go. As the leaderboards' files have it."""
-    view = int(view_of(heading))
+    """The (viewpoint, heading, elevation) states of the low-level agent that walks a path of nodes, as leaderboards'
+    files have it: for each move tilt to the level of the neighbour's view, turn right until it is the view, then go."""
+    view = view_of([heading])
     trace = [(path[0], view)]
-    for here, there in zip(path, path[1:], strict=False):
+    for here, there in pairwise(path):
         if here == there:
             continue
-        target = int(graphs.candidate_view[here][graphs.candidates[here] == there][0])
+        target = graphs.candidate_view[here][graphs.candidates[here] == there]
         while view != target:
             tilt = np.sign(target // HEADINGS - view // HEADINGS)
-            view = int(look(np.int64(view), np.int64(tilt == 0), tilt))
+            view = look(view, (tilt == 0).astype(np.int64), tilt)
             trace.append((here, view))
         trace.append((there, view))
-    return [(graphs.names[node], *map(float, pose_of(view))) for node, view in trace]
+    poses = [(graphs.names[node], *pose_of(view)) for node, view in trace]
+    return [(name, float(heading[0]), float(elevation[0])) for name, heading, elevation in poses]

@@ -152,10 +152,12 @@ def _turns(entry: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
 
 
 def read_hanna(path: Path) -> list[Episode]:
-    """One episode for each request of a HANNA file; its goals are the ends of `paths`, its path is the first of them."""
+    """One episode for each request of a HANNA file; its goals are the ends of `paths`, its path the first of them."""
     episodes = []
     for where, entry in _entries(path):
-        paths = [_strings(way, f"paths {i}", where) for i, way in enumerate(_field(entry, "paths", where, list, "a list"))]
+        paths = [
+            _strings(way, f"paths {i}", where) for i, way in enumerate(_field(entry, "paths", where, list, "a list"))
+        ]
         if not paths or len({way[0] for way in paths}) > 1:
             raise GeneraError(f"{where}: the field 'paths' must hold at least one path, all from the same start.")
         for j, instruction in enumerate(_instructions(entry, where)):
@@ -230,12 +232,14 @@ class EpisodeTable:
         return self.nodes([getattr(episode, "end_panos", ()) for episode in self.episodes])
 
     def nodes(self, paths: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """(E, T) nodes of one list of viewpoints per episode. Raises GeneraError for those that no agent can stand on."""
+        """(E, T) nodes of a list of viewpoints per episode. Raises GeneraError for those that no agent can stand on."""
         table = np.full((len(paths), max([1, *map(len, paths)])), -1)
         for row, episode, path in zip(table, self.episodes, paths, strict=True):
             try:
                 nodes = self.graphs.nodes_of(episode.scan)
-                row[: len(path)] = [nodes[name] if name in nodes else self.graphs.node(episode.scan, name) for name in path]
+                row[: len(path)] = [
+                    nodes[name] if name in nodes else self.graphs.node(episode.scan, name) for name in path
+                ]
             except GeneraError as error:
                 raise GeneraError(f"episode {episode.id}: {error}") from None
         return table

@@ -97,13 +97,17 @@ def convert(path: Path, folder: Path) -> None:
         for where, line in track(read_lines(path), f"converting {path.name}"):
             row = line.rstrip("\r\n").split("\t")
             if len(row) != _COLUMNS:
-                raise GeneraError(f"{where} has {len(row)} columns; {_COLUMNS} were expected (scan, viewpoint, …, features).")
+                raise GeneraError(
+                    f"{where} has {len(row)} columns; {_COLUMNS} were expected (scan, viewpoint, …, features)."
+                )
             features = _decoded(row[-1], where)
             if features.size % VIEWS or not features.size:
                 raise GeneraError(f"{where} has {features.size} numbers, which are not 36 views of the same width.")
             width = width or features.size // VIEWS
             if features.size != VIEWS * width:
-                raise GeneraError(f"{where} has 36 x {features.size // VIEWS} features; the rows before have 36 x {width}.")
+                raise GeneraError(
+                    f"{where} has 36 x {features.size // VIEWS} features; the rows before have 36 x {width}."
+                )
             name = (row[0], row[1])
             if name in names:
                 raise GeneraError(f"{where} repeats viewpoint {row[1]} of scan {row[0]}, first seen at {names[name]}.")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,8 @@ from genera.data.navigation import connectivity
 from genera.data.navigation.connectivity import Scan
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
+
+Nodes: TypeAlias = NDArray[np.integer] | list[int] | int
 
 HEADINGS, VIEWS = 12, 36
 STEP = np.pi / 6
@@ -68,7 +70,7 @@ class Graphs:
     distances: NDArray[np.float64]
     """all pairs of each scan, flat, metres; inf where there is no way"""
     hops: NDArray[np.int16]
-    """beside `distances`: the next node on the shortest way, counted within the scan; the node itself if there is none"""
+    """beside `distances`: the next node on the shortest way, counted within the scan; the node itself without one"""
 
     # -- names --------------------------------------------------------------------------------------------------------
 
@@ -81,7 +83,9 @@ class Graphs:
         if found is not None:
             return found
         if viewpoint in self.excluded[self.scans.index(scan)]:
-            raise GeneraError(f"viewpoint {viewpoint} of scan {scan} is excluded from its graph; no agent can stand there.")
+            raise GeneraError(
+                f"viewpoint {viewpoint} of scan {scan} is excluded from its graph; no agent can stand there."
+            )
         raise unknown(f"viewpoint of scan {scan}:", viewpoint, self.nodes_of(scan))
 
     def nodes_of(self, scan: str) -> dict[str, int]:
@@ -115,11 +119,11 @@ class Graphs:
         first = self.first[self.scan_of]
         return start + (np.arange(len(self)) - first) * sizes[self.scan_of] - first
 
-    def distance(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    def distance(self, a: Nodes, b: Nodes) -> NDArray[np.float64]:
         """Geodesic distances in metres between nodes of the same scan, elementwise; inf where there is no way."""
         return self.distances[self._row[a] + b]
 
-    def next_hop(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.int64]:
+    def next_hop(self, a: Nodes, b: Nodes) -> NDArray[np.int64]:
         """The node after a on the shortest way to b of the same scan, elementwise; a itself if there is none."""
         return self.hops[self._row[a] + b] + self.first[self.scan_of[a]]
 
@@ -132,7 +136,7 @@ class Graphs:
             path.append(int(self.next_hop(path[-1], b)))
         return path
 
-    def is_edge(self, a: ArrayLike, b: ArrayLike) -> NDArray[np.bool_]:
+    def is_edge(self, a: Nodes, b: Nodes) -> NDArray[np.bool_]:
         """Whether a and b are neighbours, elementwise."""
         return (self.candidates[a] == np.asarray(b)[..., None]).any(axis=-1)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from genera.data.navigation import connectivity
-from genera.data.navigation.episodes import READERS, EpisodeTable, Supervision, read_ndh
+from genera.data.navigation.episodes import READERS, EpisodeTable, Route, Supervision, read_ndh, read_routes
 from genera.data.navigation.graphs import Graphs
 from genera.data.sources import SCHEMES, SPLITS, HeldOut, Item, parse_source
 from genera.errors import GeneraError, unknown
@@ -47,7 +47,9 @@ class NavigationSource:
             if not ("routes" in file.name or "scenery" in file.name)
         }
         if not found:
-            raise GeneraError(f"{self.folder} has no episodes; {self.task}: needs files {prefix}SPLIT.json or .json.gz.")
+            raise GeneraError(
+                f"{self.folder} has no episodes; {self.task}: needs files {prefix}SPLIT.json or .json.gz."
+            )
         return {split: found[split] for split in sorted(found, key=lambda split: (split != "train", split))}
 
     def table(self, split: str, supervision: Supervision = "trusted") -> EpisodeTable:
@@ -57,6 +59,13 @@ class NavigationSource:
         if self.task == "ndh":
             return EpisodeTable(self.graphs, tuple(read_ndh(self.files[split], supervision)))
         return EpisodeTable(self.graphs, tuple(READERS[self.task][1](self.files[split])))
+
+    def routes(self) -> list[Route]:
+        """The routes of HANNA's helper: the file with "routes" in its name. Raises GeneraError when there is none."""
+        found = sorted(file for ending in _ENDINGS for file in self.folder.glob(f"*routes*{ending}"))
+        if not found:
+            raise GeneraError(f"{self.folder} has no file with 'routes' in its name; the helper needs its routes.")
+        return read_routes(found[0])
 
     def items(self) -> Iterator[Item]:
         places = {split: _text_split(split) for split in self.files}
@@ -78,7 +87,9 @@ def _text_split(split: str) -> str:
     return "valid" if split.startswith("val") else "test" if split.startswith("test") else "train"
 
 
-def open_folder(task: str, spec: str, folder: Path, graphs: Path | None = None, strict: bool = True) -> NavigationSource:
+def open_folder(
+    task: str, spec: str, folder: Path, graphs: Path | None = None, strict: bool = True
+) -> NavigationSource:
     """The source of a folder. Raises GeneraError when it, or its graphs, do not exist."""
     if not folder.is_dir():
         raise GeneraError(f"{folder} is not a folder; {task}: needs the folder with the episodes and connectivity/.")
@@ -97,7 +108,7 @@ def _graphs_of(folder: Path) -> Path:
 def open_navigation(spec: str, graphs: Path | None = None, strict: bool = True) -> NavigationSource:
     """The navigation data that `spec` names ("r2r:DIR", "world:houses", …).
 
-    graphs: where the connectivity files are, if not with the episodes. Raises GeneraError when `spec` holds no episodes.
+    graphs: where the connectivity files are, if not with the episodes. Raises GeneraError when there are no episodes.
     """
     scheme, _, rest = spec.partition(":")
     if scheme in READERS and rest:

@@ -1,9 +1,10 @@
 """Trajectories in the benchmarks' submission format: a list of {instr_id, trajectory: [[viewpoint, heading,
-elevation], …]}; NDH calls the id inst_idx."""
+elevation], …]}. NDH calls the id inst_idx; HANNA calls the trajectory agent_pose and adds agent_ask, 1 for a request.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,23 @@ Trajectory: TypeAlias = Sequence[tuple[str, float, float]]  # viewpoint, heading
 _SHOWN = 3  # ids named in a message
 
 
-def write_submission(path: Path, trajectories: dict[str, Trajectory], key: str = "instr_id") -> None:
+class Submission(NamedTuple):
+    rows: NDArray[np.int64]
+    """(B,) the episodes that are answered, as rows of their table"""
+    paths: NDArray[np.int64]
+    """(B, T) nodes, -1 after the last"""
+    requests: NDArray[np.int64]
+    """(B,) help requests"""
+
+
+def write_submission(path: Path, trajectories: Mapping[str, Trajectory], key: str = "instr_id") -> None:
     """Write trajectories, episode id → trajectory. key: "inst_idx" for NDH, whose ids are numbers."""
     ids = {name: int(name) if key == "inst_idx" and name.isdigit() else name for name in trajectories}
     write_json(path, [{key: ids[name], "trajectory": [list(step) for step in t]} for name, t in trajectories.items()])
 
 
-def read_submission(path: Path, table: EpisodeTable, partial: bool = False) -> tuple[NDArray, NDArray]:
-    """The rows of `table` that a submission answers, (B,), and its trajectories as (B, T) nodes, -1 after the last.
+def read_submission(path: Path, table: EpisodeTable, partial: bool = False) -> Submission:
+    """The trajectories of a submission file, plain or .gz, in the order of the table.
 
     partial: do not ask for all episodes. Raises GeneraError for missing, unknown or repeated ids, and for a
     trajectory that starts elsewhere than its episode or makes a move that is not an edge; staying is allowed.
@@ -33,16 +43,16 @@ def read_submission(path: Path, table: EpisodeTable, partial: bool = False) -> t
     if not isinstance(entries, list):
         raise GeneraError(f"{path} is not a list of {{instr_id, trajectory}}.")
     row_of = {episode.id: row for row, episode in enumerate(table.episodes)}
-    found: dict[int, list[str]] = {}
+    found: dict[int, tuple[list[str], int]] = {}
     unknown_ids = []
     for i, entry in enumerate(entries):
-        name, viewpoints = _entry(entry, f"{path}: entry {i}")
+        name, viewpoints, requests = _entry(entry, f"{path}: entry {i}")
         if name not in row_of:
             unknown_ids.append(name)
         elif row_of[name] in found:
             raise GeneraError(f"{path}: the episode id {name} is there twice.")
         else:
-            found[row_of[name]] = viewpoints
+            found[row_of[name]] = viewpoints, requests
     if unknown_ids:
         raise GeneraError(f"{path} has {_some(unknown_ids)} that this split does not have; check the split.")
     if not partial and len(found) < len(table):
@@ -50,9 +60,9 @@ def read_submission(path: Path, table: EpisodeTable, partial: bool = False) -> t
         raise GeneraError(f"{path} lacks {_some(missing)} of {len(table)}; every episode of the split is needed.")
     rows = np.array(sorted(found), np.int64)
     chosen = EpisodeTable(table.graphs, tuple(table.episodes[row] for row in rows))
-    nodes = chosen.nodes([found[row] for row in rows])
+    nodes = chosen.nodes([found[row][0] for row in rows])
     check_trajectories(chosen, nodes)
-    return rows, nodes
+    return Submission(rows, nodes, np.array([found[row][1] for row in rows], np.int64))
 
 
 def check_trajectories(table: EpisodeTable, nodes: NDArray[np.int64]) -> None:
@@ -72,17 +82,19 @@ def check_trajectories(table: EpisodeTable, nodes: NDArray[np.int64]) -> None:
         )
 
 
-def _entry(entry: Any, where: str) -> tuple[str, list[str]]:
-    if not isinstance(entry, dict) or not {"instr_id", "inst_idx"} & set(entry) or "trajectory" not in entry:
+def _entry(entry: Any, where: str) -> tuple[str, list[str], int]:
+    """Id, viewpoints and number of help requests."""
+    keys = set(entry) if isinstance(entry, dict) else set()
+    if not keys & {"instr_id", "inst_idx"} or not keys & {"trajectory", "agent_pose"}:
         raise GeneraError(f"{where} is not an object with instr_id (or inst_idx) and trajectory.")
-    name = str(entry.get("instr_id", entry.get("inst_idx")))
-    steps = entry["trajectory"]
+    name = str(entry["instr_id"] if "instr_id" in entry else entry["inst_idx"])
+    steps = entry["trajectory"] if "trajectory" in entry else entry["agent_pose"]
     if not isinstance(steps, list) or not steps:
         raise GeneraError(f"{where}: the trajectory of {name} is empty; it must begin with the start.")
     viewpoints = [step[0] if isinstance(step, list) and step else step for step in steps]
     if not all(isinstance(viewpoint, str) for viewpoint in viewpoints):
         raise GeneraError(f"{where}: each step of {name} must be [viewpoint, heading, elevation].")
-    return name, viewpoints
+    return name, viewpoints, entry.get("agent_ask", []).count(1)
 
 
 def _some(ids: list[str]) -> str:
