@@ -3,7 +3,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from small_graphs import EDGES, POSITIONS, entries, street, table_of
 
 from genera.data.navigation.episodes import (
     EpisodeTable,
@@ -17,6 +16,7 @@ from genera.data.navigation.episodes import (
 from genera.data.navigation.sources import open_navigation
 from genera.data.sources import parse_source
 from genera.errors import GeneraError
+from small_graphs import EDGES, POSITIONS, entries, street, table_of
 
 R2R = [
     {"path_id": 7, "scan": "street", "heading": 0.5, "path": ["v0", "v1", "v2"], "distance": 8.0,
@@ -31,7 +31,8 @@ NDH = [
      "planner_path": ["v1", "v2", "v3"], "player_path": ["v1", "v4"], "end_panos": ["v3", "v2"]},
 ]  # fmt: skip
 HANNA = [
-    {"path_id": "a", "scan": "street", "heading": 0.0, "paths": [["v0", "v1", "v2"], ["v0", "v1", "v4"], ["v0", "v1", "v4"]],
+    {"path_id": "a", "scan": "street", "heading": 0.0,
+     "paths": [["v0", "v1", "v2"], ["v0", "v1", "v4"], ["v0", "v1", "v4"]],
      "instructions": ["find a lamp"]},
 ]  # fmt: skip
 
@@ -162,7 +163,7 @@ def test_an_instruction_of_500_words_is_read_whole(write):
     assert episode.instruction == long
 
 
-# -- on graphs ----------------------------------------------------------------------------------------------------------
+# -- on graphs --------------------------------------------------------------------------------------------------------
 
 
 def test_table():
@@ -204,7 +205,7 @@ def test_names_without_a_place(path, scan, message):
         _ = table_of(street(), path, scan=scan).reference
 
 
-# -- sources ------------------------------------------------------------------------------------------------------------
+# -- sources ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def test_sources_that_are_none(folder, spec, message):
 
 
 def test_unknown_split_and_columns(folder):
-    with pytest.raises(GeneraError, match="unknown split of r2r:.*'val_sen'; did you mean val_seen"):
+    with pytest.raises(GeneraError, match=r"unknown split of r2r:.*'val_sen'; did you mean val_seen"):
         open_navigation(f"r2r:{folder}").table("val_sen")
     with pytest.raises(GeneraError, match="has no columns and no labels"):
         parse_source(f"r2r:{folder}", label_column="scan")
@@ -262,7 +263,7 @@ def test_unknown_split_and_columns(folder):
         open_navigation(f"r2r:{folder}").routes()
 
 
-# -- the real files -----------------------------------------------------------------------------------------------------
+# -- the real files ---------------------------------------------------------------------------------------------------
 
 
 def test_facts_of_the_real_r2r(r2r):

@@ -6,11 +6,11 @@ import tarfile
 import networkx
 import numpy as np
 import pytest
-from small_graphs import EDGES, POSITIONS, entries, graphs_of, street
 
 from genera.data.navigation import connectivity
 from genera.data.navigation.graphs import Graphs, canonical, elevation_level, enumerate_paths, heading_step
 from genera.errors import GeneraError
+from small_graphs import EDGES, POSITIONS, entries, graphs_of, street
 
 
 def test_angles_are_cut_as_the_simulator_cuts_them():
@@ -72,7 +72,9 @@ def test_all_pairs_equal_networkx():
 
 
 def test_a_viewpoint_with_many_neighbours_widens_the_table():
-    graphs = graphs_of(star=entries([(0, 0, 0)] + [(np.sin(i), np.cos(i), 0) for i in range(15)], [(0, i + 1) for i in range(15)]))
+    graphs = graphs_of(
+        star=entries([(0, 0, 0)] + [(np.sin(i), np.cos(i), 0) for i in range(15)], [(0, i + 1) for i in range(15)])
+    )
     assert graphs.candidates.shape == (16, 15)
 
 
@@ -85,7 +87,7 @@ def test_enumeration_follows_its_rule():
         enumerate_paths(graphs, ["stret"])
 
 
-# -- files --------------------------------------------------------------------------------------------------------------
+# -- files ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_a_damaged_cache_says_so(folder, cache):
     Graphs.open(folder / "connectivity")
     array = next(cache.iterdir()) / "hops.npy"
     array.write_bytes(array.read_bytes()[:-2])
-    with pytest.raises(GeneraError, match="is damaged .*delete it"):
+    with pytest.raises(GeneraError, match=r"is damaged .*delete it"):
         Graphs.open(folder / "connectivity")
 
 
@@ -148,11 +150,17 @@ BAD = {
     "short pose": (change(0, "pose", [1.0] * 15), r"viewpoint 0 field 'pose' is not 16 finite numbers \(it has 15"),
     "NaN pose": (change(1, "pose", [float("nan")] * 16), "viewpoint 1 field 'pose' is not 16 finite numbers"),
     "text pose": (change(1, "pose", "here"), "viewpoint 1 field 'pose' is not 16 finite numbers"),
-    "short flags": (change(3, "unobstructed", [True]), r"viewpoint 3 field 'unobstructed' is not 8 times true or false"),
+    "short flags": (
+        change(3, "unobstructed", [True]),
+        r"viewpoint 3 field 'unobstructed' is not 8 times true or false",
+    ),
     "numbers as flags": (change(3, "unobstructed", [0] * 8), "viewpoint 3 field 'unobstructed' is not 8 times"),
     "included": (change(4, "included", 1), "viewpoint 4 field 'included' is not true or false"),
     "duplicate": (change(5, "image_id", "v1"), "viewpoint 5 field 'image_id' repeats 'v1' of viewpoint 1"),
-    "asymmetric": (change(0, "unobstructed", [False] * 8), "viewpoint 1 field 'unobstructed' leads to viewpoint 0 but not"),
+    "asymmetric": (
+        change(0, "unobstructed", [False] * 8),
+        "viewpoint 1 field 'unobstructed' leads to viewpoint 0 but not",
+    ),
 }
 
 
@@ -210,10 +218,10 @@ def test_missing_graphs(tmp_path):
     with pytest.raises(GeneraError, match=r"has no graphs; put a folder connectivity/"):
         connectivity.find(tmp_path)
     (tmp_path / "connectivity").mkdir()
-    with pytest.raises(GeneraError, match="holds no SCAN_connectivity.json file"):
+    with pytest.raises(GeneraError, match=r"holds no SCAN_connectivity.json file"):
         Graphs.open(connectivity.find(tmp_path))
     (tmp_path / "connectivity.tar.xz").write_bytes(gzip.compress(b"x"))
-    with pytest.raises(GeneraError, match="is damaged or not a tar archive"):
+    with pytest.raises(GeneraError, match=r"is damaged or not a tar archive"):
         connectivity.read(tmp_path / "connectivity.tar.xz")
 
 
@@ -227,7 +235,7 @@ def test_unknown_and_excluded_names():
         graphs.node("street", "v7")
 
 
-# -- the real graphs ----------------------------------------------------------------------------------------------------
+# -- the real graphs --------------------------------------------------------------------------------------------------
 
 
 def test_facts_of_the_90_scans(r2r):
@@ -269,7 +277,13 @@ def test_published_enumeration(r2r):
     paths = enumerate_paths(r2r.graphs, scans)
     assert len(paths) == 178_300
     assert (paths >= 0).sum() == 1_080_378
-    for scan, count in {"17DRP5sb8fy": 382, "s8pcmisQ38h": 486, "1LXtFkjw3qL": 2_428, "vyrNrziPKCB": 10_652, "gZ6f7yhEvPG": 0}.items():
+    for scan, count in {
+        "17DRP5sb8fy": 382,
+        "s8pcmisQ38h": 486,
+        "1LXtFkjw3qL": 2_428,
+        "vyrNrziPKCB": 10_652,
+        "gZ6f7yhEvPG": 0,
+    }.items():
         assert len(enumerate_paths(r2r.graphs, [scan])) == count
     assert len(enumerate_paths(r2r.graphs, scans, 4, 7)) == 243_728
     assert len(enumerate_paths(r2r.graphs, scans, 3, 6)) == 217_436

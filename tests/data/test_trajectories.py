@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from small_graphs import street, table_of
 
 from genera.data.navigation.trajectories import read_submission, write_submission
 from genera.errors import GeneraError
+from small_graphs import street, table_of
 
 
 @pytest.fixture
@@ -56,7 +56,10 @@ def test_missing_episodes_are_an_error_unless_allowed(table, write):
     [
         ([*GOOD, entry("1", "v4")], "the episode id 1 is there twice"),
         ([*GOOD, entry("9", "v4")], r"has 1 episode ids \(9\) that this split does not have"),
-        ([entry("0", "v0", "v2"), entry("1", "v4")], "trajectory of 0 moves from v0 to v2 at step 1, which is not an edge"),
+        (
+            [entry("0", "v0", "v2"), entry("1", "v4")],
+            "trajectory of 0 moves from v0 to v2 at step 1, which is not an edge",
+        ),
         ([entry("0", "v1"), entry("1", "v4")], "trajectory of 0 starts at v1; its episode starts at v0"),
         ([entry("0", "v0"), entry("1", "v4", "v7")], "episode 1: viewpoint v7 of scan street is excluded"),
         ([entry("0", "v0", "vX"), entry("1", "v4")], "episode 0: unknown viewpoint of scan street: 'vX'"),

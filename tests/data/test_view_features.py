@@ -3,10 +3,10 @@ import os
 
 import numpy as np
 import pytest
-from small_graphs import street
 
 from genera.data.navigation.features import ArrayViews, angle_features, open_features, view_angles
 from genera.errors import GeneraError
+from small_graphs import street
 
 F = 5
 

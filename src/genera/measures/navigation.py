@@ -46,9 +46,10 @@ def path_figures(graphs: Graphs, paths: NDArray[np.int64], references: NDArray[n
 def goal_progress(graphs: Graphs, paths: NDArray[np.int64], end_panos: NDArray[np.int64]) -> NDArray[np.float64]:
     """(B,) metres by which the goal region (B, P viewpoints) came nearer; negative for going away.
 
-    Thomason et al. 2019. It is not measured to the end of the supervision path.
+    Thomason et al. 2019. It is not measured to the end of the supervision path. 0 where no way leads to the region.
     """
-    return nearest(graphs, paths[:, 0], end_panos)[0] - nearest(graphs, last(paths), end_panos)[0]
+    before, after = nearest(graphs, paths[:, 0], end_panos)[0], nearest(graphs, last(paths), end_panos)[0]
+    return np.subtract(before, after, out=np.zeros_like(before), where=np.isfinite(before))
 
 
 def hanna_figures(
@@ -151,6 +152,7 @@ def _coverage(
     """(B,) coverage weighted by length score."""
     near = np.where(references >= 0, np.exp(-cost.min(axis=1) / SUCCESS_RADIUS), 0.0)
     coverage = near.sum(axis=1) / _lengths(references)
-    expected = coverage * reference_length
+    known = np.isfinite(reference_length)  # a reference that leaves the edges may have no length
+    expected = coverage * np.where(known, reference_length, 0.0)
     off = expected + np.abs(expected - length)
-    return coverage * np.divide(expected, off, out=np.ones_like(off), where=off > 0)
+    return coverage * known * np.divide(expected, off, out=np.ones_like(off), where=off > 0)
