@@ -1,14 +1,37 @@
+"""What every test shares."""
+
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from commands import train
+from genera.data.navigation.sources import NavigationSource, open_navigation
+
+
+@pytest.fixture(scope="session", autouse=True)
+def corpus_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache of tokenised corpora for the whole session, also for the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENERA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 @pytest.fixture(scope="session")
-def real_data():
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of Optimus that the commands can use, trained for seconds. Not to be changed: copy it first."""
+    out = tmp_path_factory.mktemp("tiny") / "run"
+    trained = train(out)
+    assert trained.code == 0, trained.err
+    return out
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
     """real_data("ptb") → its folder; skips where the development data is absent."""
 
-    def folder(name):
+    def folder(name: str) -> Path:
         root = os.environ.get("GENERA_DATA")
         if not root or not (Path(root) / name).is_dir():
             pytest.skip(f"real data {name!r} not found; set GENERA_DATA to the folder that holds it")
@@ -18,13 +41,11 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
-def opened(tmp_path_factory):
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], NavigationSource]:
     """opened(spec) → the navigation source, its graphs read; the cache is the session's."""
-    from genera.data.navigation.sources import open_navigation
+    cache = tmp_path_factory.mktemp("navigation")
 
-    cache = tmp_path_factory.mktemp("cache")
-
-    def source(spec):
+    def source(spec: str) -> NavigationSource:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("GENERA_CACHE", str(cache))
             found = open_navigation(spec)
@@ -35,11 +56,11 @@ def opened(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def r2r(opened, real_data):
+def r2r(opened: Callable[[str], NavigationSource], real_data: Callable[[str], Path]) -> NavigationSource:
     """The real R2R data: train and val_seen on all 90 graphs."""
     return opened(f"r2r:{real_data('r2r')}")
 
 
 @pytest.fixture(scope="session")
-def houses(opened):
+def houses(opened: Callable[[str], NavigationSource]) -> NavigationSource:
     return opened("world:houses")

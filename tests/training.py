@@ -19,7 +19,22 @@ from genera.engine.step import Step
 
 TESTS = Path(__file__).parent
 
+SHORT_TEXT: dict[str, object] = {
+    "data.data": "world:captions-small",
+    "data.limit": 300,
+    "data.vocabulary": 400,
+    "train.epochs": "null",
+    "train.steps": 40,
+    "train.batch_size": 16,
+    "train.log_every": 5,
+    "train.checkpoint_every": 7,
+    "train.validate_every": 10,
+    "train.validate_batches": 2,
+}
+
 TINY: dict[str, tuple[str, dict[str, object]]] = {
+    "gpt2-lm": ("nano", SHORT_TEXT),
+    "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
 }

@@ -1,3 +1,36 @@
-"""genera: train, diagnose, compare and use deep generative models."""
+"""genera: train, diagnose, compare and use deep generative models.
+
+    import genera
+
+    run = genera.load("runs/demo")
+    run.sample(5)
+    run.interpolate("a man is near the station .", "two dogs were outside the museum .")
+
+Everything is imported on first use, so that `import genera` costs nothing.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "configure": "genera.engine.registry",
+    "train": "genera.engine.train",
+    "load": "genera.uses.run",
+    "evaluate": "genera.uses.evaluate",
+    "write_report": "genera.report.page",
+    "write_comparison": "genera.report.compare",
+    "GeneraError": "genera.errors",
+}
+"""public name → the module that holds it"""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'genera' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

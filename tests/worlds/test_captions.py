@@ -168,10 +168,10 @@ def test_analogies_change_one_factor_and_stay_in_their_split(world):
         ({"tense": "past"}, "a man was carrying a guitar near the museum ."),
         ({"tense": "past", "number": "plural"}, "some men were carrying a guitar near the museum ."),
         ({"subject": "engineer", "object": "umbrella"}, "an engineer is carrying an umbrella near the museum ."),
-        ({"subject": "child", "determiner": "far", "number": "plural", "sentiment": "negative"},
-         "those children are angrily carrying a guitar near the museum ."),
-        ({"colour": "orange", "garment": "boots", "time": "at noon"},
-         "a man in orange boots is carrying a guitar near the museum at noon ."),
+        ({"subject": "child", "determiner": "indefinite", "number": "plural", "sentiment": "negative"},
+         "some children are angrily carrying a guitar near the museum ."),
+        ({"colour": "orange", "garment": "boots", "time": "at dawn"},
+         "a man in orange boots is carrying a guitar near the museum at dawn ."),
     ],
 )  # fmt: skip
 def test_agreement(changes, sentence):

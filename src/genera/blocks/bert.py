@@ -23,7 +23,7 @@ class Bert(nn.Module):
         self.norm = nn.LayerNorm(size.hidden, eps=1e-12)
         self.blocks = Stack(Block(size, norm_first=False, gelu="none", epsilon=1e-12) for _ in range(size.layers))
         self.pooler = nn.Linear(size.hidden, size.hidden) if pooler else None
-        initialise(self)
+        initialise(self, size.init)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None) -> Tensor:
         """ids: (B, S) int64 → states (B, S, H).

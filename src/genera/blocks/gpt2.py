@@ -22,7 +22,7 @@ class Gpt2(nn.Module):
         self.positions = nn.Embedding(size.positions, size.hidden)
         self.blocks = Stack(Block(size, norm_first=True, gelu="tanh", epsilon=1e-5) for _ in range(size.layers))
         self.norm = nn.LayerNorm(size.hidden, eps=1e-5)
-        initialise(self, residual_scale=(2 * size.layers) ** -0.5)
+        initialise(self, size.init, residual_scale=(2 * size.layers) ** -0.5)
 
     def forward(
         self,

@@ -140,14 +140,14 @@ class Stack(nn.ModuleList):
         return x
 
 
-def initialise(model: nn.Module, *, residual_scale: float = 1.0) -> None:
-    """Matrices and tables N(0, 0.02²), biases 0 (BERT and GPT-2).
+def initialise(model: nn.Module, std: float, *, residual_scale: float = 1.0) -> None:
+    """Matrices and tables N(0, std²), biases 0 (BERT and GPT-2, whose std is 0.02).
 
-    residual_scale: factor on 0.02 for the projections onto the residual stream; GPT-2 takes 1/√(2L).
+    residual_scale: factor on `std` for the projections onto the residual stream; GPT-2 takes 1/√(2L).
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             onto_residual = name.endswith((".attention.out", ".feed_forward.down"))
-            nn.init.normal_(module.weight, std=0.02 * residual_scale if onto_residual else 0.02)
+            nn.init.normal_(module.weight, std=std * residual_scale if onto_residual else std)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)

@@ -18,7 +18,8 @@ def warm_start(model: Bert | Gpt2, source: str) -> None:
     """
     folder = find(source)
     size = read_size(folder, "bert" if isinstance(model, Bert) else "gpt2")
-    if replace(size, vocabulary=model.size.vocabulary, dropout=model.size.dropout) != model.size:
+    own = model.size
+    if replace(size, vocabulary=own.vocabulary, dropout=own.dropout, init=own.init) != own:
         raise GeneraError(f"the weights of {source} are of size {size}, and the model asked for is {model.size}.")
     if size.vocabulary > model.size.vocabulary:
         raise GeneraError(
@@ -28,5 +29,5 @@ def warm_start(model: Bert | Gpt2, source: str) -> None:
     twin = Bert(size, pooler=model.pooler is not None) if isinstance(model, Bert) else Gpt2(size)
     load_weights(twin, folder)
     with torch.no_grad():
-        for own, pretrained in zip(model.parameters(), twin.parameters(), strict=True):
-            own[: len(pretrained)].copy_(pretrained)
+        for parameter, pretrained in zip(model.parameters(), twin.parameters(), strict=True):
+            parameter[: len(pretrained)].copy_(pretrained)

@@ -1,6 +1,7 @@
 """What was asked for: frozen dataclasses that are the command line, the file and the Python call at once. No torch."""
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
@@ -58,7 +59,8 @@ class TrainConfig:
                 len(budgets) == 1,
                 f"give exactly one budget of --steps, --epochs, --minutes (got {budgets or 'none'})",
             ),
-            (all(getattr(self, name) > 0 for name in budgets), "the budget must be above 0"),
+            (all(0 < getattr(self, name) < math.inf for name in budgets), "the budget must be above 0, and finite"),
+            (0 <= self.seed < 2**32, f"--seed must lie in [0, 2^32), got {self.seed}"),
             (self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}"),
             (self.accumulate >= 1, f"--accumulate must be at least 1, got {self.accumulate}"),
             (
@@ -78,6 +80,26 @@ class TrainConfig:
                 f"--checkpoint-every must be at least 1, got {self.checkpoint_every}",
             ),
             (self.keep >= 1, f"--keep must be at least 1, got {self.keep}"),
+        ]
+        return [complaint for holds, complaint in rules if not holds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig:
+    """Optimiser fields of the methods that are trained by AdamW with a linear decay; a base of their configs."""
+
+    lr: float = 5e-5
+    """Peak learning rate of AdamW."""
+    warmup: int = 0
+    """Steps of linear warm-up, before the linear decay to zero."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of AdamW."""
+
+    def check(self) -> list[str]:
+        rules = [
+            (self.lr > 0, f"--lr must be above 0, got {self.lr}"),
+            (self.warmup >= 0, f"--warmup must be 0 or above, got {self.warmup}"),
+            (self.weight_decay >= 0, f"--weight-decay must be 0 or above, got {self.weight_decay}"),
         ]
         return [complaint for holds, complaint in rules if not holds]
 

@@ -1,6 +1,17 @@
-"""Optimisers as the engine likes them."""
+"""Players as several methods train them."""
 
 from torch import nn
+from torch.optim import AdamW
+
+from genera.engine.config import AdamWConfig
+from genera.engine.method import Player
+from genera.engine.schedules import warmup_decay
+
+
+def adamw_player(network: nn.Module, config: AdamWConfig) -> Player:
+    """`network` under AdamW (betas 0.9, 0.999), with warm-up and linear decay to zero."""
+    optimiser = AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(network))
+    return Player(network, optimiser, lambda step, progress: warmup_decay(step, progress, warmup=config.warmup))
 
 
 def can_fuse(network: nn.Module) -> bool:

@@ -2,10 +2,10 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from genera.engine.config import RunConfig, TrainConfig, from_dict
+from genera.engine.config import RunConfig, TrainConfig, from_dict, with_budget
 from genera.errors import GeneraError, unknown
 
 
@@ -67,6 +67,24 @@ def preset(spec: str) -> tuple[Entry, RunConfig]:
         raise unknown(f"preset of {name}", wanted, found.presets)
     chosen = found.presets[wanted]
     return found, RunConfig(method=name, preset=wanted, data=chosen.data, train=chosen.train, model=chosen.model)
+
+
+def configure(spec: str, **overrides: Any) -> RunConfig:
+    """The run of `METHOD:PRESET` with fields of its data, train and model configs replaced, as on the command line.
+
+    A budget among the overrides (steps, epochs, minutes) takes the place of the preset's.
+    Raises GeneraError for an unknown method, preset or field.
+    """
+    _, config = preset(spec)
+    if budget := {name: overrides.pop(name) for name in ("steps", "epochs", "minutes") if name in overrides}:
+        config = replace(config, train=with_budget(config.train, **budget))
+    for name, value in overrides.items():
+        holders = [part for part in ("data", "train", "model") if hasattr(getattr(config, part), name)]
+        if not holders:
+            known = [f.name for part in (config.data, config.train, config.model) for f in fields(part)]
+            raise unknown(f"option of {spec}", name, known)
+        config = replace(config, **{holders[0]: replace(getattr(config, holders[0]), **{name: value})})
+    return config
 
 
 def run_config(values: Any, where: str) -> RunConfig:

@@ -10,30 +10,21 @@ CAPTIONS = World(
         "{relation} the {place} [{time}] ."
     ),
     words={
-        "determiner": {"indefinite": "a|some", "definite": "the|the", "near": "this|these", "far": "that|those"},
+        "determiner": {"indefinite": "a|some", "definite": "the|the"},
         "number": {"singular": "", "plural": ""},
         "subject": (
-            "man|men woman|women child|children boy|boys girl|girls teacher|teachers farmer|farmers "
-            "sailor|sailors artist|artists engineer|engineers nurse|nurses dancer|dancers student|students "
-            "baker|bakers doctor|doctors waitress|waitresses thief|thieves spy|spies actor|actors tourist|tourists"
+            "man|men woman|women child|children farmer|farmers sailor|sailors artist|artists engineer|engineers "
+            "nurse|nurses dancer|dancers waitress|waitresses thief|thieves actor|actors"
         ),
-        "colour": "red blue green yellow black white orange purple",
-        "garment": "boots gloves jeans shorts trousers overalls sandals socks",
+        "colour": "red blue green yellow black orange",
+        "garment": "boots gloves jeans shorts overalls sandals",
         "tense": {"present": "is|are", "past": "was|were"},
         "sentiment": {"positive": "happily", "negative": "angrily"},
-        "action": (
-            "carrying holding painting cleaning hiding selling buying dropping fixing watching lifting admiring"
-        ),
-        "object": (
-            "guitar bicycle umbrella ladder kite suitcase basket lamp drum clock mirror camera telescope armchair "
-            "accordion easel"
-        ),
-        "relation": "near beside behind outside inside opposite",
-        "place": (
-            "museum station market library church castle school theatre bakery hotel airport hospital stadium "
-            "restaurant factory temple"
-        ),
-        "time": "at_dawn at_noon at_dusk at_midnight on_sunday on_monday in_winter in_summer",
+        "action": "carrying holding painting cleaning hiding selling fixing watching",
+        "object": "guitar bicycle umbrella ladder kite suitcase drum camera armchair accordion",
+        "relation": "near behind outside inside",
+        "place": "museum station library church castle school bakery airport",
+        "time": "at_dawn at_midnight on_sunday in_winter",
     },
 )
 

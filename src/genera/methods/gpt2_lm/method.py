@@ -1,12 +1,10 @@
 """The GPT-2 language model: maximum likelihood, and what the trained model can do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.optim import AdamW
 
 from genera.blocks.decoding import generate
 from genera.blocks.gpt2 import Gpt2
@@ -17,8 +15,7 @@ from genera.data.corpus import DecoderCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokenisers
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import can_fuse
-from genera.engine.schedules import warmup_decay
+from genera.engine.optimisers import adamw_player
 from genera.engine.step import Step
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
 from genera.uses.capabilities import Score
@@ -36,7 +33,7 @@ class Gpt2Lm(Method):
         super().__init__(config, assets)
         self.config: Gpt2LmConfig = config
         self.tokeniser = assets.decoder
-        self.decoder = Gpt2(replace(config.decoder, vocabulary=self.tokeniser.size))
+        self.decoder = Gpt2(config.decoder.sized(self.tokeniser.size))
         self.decoder.blocks.checkpointing = config.checkpointing
 
     # training
@@ -46,12 +43,7 @@ class Gpt2Lm(Method):
             warm_start(self.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        decoder, config = self.decoder, self.config
-        optimiser = AdamW(decoder.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(decoder))
-        return {"lm": Player(decoder, optimiser, self.learning_rate)}
-
-    def learning_rate(self, step: int, progress: float) -> float:
-        return warmup_decay(step, progress, warmup=self.config.warmup)
+        return {"lm": adamw_player(self.decoder, self.config)}
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("lm", self.objective, batch)

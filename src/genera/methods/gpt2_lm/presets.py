@@ -1,28 +1,21 @@
 """Named runs of the GPT-2 language model, of the same decoder sizes and data as Optimus' presets."""
 
-from genera.blocks.size import TransformerSize
+from genera.blocks import size
 from genera.data.config import DataConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
 
-
-def _size(layers: int, hidden: int, heads: int, positions: int) -> TransformerSize:
-    return TransformerSize(
-        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=8000, positions=positions
-    )
-
-
 PRESETS = {
     "nano": Preset(
         summary="2 layers of 64, from scratch; minutes on a laptop's CPU",
-        model=Gpt2LmConfig(decoder=_size(2, 64, 4, 128), lr=1e-3, warmup=100),
+        model=Gpt2LmConfig(decoder=size.NANO, lr=1e-3, warmup=100),
         train=TrainConfig(epochs=4, batch_size=64),
-        data=DataConfig(max_words=40, max_tokens=100),
+        data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "small": Preset(
         summary="4 layers of 256, from scratch; an hour on a CPU, minutes on a GPU",
-        model=Gpt2LmConfig(decoder=_size(4, 256, 8, 256), lr=5e-4, warmup=200),
+        model=Gpt2LmConfig(decoder=size.SMALL, lr=5e-4, warmup=200),
         train=TrainConfig(epochs=4, batch_size=64),
         data=DataConfig(max_words=100, max_tokens=200),
     ),

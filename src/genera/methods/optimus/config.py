@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.blocks.size import BERT_BASE_CASED, GPT2_SMALL, TransformerSize
+from genera.blocks.size import BERT_BASE, GPT2_BASE, TransformerShape
+from genera.engine.config import AdamWConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimusConfig:
+class OptimusConfig(AdamWConfig):
     """Text VAE of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
 
-    encoder: TransformerSize = BERT_BASE_CASED
+    encoder: TransformerShape = BERT_BASE
     """Size of the BERT encoder; its vocabulary follows the tokeniser."""
-    decoder: TransformerSize = GPT2_SMALL
+    decoder: TransformerShape = GPT2_BASE
     """Size of the GPT-2 decoder; its vocabulary follows the tokeniser."""
     pretrained_encoder: str | None = None
     """BERT weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
@@ -48,13 +49,6 @@ class OptimusConfig:
     unit_variance: bool = False
     """Fix the posterior's variance to 1 ("deterministic connect" of the released code), so that KL = |mean|^2 / 2."""
 
-    lr: float = 5e-5
-    """Peak learning rate of AdamW."""
-    warmup: int = 0
-    """Steps of linear warm-up, before the linear decay to zero."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of AdamW."""
-
     def check(self) -> list[str]:
         rules = [
             (self.latent_size >= 1, f"--latent-size must be at least 1, got {self.latent_size}"),
@@ -70,8 +64,5 @@ class OptimusConfig:
             ),
             (self.free_bits >= 0, f"--free-bits must be 0 or above, got {self.free_bits}"),
             (self.latent_init > 0, f"--latent-init must be above 0, got {self.latent_init}"),
-            (self.lr > 0, f"--lr must be above 0, got {self.lr}"),
-            (self.warmup >= 0, f"--warmup must be 0 or above, got {self.warmup}"),
-            (self.weight_decay >= 0, f"--weight-decay must be 0 or above, got {self.weight_decay}"),
         ]
-        return [complaint for holds, complaint in rules if not holds]
+        return super().check() + [complaint for holds, complaint in rules if not holds]

@@ -1,12 +1,10 @@
 """Optimus: the objective, one training step, and what the trained model can do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.optim import AdamW
 
 from genera.blocks.decoding import generate
 from genera.blocks.size import decoding
@@ -15,8 +13,8 @@ from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokenisers
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import can_fuse
-from genera.engine.schedules import cyclical, monotone, warmup_decay
+from genera.engine.optimisers import adamw_player
+from genera.engine.schedules import cyclical, monotone
 from genera.engine.step import Step
 from genera.measures.latent import gaussian_kl
 from genera.methods.optimus.config import OptimusConfig
@@ -40,8 +38,8 @@ class Optimus(Method):
         self.latent_size = config.latent_size
         self.network = OptimusNetwork(
             config,
-            encoder=replace(config.encoder, vocabulary=assets.encoder.size),
-            decoder=replace(config.decoder, vocabulary=assets.decoder.size),
+            encoder=config.encoder.sized(assets.encoder.size),
+            decoder=config.decoder.sized(assets.decoder.size),
             encoder_pad=assets.encoder.pad,
             decoder_pad=assets.decoder.pad,
         )
@@ -55,12 +53,7 @@ class Optimus(Method):
             warm_start(self.network.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        network, config = self.network, self.config
-        optimiser = AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(network))
-        return {"vae": Player(network, optimiser, self.learning_rate)}
-
-    def learning_rate(self, step: int, progress: float) -> float:
-        return warmup_decay(step, progress, warmup=self.config.warmup, decay="linear")
+        return {"vae": adamw_player(self.network, self.config)}
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("vae", self.objective, batch)
@@ -173,6 +166,6 @@ class Optimus(Method):
 
     def _batches(self, items: Sequence[str]) -> list[TextBatch]:
         device = self.network.to_posterior.weight.device
-        limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions - 1)
+        limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions)
         parts = (items[i : i + ROWS_AT_ONCE] for i in range(0, len(items), ROWS_AT_ONCE))
         return [collate(part, self.assets, limit).to(device) for part in parts]

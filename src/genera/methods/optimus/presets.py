@@ -2,24 +2,15 @@
 
 from dataclasses import replace
 
-from genera.blocks.size import TransformerSize
+from genera.blocks import size
 from genera.data.config import DataConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.optimus.config import OptimusConfig
 
-
-def _size(layers: int, hidden: int, heads: int, positions: int) -> TransformerSize:
-    return TransformerSize(
-        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=8000, positions=positions
-    )
-
-
 # From scratch at this size the tanh pooler and small latent maps keep the encoder on a plateau, hence mean and 0.1.
-NANO = OptimusConfig(
-    encoder=_size(2, 64, 4, 128), decoder=_size(2, 64, 4, 128), feature="mean", latent_init=0.1, lr=1e-3, warmup=100
-)
-SMALL = replace(NANO, encoder=_size(4, 256, 8, 256), decoder=_size(4, 256, 8, 256), lr=5e-4, warmup=200)
+NANO = OptimusConfig(encoder=size.NANO, decoder=size.NANO, feature="mean", latent_init=0.1, lr=1e-3, warmup=100)
+SMALL = replace(NANO, encoder=size.SMALL, decoder=size.SMALL, lr=5e-4, warmup=200)
 PAPER = OptimusConfig(pretrained_encoder="google-bert/bert-base-cased", pretrained_decoder="openai-community/gpt2")
 PAPER_DATA = DataConfig(
     encoder_tokeniser="google-bert/bert-base-cased", decoder_tokeniser="openai-community/gpt2", max_words=100
@@ -31,7 +22,7 @@ PRESETS = {
         summary="2+2 layers of 64, P = 32, from scratch; minutes on a laptop's CPU",
         model=NANO,
         train=TrainConfig(epochs=4, batch_size=64),
-        data=DataConfig(max_words=40, max_tokens=100),
+        data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "small": Preset(
         summary="4+4 layers of 256, P = 32, from scratch; an hour on a CPU, minutes on a GPU",
