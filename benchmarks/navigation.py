@@ -1,14 +1,20 @@
-"""Navigation against its peers, side by side in one run: `python benchmarks/navigation.py [--data r2r:DIR]`.
+"""Navigation against its peers: the batched environment, ways of all pairs, figures.
+
+On the real graphs where $GENERA_DATA has them, else on the embedded houses.
 
 - environment: one batched environment against Gymnasium's SyncVectorEnv over the single one (target: 10 times), and
   against the floor of its step, the array gathers that any implementation must make;
 - all pairs: shortest ways of every scan against networkx, distances and predecessors of all pairs;
+- features: opening the converted store and gathering a batch against reading the raw TSV, in time and memory;
 - figures: the eight figures of a split against the same definitions in plain Python over networkx's dictionaries.
 """
 
-import argparse
+import base64
+import os
 import statistics
+import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +24,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from genera.data.navigation import connectivity
 from genera.data.navigation.episodes import EpisodeTable
-from genera.data.navigation.features import ArrayViews
+from genera.data.navigation.features import ArrayViews, open_features
 from genera.data.navigation.graphs import HEADINGS, Graphs
 from genera.data.navigation.sources import open_navigation
 from genera.measures.navigation import path_figures
@@ -117,6 +123,52 @@ def network(scan: connectivity.Scan) -> networkx.Graph:
     return graph
 
 
+def features(graphs: Graphs, width: int = 256, most: int = 600) -> None:
+    """A file of some hundred rows, read whole as the published code does, or through the store that was made of it."""
+    nodes = np.arange(min(most, int(graphs.first[1])))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "features.tsv"
+        numbers = np.random.default_rng(0).standard_normal((len(nodes), 36, width)).astype("<f4")
+        with open(path, "w") as file:
+            for node, row in zip(nodes, numbers, strict=True):
+                encoded = base64.b64encode(row.tobytes()).decode()
+                file.write(f"{graphs.scans[0]}\t{graphs.names[node]}\t640\t480\t60\t{encoded}\n")
+        os.environ["GENERA_CACHE"] = folder
+        alone = Graphs.build([scan_of(graphs)])
+        print(f"{'the conversion, once':<46}{'':>13}{1e6 * seconds(lambda: open_features(path, alone)):>13.1f}")
+        batch = np.random.default_rng(1).choice(nodes, 64)
+
+        def raw() -> np.ndarray:
+            found = {}
+            with open(path) as file:
+                for scan, name, *_, encoded in (line.split("\t") for line in file):
+                    found[scan, name] = np.frombuffer(base64.b64decode(encoded), "<f4").reshape(36, -1)
+            return np.stack([found[alone.scans[0], alone.names[node]] for node in batch])
+
+        def store() -> np.ndarray:
+            return open_features(path, alone).gather(batch)
+
+        assert np.allclose(raw(), store(), atol=1e-2), "the two must agree"
+        line(f"TSV → store: first batch of 64, {len(nodes)} rows", rounds(raw, store), 1, "µs")
+        peer, own = (peak(run) / 2**20 for run in (raw, store))
+        print(f"{'  memory at the peak, MiB':<46}{peer:>13.1f}{own:>13.1f}{peer / own:>9.1f}")
+
+
+def scan_of(graphs: Graphs) -> connectivity.Scan:
+    """The first scan of a graph, alone."""
+    n = int(graphs.first[1])
+    adjacent = graphs.is_edge(np.arange(n)[:, None], np.arange(n)[None])
+    return connectivity.Scan(graphs.scans[0], graphs.names[:n], graphs.positions[:n], np.ones(n, bool), adjacent)
+
+
+def peak(run: Callable[[], object]) -> int:
+    tracemalloc.start()
+    run()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
 def figures(table: EpisodeTable) -> None:
     """nDTW, the dearest of the figures, alone on the peer's side; all eight on ours."""
     paths = random(table)
@@ -148,20 +200,20 @@ def figures(table: EpisodeTable) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", default="world:houses")
-    source = open_navigation(parser.parse_args().data)
+    real = Path(os.environ.get("GENERA_DATA", "")) / "r2r"
+    source = open_navigation(f"r2r:{real}" if real.is_dir() else "world:houses")
     table = source.table("val_seen")
     print(f"{source.spec}: {len(table.graphs):,} viewpoints; one process, medians of {ROUNDS} rounds")
     print(f"{'':<46}{'peer':>13}{'ours':>13}{'ratio':>9}")
     for batch in (1, 16, 64, 256):
         environments(table, "panoramic", batch, None)
     environments(table, "low-level", 64, None)
-    features = np.random.default_rng(0).standard_normal((len(table.graphs), 36, 48)).astype(np.float16)
-    environments(table, "panoramic", 64, ArrayViews(features))
+    seen = np.random.default_rng(0).standard_normal((len(table.graphs), 36, 48)).astype(np.float16)
+    environments(table, "panoramic", 64, ArrayViews(seen))
     for batch in (64, 1024):
         floor(table, batch)
     all_pairs(connectivity.read(Path(source.graphs_at)))
+    features(table.graphs)
     figures(table)
 
 
