@@ -125,16 +125,17 @@ def network(scan: connectivity.Scan) -> networkx.Graph:
 
 def features(graphs: Graphs, width: int = 256, most: int = 600) -> None:
     """A file of some hundred rows, read whole as the published code does, or through the store that was made of it."""
-    nodes = np.arange(min(most, int(graphs.first[1])))
+    count = int(np.searchsorted(graphs.first, most))
+    alone = Graphs.build([scan_of(graphs, s) for s in range(min(count, len(graphs.scans)))])
+    nodes = np.arange(len(alone))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.tsv"
         numbers = np.random.default_rng(0).standard_normal((len(nodes), 36, width)).astype("<f4")
         with open(path, "w") as file:
             for node, row in zip(nodes, numbers, strict=True):
                 encoded = base64.b64encode(row.tobytes()).decode()
-                file.write(f"{graphs.scans[0]}\t{graphs.names[node]}\t640\t480\t60\t{encoded}\n")
+                file.write(f"{alone.scans[alone.scan_of[node]]}\t{alone.names[node]}\t640\t480\t60\t{encoded}\n")
         os.environ["GENERA_CACHE"] = folder
-        alone = Graphs.build([scan_of(graphs)])
         print(f"{'the conversion, once':<46}{'':>13}{1e6 * seconds(lambda: open_features(path, alone)):>13.1f}")
         batch = np.random.default_rng(1).choice(nodes, 64)
 
@@ -143,7 +144,7 @@ def features(graphs: Graphs, width: int = 256, most: int = 600) -> None:
             with open(path) as file:
                 for scan, name, *_, encoded in (line.split("\t") for line in file):
                     found[scan, name] = np.frombuffer(base64.b64decode(encoded), "<f4").reshape(36, -1)
-            return np.stack([found[alone.scans[0], alone.names[node]] for node in batch])
+            return np.stack([found[alone.scans[alone.scan_of[node]], alone.names[node]] for node in batch])
 
         def store() -> np.ndarray:
             return open_features(path, alone).gather(batch)
@@ -154,11 +155,12 @@ def features(graphs: Graphs, width: int = 256, most: int = 600) -> None:
         print(f"{'  memory at the peak, MiB':<46}{peer:>13.1f}{own:>13.1f}{peer / own:>9.1f}")
 
 
-def scan_of(graphs: Graphs) -> connectivity.Scan:
-    """The first scan of a graph, alone."""
-    n = int(graphs.first[1])
-    adjacent = graphs.is_edge(np.arange(n)[:, None], np.arange(n)[None])
-    return connectivity.Scan(graphs.scans[0], graphs.names[:n], graphs.positions[:n], np.ones(n, bool), adjacent)
+def scan_of(graphs: Graphs, scan: int) -> connectivity.Scan:
+    """One scan of a graph, as it was read."""
+    nodes = np.arange(graphs.first[scan], graphs.first[scan + 1])
+    names = graphs.names[nodes[0] : nodes[-1] + 1]
+    adjacent = graphs.is_edge(nodes[:, None], nodes[None])
+    return connectivity.Scan(graphs.scans[scan], names, graphs.positions[nodes], np.ones(len(nodes), bool), adjacent)
 
 
 def peak(run: Callable[[], object]) -> int:

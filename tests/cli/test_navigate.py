@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from genera.cli.main import main
+from small_graphs import EDGES, POSITIONS, entries
 
 KEYS = ["TL", "NE", "SR", "OSR", "SPL", "nDTW", "SDTW", "CLS"]
 
@@ -113,6 +114,17 @@ def test_lenient_reading(run, tmp_path, houses, capsys):
     printed = capsys.readouterr()
     assert "warning" in printed.err
     assert json.loads(printed.out)["viewpoints"] == len(houses.graphs) - 1
+
+
+def test_an_error_that_is_infinite_is_null(run, tmp_path):
+    (tmp_path / "connectivity").mkdir()
+    (tmp_path / "connectivity" / "street_connectivity.json").write_text(json.dumps(entries(POSITIONS, EDGES, {7})))
+    episode = {"path_id": 1, "scan": "street", "heading": 0.0, "path": ["v0", "v5"], "instructions": ["go"]}
+    (tmp_path / "R2R_val_seen.json").write_text(json.dumps([episode]))
+    found = run("baseline", "--data", f"r2r:{tmp_path}", "--agent", "stop", "--json")
+    assert (found["NE"], found["unreachable"], found["SR"]) == (None, 1, 0)
+    with pytest.raises(SystemExit, match="from v0 to v5, which is not an edge"):
+        run("check", "--data", f"r2r:{tmp_path}")
 
 
 def test_help_is_light():

@@ -254,6 +254,11 @@ def test_sources_that_are_none(folder, spec, message):
         _ = open_navigation(spec.format(folder=folder)).files
 
 
+def test_a_world_has_graphs_of_its_own(folder):
+    with pytest.raises(GeneraError, match="world:houses has graphs of its own"):
+        open_navigation("world:houses", folder / "connectivity")
+
+
 def test_unknown_split_and_columns(folder):
     with pytest.raises(GeneraError, match=r"unknown split of r2r:.*'val_sen'; did you mean val_seen"):
         open_navigation(f"r2r:{folder}").table("val_sen")

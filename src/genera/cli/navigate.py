@@ -79,6 +79,8 @@ def main(arguments: list[str]) -> None:
         "navigate",
     )
     result = STEPS[type(command)](command)
+    if command.json:  # JSON has no infinity: an error that no episode can have is null
+        result = {name: None if value == float("inf") else value for name, value in result.items()}
     print_json(result) if command.json else print(as_text(result))
 
 

@@ -118,4 +118,6 @@ def open_navigation(spec: str, graphs: Path | None = None, strict: bool = True) 
     source = parse_source(spec)
     if not isinstance(source, NavigationSource):
         raise GeneraError(f"{spec} holds no episodes; use world:houses, r2r:DIR, ndh:DIR or hanna:DIR.")
+    if graphs is not None:
+        raise GeneraError(f"{spec} has graphs of its own; leave {graphs} out.")
     return source
