@@ -25,6 +25,7 @@ ARGUMENTS = {
     "encode": ["PATH", "STR", "--input", "--out", "--json"],
     "interpolate": ["PATH", "STR STR", "--steps", "--json"],
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
+    "navigate": ["check", "baseline", "score"],
 }
 
 
