@@ -27,6 +27,7 @@ ARGUMENTS = {
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
     "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
+    "navigate": ["check", "baseline", "score"],
 }
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",
     "probe": "how few labels a classifier on the model's features needs",
+    "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
 }
 """name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""
 

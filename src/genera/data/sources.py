@@ -1,5 +1,7 @@
 """Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `world:NAME`, read as a stream of items.
 
+The navigation sources `r2r:DIR`, `ndh:DIR` and `hanna:DIR` are opened here too; their texts are their instructions.
+
 PATH is a file, a glob or a folder (all its files), plain or gzip. Files whose names have the part `train`, `valid`
 (`val`, `validation`, `dev`) or `test` (`ptb.train.txt.gz`, `dev.en.txt`) are those splits; when all files are of
 one split, or say nothing, they are the training data. A split without a file is held out of the training files by
@@ -61,7 +63,7 @@ def parse_source(spec: str, text_column: str | None = None, label_column: str | 
     """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
     scheme, colon, rest = spec.partition(":")
     if not colon or not rest:
-        known = ", ".join(f"{name}:{'NAME' if name == 'world' else 'PATH'}" for name in SCHEMES)
+        known = ", ".join(f"{name}:{summary.split()[0]}" for name, summary in SUMMARIES.items())
         raise GeneraError(f"{spec!r} is not a data source; write one of {known}, for example text:{spec or 'FILE'}.")
     if scheme not in SCHEMES:
         raise GeneraError(f"{unknown('data scheme', scheme, SCHEMES)} (there are: {', '.join(SCHEMES)})")
@@ -296,7 +298,21 @@ class WorldSource:
 def _world(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
     if text_column is not None or label_column is not None:
         raise GeneraError("a world: source has no columns and no labels; its factors are known, so leave them out.")
-    return WorldSource(spec, worlds.load(rest))
+    world = worlds.load(rest)
+    if isinstance(world, World):
+        return WorldSource(spec, world)
+    return _navigation(world.task, spec, str(world.folder()), None, None)
+
+
+# -- navigation -----------------------------------------------------------------------------------------------------
+
+
+def _navigation(task: str, spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    from genera.data.navigation.sources import open_folder
+
+    if text_column is not None or label_column is not None:
+        raise GeneraError(f"a {task}: source has no columns and no labels; its texts are the instructions.")
+    return open_folder(task, spec, Path(rest).expanduser())
 
 
 SUMMARIES = {
@@ -304,6 +320,9 @@ SUMMARIES = {
     "tsv": "PATH of tab-separated rows; --text-column and --label-column by number or header name",
     "jsonl": "PATH of JSON objects, one a line; --text-column and --label-column name their fields",
     "world": "NAME of an embedded world: procedural data with known truth",
+    "r2r": "DIR of Room-to-Room: R2R_SPLIT.json and connectivity/; plain or .gz, .tar.xz",
+    "ndh": "DIR of navigation from dialogue history: SPLIT.json and connectivity/",
+    "hanna": "DIR of HANNA's requests: hanna_SPLIT.json and connectivity/",
 }
 """scheme → one line for lists"""
 
@@ -313,4 +332,7 @@ SCHEMES: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
     "world": _world,
+    "r2r": partial(_navigation, "r2r"),
+    "ndh": partial(_navigation, "ndh"),
+    "hanna": partial(_navigation, "hanna"),
 }
