@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from genera.uses.capabilities import Posterior
 
 ANCHORS = 2000
+"""Items that a vector starts from, equally many of each class."""
 BATCH = 256
 LEARNING_RATE = 1e-3
 BETAS = (0.0, 0.9)  # with momentum the players chase each other and some dimensions collapse
@@ -37,11 +38,11 @@ class VectorGuide(nn.Module):
     def fit(cls, posterior: Posterior, classes: Tensor, count: int) -> "VectorGuide":
         """posterior: of N items in random order; classes: (N,), each of the `count` classes among them."""
         mean, log_variance = _moments(posterior)
-        guide = cls(count, mean.shape[1], min(len(mean), ANCHORS)).to(mean.device)
-        for c in range(count):
-            guide.centres[c] = mean[classes == c].mean(0)
-        guide.mean, guide.log_variance = mean[:ANCHORS].clone(), log_variance[:ANCHORS].clone()
-        guide.classes = classes[:ANCHORS].clone()
+        members = [(classes == c).nonzero()[:, 0] for c in range(count)]
+        anchors = torch.cat([rows[: max(1, ANCHORS // count)] for rows in members])
+        guide = cls(count, mean.shape[1], len(anchors)).to(mean.device)
+        guide.centres = torch.stack([mean[rows].mean(0) for rows in members])
+        guide.mean, guide.log_variance, guide.classes = mean[anchors], log_variance[anchors], classes[anchors]
         return guide
 
     def forward(self, label: int, count: int, generator: Generator, degree: float) -> Tensor:
