@@ -101,6 +101,16 @@ def test_findings_say_who_wins_where():
     )
 
 
+def test_a_lead_that_two_draws_cannot_show_is_no_win():
+    def curve(*draws):
+        return [{"shots": 5, "draws": list(draws)}]
+
+    (found,) = findings({"features": curve(0.70, 0.74), "TF-IDF": curve(0.68, 0.69)})
+    assert found == "features against TF-IDF: nothing tells them apart at 5 (shots per class)."
+    (found,) = findings({"features": curve(*[0.70, 0.74] * 5), "TF-IDF": curve(*[0.68, 0.69] * 5)})
+    assert "features wins at 5 by 3.5 points" in found
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

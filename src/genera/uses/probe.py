@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from sklearn.manifold import TSNE
 
 from genera.console import say, track
@@ -179,7 +180,7 @@ def _point(shots: int, draws: list[Rows], learner: Learner, data: Labelled, seed
 
 
 def findings(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Who wins where, in words. A difference counts when it exceeds two standard errors over the shared draws."""
+    """Who wins where, in words. A difference counts by a paired t-test over the shared draws (p < 0.05)."""
     pairs = [(ours, rival) for ours in (FROZEN, TUNED) for rival in (TFIDF, ours + UNTRAINED)]
     pairs += [(FROZEN, name) for name in curves if name.startswith(f"{FROZEN}, ") and name != FROZEN + UNTRAINED]
     return [_verdict(a, b, curves[a], curves[b]) for a, b in pairs if a in curves and b in curves]
@@ -190,7 +191,8 @@ def _verdict(ours: str, rival: str, first: list[dict[str, Any]], second: list[di
     for a, b in zip(first, second, strict=True):
         both = min(len(a["draws"]), len(b["draws"]))
         difference = np.subtract(a["draws"][:both], b["draws"][:both])
-        settled = abs(difference.mean()) > 2 * difference.std(ddof=1) / np.sqrt(both)
+        error = difference.std(ddof=1) / np.sqrt(both)
+        settled = abs(difference.mean()) > student_t.ppf(0.975, both - 1) * error
         margins[a["shots"]] = difference.mean() if settled else 0.0
     parts = []
     for winner, sign in ((ours, 1), (rival, -1)):
