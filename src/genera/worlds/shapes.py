@@ -94,6 +94,11 @@ class ShapesWorld:
         return {"shape": tuple(SHAPES_OF), "colour": tuple(COLOURS), "background": self.backgrounds}
 
     @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The factors without names, and between what they lie; the range of the rotation depends on the shape."""
+        return {"size": SIZE, "x": PLACE, "y": PLACE}
+
+    @property
     def classes(self) -> tuple[str, ...]:
         names = tuple(SHAPES_OF)
         return (
