@@ -23,7 +23,7 @@ from genera.files import read_json, write_json
 from genera.measures.features import Extractor
 
 FEATURES = 128
-STEPS, BATCH = 400, 128
+STEPS, BATCH = 600, 128
 _VERSION = "1"  # of network and training; a change makes the older ones unused
 _LARGEST = 64
 _BINS = 4
@@ -38,8 +38,8 @@ class Classifier(nn.Module):
         self.classes = tuple(classes)
         widths = (channels, 32, 64, FEATURES, FEATURES)
         self.body = nn.Sequential()
-        for i, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
-            self.body.append(nn.Conv2d(inputs, outputs, 3, 2 if i else 1, 1, bias=False))
+        for inputs, outputs, kernel, stride in zip(widths, widths[1:], (5, 3, 3, 3), (2, 2, 2, 1), strict=False):
+            self.body.append(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
             self.body.append(nn.BatchNorm2d(outputs))
             self.body.append(nn.ReLU())
         self.heads = nn.Linear(FEATURES, sum(classes))
@@ -139,7 +139,7 @@ def _accuracy(network: Classifier, data: ImageData, most: int = 1000) -> list[fl
     if not len(store):
         return []
     device = network.heads.weight.device
-    images = torch.from_numpy(store.pixels[:most])
+    images = torch.from_numpy(store.pixels[:most].copy())
     if wanted is None:
         images, wanted = _turned(images, torch.arange(len(images)) % 4)
     logits: Any = network(images.to(device))
