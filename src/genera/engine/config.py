@@ -1,6 +1,7 @@
 """What was asked for: frozen dataclasses that are the command line, the file and the Python call at once. No torch."""
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
@@ -33,6 +34,8 @@ class TrainConfig:
     """Decay per step of the moving average of weights that evaluation then uses; 0 keeps none."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
+    init: str | None = None
+    """Run folder of the same method whose weights and tokenisers (or other assets) a new run begins with."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"
@@ -58,7 +61,8 @@ class TrainConfig:
                 len(budgets) == 1,
                 f"give exactly one budget of --steps, --epochs, --minutes (got {budgets or 'none'})",
             ),
-            (all(getattr(self, name) > 0 for name in budgets), "the budget must be above 0"),
+            (all(0 < getattr(self, name) < math.inf for name in budgets), "the budget must be above 0, and finite"),
+            (0 <= self.seed < 2**32, f"--seed must lie in [0, 2^32), got {self.seed}"),
             (self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}"),
             (self.accumulate >= 1, f"--accumulate must be at least 1, got {self.accumulate}"),
             (
@@ -83,7 +87,20 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamWConfig:
+class MethodConfig:
+    """Base of the methods' configs: no complaints."""
+
+    def check(self) -> list[str]:
+        """Every complaint about these values, in words."""
+        return []
+
+    def check_data(self, data: Any) -> list[str]:
+        """Complaints about the data config, where it does not go with this model."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(MethodConfig):
     """Optimiser fields of the methods that are trained by AdamW with a linear decay; a base of their configs."""
 
     lr: float = 5e-5
@@ -127,6 +144,7 @@ class RunConfig:
     def check(self) -> None:
         """Raise one GeneraError with all complaints of all parts."""
         complaints = [c for part in (self.data, self.train, self.model) for c in part.check()]
+        complaints += self.model.check_data(self.data)
         if complaints:
             raise GeneraError("; ".join(complaints) + ".")
 
