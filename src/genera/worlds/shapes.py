@@ -87,6 +87,7 @@ class ShapesWorld:
     """Worlds of different streams draw different images from equal seeds."""
     dimension: int = field(default=4, init=False)
     """of that manifold: x, y, size, rotation"""
+    valid: float = field(default=VALID, init=False)
 
     @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:
@@ -133,6 +134,10 @@ class ShapesWorld:
         """(N,) places in `classes`"""
         return factors.label
 
+    def belongs(self, factors: ShapeFactors, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,): whether an image with these factors can be one of the class that `labels` names."""
+        return (factors.shape == labels) | (self.overlap & (factors.shape == (labels + 1) % len(SHAPES_OF)))
+
     def render(self, factors: ShapeFactors, size: int) -> NDArray[np.uint8]:
         """(N, 3, size, size) RGB, 0..255, antialiased by the part of each pixel that the shape covers."""
         images = np.empty((len(factors), 3, size, size), np.uint8)
@@ -148,7 +153,7 @@ class ShapesWorld:
         """The factors of the nearest image of this world, and how far it is (N,): the root mean square difference from
         it, over that which its shape makes on the background. 0 is exact, 1 is as far as an image without a shape.
 
-        images: (N, 3, S, S) RGB, 0..255. The label that is read is a class that the shape belongs to.
+        images: (N, 3, S, S) RGB, 0..255. The label that is read is the class of the shape itself.
         Raises GeneraError for images of another shape.
         """
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
