@@ -29,8 +29,8 @@ class Sample(DecodeOptions):
     """Images: smaller is more typical and less varied; what it means is the method's."""
 
     def options(self) -> dict[str, Any]:
-        own = {"classes": [_class(name) for name in self.classes] or None, "truncation": self.truncation}
-        return super().options() | {name: value for name, value in own.items() if value is not None}
+        truncation = {} if self.truncation is None else {"truncation": self.truncation}
+        return super().options() | truncation
 
 
 def main(arguments: list[str]) -> None:
@@ -51,9 +51,8 @@ def main(arguments: list[str]) -> None:
         raise GeneraError(f"--columns must be at least 1, got {command.columns}.")
     from genera.uses.grids import write_grid
 
-    written = write_grid(command.out, run.sample(command.count, **command.options()), command.columns)
+    known = run.method.assets.classes
+    classes = [name if name in known or not name.isdigit() else int(name) for name in command.classes]
+    asked = command.options() | ({"classes": classes} if classes else {})
+    written = write_grid(command.out, run.sample(command.count, **asked), command.columns)
     print_json({"images": str(written), "count": command.count}) if command.json else print(written)
-
-
-def _class(name: str) -> str | int:
-    return int(name) if name.isdigit() else name

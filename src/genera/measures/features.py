@@ -53,7 +53,7 @@ def extract(
     starts = range(0, len(images), batch)
     for first in track(starts, "extracting features", len(starts)):
         part = images[first : first + batch]
-        tensor = part if isinstance(part, Tensor) else torch.from_numpy(np.ascontiguousarray(part))
+        tensor = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
         found = apply(tensor.to(device)).float().cpu()
         if found.ndim != 2 or len(found) != len(tensor):
             raise GeneraError(f"an extractor must give (images, features), got {tuple(found.shape)}.")

@@ -56,7 +56,7 @@ def fidelity(evaluation: Evaluation) -> bool:
             real = evaluation.data.stores[evaluation.config.split].pixels[: len(held)]
             figures["inception_score_of_data"] = measured.inception_score(_logits(extractor, real))
     if labels is not None:
-        known = torch.from_numpy(evaluation.data.stores["train"].labels[: len(reference)])
+        known = torch.from_numpy(evaluation.data.stores["train"].labels[: len(reference)].copy())
         figures["fid_within_classes"], by_class = measured.intra_class_fid(fake, labels, reference, known)
         names = evaluation.data.assets.classes
         evaluation.extras["fid_by_class"] = {names[label]: round(value, 4) for label, value in by_class.items()}
