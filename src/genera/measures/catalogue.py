@@ -23,6 +23,7 @@ class Definition:
 _LIKELIHOOD, _LATENT, _RECONSTRUCTION = "Likelihood", "Latent space", "Reconstruction"
 _SAMPLES, _BETWEEN = "Samples from the prior", "Interpolation and analogy"
 _IMAGES, _SHOWN, _TRAINING = "Generated images", "What the images show", "End of training"
+_TRANSLATION = "Translation"
 
 _BURDA = "Burda et al. 2016, Importance weighted autoencoders"
 _OPTIMUS = "Li et al. 2020, Optimus"
@@ -541,6 +542,61 @@ _DEFINITIONS = [
         "",
         _SHOWN,
     ),
+    # Translation
+    Definition(
+        "kid_of_source",
+        "KID of the untranslated",
+        "distance",
+        "neither",
+        "KID of the source images themselves to the target domain: what doing nothing would get.",
+        "",
+        _TRANSLATION,
+    ),
+    Definition(
+        "translation_error",
+        "Distance from the true translation",
+        "share",
+        "lower",
+        "Mean absolute difference of pixels from the true translation, which the world knows, over their range.",
+        "",
+        _TRANSLATION,
+    ),
+    Definition(
+        "untranslated_error",
+        "Distance of the untranslated",
+        "share",
+        "neither",
+        "The same of the source images themselves: what doing nothing would get.",
+        "",
+        _TRANSLATION,
+    ),
+    Definition(
+        "translation_valid",
+        "Valid translations",
+        "share",
+        "higher",
+        "Share of translations that are, nearly, images of the target's world.",
+        "",
+        _TRANSLATION,
+    ),
+    Definition(
+        "translation_shape",
+        "Shape kept",
+        "share",
+        "higher",
+        "Share of translations that are valid and show the shape that they should.",
+        "",
+        _TRANSLATION,
+    ),
+    Definition(
+        "translation_colour",
+        "Colour as it should be",
+        "share",
+        "higher",
+        "Share of translations that are valid and show the colour that they should.",
+        "",
+        _TRANSLATION,
+    ),
     # End of training
     Definition(
         "discriminator_gap",
@@ -574,11 +630,17 @@ _DEFINITIONS = [
 ]
 
 CATALOGUE = {d.name: d for d in _DEFINITIONS}
-"""Every definition under its name; a bound with K samples is named iw_bound_K."""
+"""Every definition under its name; a bound with K samples is named iw_bound_K, and a figure of translations of one
+direction NAME_a2b or NAME_b2a."""
 
 
 def definition(name: str) -> Definition:
-    """The definition of a figure by its name (`iw_bound_K` for any K), or a GeneraError."""
+    """The definition of a figure by its name (`iw_bound_K` for any K, `NAME_a2b`, `NAME_b2a`), or a GeneraError."""
+    stem, _, way = name.rpartition("_")
+    if way in ("a2b", "b2a") and stem in CATALOGUE:
+        general = CATALOGUE[stem]
+        title = f"{general.title}, {way[0].upper()} to {way[2].upper()}"
+        return replace(general, name=name, title=title, group=_TRANSLATION)
     bound = re.fullmatch(r"iw_bound_([1-9]\d*)", name)
     if bound:
         general, samples = CATALOGUE["iw_bound"], bound[1]

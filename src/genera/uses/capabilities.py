@@ -80,3 +80,13 @@ class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
         ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    directions: Sequence[str]
+    """names of the ways from one domain to another, such as a2b"""
+
+    def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
+        """Items of one domain → as many of the other."""
+        ...

@@ -18,7 +18,11 @@ from genera.measures.estimate import Estimate
 from genera.uses.run import Run
 from genera.uses.settings import EvaluateConfig
 
-PARTS = {"text": "genera.uses.text_evaluation", "images": "genera.uses.image_evaluation"}
+PARTS = {
+    "text": "genera.uses.text_evaluation",
+    "images": "genera.uses.image_evaluation",
+    "image-pairs": "genera.uses.pair_evaluation",
+}
 """kind of items → module whose `PARTS` maps a part's name to its function"""
 
 

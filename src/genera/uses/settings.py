@@ -29,13 +29,13 @@ class EvaluateConfig:
     pairs: int = 100
     """Interpolations, and ten times as many analogies."""
     images: int = 2000
-    """Images drawn from an image model, and real ones to compare as many with."""
+    """Images drawn from (or translated by) an image model, and real ones to compare as many with."""
     features: str = "in-domain"
     """What images are compared by: in-domain (a classifier trained on the run's data, once), or a file with the FID
     Inception's weights (.safetensors, or inception-2015-12-05.pt)."""
     measures: tuple[str, ...] = ()
     """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; images: fidelity,
-    factors, memorisation, samples, training [all that apply]."""
+    factors, memorisation, samples, training; image pairs: fidelity, truth, samples [all that apply]."""
     seed: int = 0
     """Seed of every draw."""
 
