@@ -1,6 +1,7 @@
 import gzip
 import pickle
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -194,6 +195,26 @@ def test_the_fingerprint_follows_the_content(write, tmp_path):
     assert parse_images(f"idx:{tmp_path}").fingerprint != first
     marks = {parse_images(f"world:{name}").fingerprint for name in ("shapes", "shapes-overlap")}
     assert len(marks) == 2
+
+
+def test_hugging_face_data_sets(tmp_path, monkeypatch):
+    pytest.importorskip("datasets", reason="needs the optional extra: pip install 'genera[data]'")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    save_images(tmp_path / "d/train", PIXELS[:30], LABELS)
+    save_images(tmp_path / "d/test", PIXELS[30:], LABELS[30:])
+    data = opened(f"hf:{tmp_path}/d")
+    names = [f"class{i}" for i in range(4)]
+    assert data.assets.classes == tuple(names)
+    assert contents(data, "test") == expected(names, PIXELS[30:], LABELS[30:])
+    assert contents(data) | contents(data, "valid") == expected(names, PIXELS[:30], LABELS[:30])
+    with pytest.raises(GeneraError, match=r"hf:.*nothing cannot be loaded"):
+        parse_images(f"hf:{tmp_path}/nothing")
+
+
+def test_without_the_extra_the_install_line_is_given(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(GeneraError, match=r"hf:mnist needs the Hugging Face library: pip install 'genera\[data\]'"):
+        parse_images("hf:mnist")
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ def test_dropped_values_are_named():
     assert "2 of 4 values" in finding.finding
     assert "colour red (0% as often as in the data), colour green (12%" in finding.finding
     assert not fired(COLLAPSED, "Mode dropping", lost, images=30)  # too few to say
+    assert not fired(COLLAPSED | {"valid_images": 0.01}, "Mode dropping", lost)  # nothing to be read
     assert not fired(HEALTHY | {"valid_images": 0.2}, "No mode is dropped", even)
 
 

@@ -13,8 +13,10 @@ FEWEST = 10
 
 
 def dropped_values(figures: Figures, shares: Shares, count: float) -> Iterator[Finding]:
-    """Mode dropping, against the truth of a world or by class. count: how many generated images were judged."""
+    """Mode dropping, against the truth of a world or by class. count: how many generated images were judged, of which
+    only valid ones show a value."""
     lost, kept = [], 0
+    count = count * figures.get("valid_images", 1)
     for factor, values in shares.items():
         for value, share in values.items():
             if share["data"] * count < FEWEST:
