@@ -10,7 +10,7 @@ from commands import genera
 from genera import __version__, worlds
 from genera.cli import main as entry
 from genera.cli.main import COMMANDS
-from genera.data.sources import SCHEMES
+from genera.data.schemes import SCHEMES
 from genera.engine import registry
 
 ARGUMENTS = {

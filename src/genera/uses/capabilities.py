@@ -43,6 +43,18 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class SamplesByClass(Protocol):
+    classes: int
+    """How many classes the model tells apart."""
+
+    def sample(
+        self, count: int, *, generator: Generator | None = None, classes: Sequence[int] | None = None, **options: Any
+    ) -> list[Any]:
+        """As `Samples`; `classes` (by number) take turns over the `count` items."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     latent_size: int
 
@@ -67,4 +79,14 @@ class Scores(Protocol):
 class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    directions: Sequence[str]
+    """names of the ways from one domain to another, such as a2b"""
+
+    def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
+        """Items of one domain → as many of the other."""
         ...
