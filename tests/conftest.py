@@ -1,11 +1,13 @@
 """What every test shares."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from commands import train
+from genera.data.navigation.sources import NavigationSource, open_navigation
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,3 +25,42 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = train(out)
     assert trained.code == 0, trained.err
     return out
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """real_data("ptb") → its folder; skips where the development data is absent."""
+
+    def folder(name: str) -> Path:
+        root = os.environ.get("GENERA_DATA")
+        if not root or not (Path(root) / name).is_dir():
+            pytest.skip(f"real data {name!r} not found; set GENERA_DATA to the folder that holds it")
+        return Path(root) / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], NavigationSource]:
+    """opened(spec) → the navigation source, its graphs read; the cache is the session's."""
+    cache = tmp_path_factory.mktemp("navigation")
+
+    def source(spec: str) -> NavigationSource:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GENERA_CACHE", str(cache))
+            found = open_navigation(spec)
+            assert len(found.graphs)
+            return found
+
+    return source
+
+
+@pytest.fixture(scope="session")
+def r2r(opened: Callable[[str], NavigationSource], real_data: Callable[[str], Path]) -> NavigationSource:
+    """The real R2R data: train and val_seen on all 90 graphs."""
+    return opened(f"r2r:{real_data('r2r')}")
+
+
+@pytest.fixture(scope="session")
+def houses(opened: Callable[[str], NavigationSource]) -> NavigationSource:
+    return opened("world:houses")

@@ -10,7 +10,7 @@ from commands import genera
 from genera import __version__, worlds
 from genera.cli import main as entry
 from genera.cli.main import COMMANDS
-from genera.data.sources import SCHEMES
+from genera.data.schemes import SCHEMES
 from genera.engine import registry
 
 ARGUMENTS = {
@@ -25,6 +25,7 @@ ARGUMENTS = {
     "encode": ["PATH", "STR", "--input", "--out", "--json"],
     "interpolate": ["PATH", "STR STR", "--steps", "--json"],
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
+    "navigate": ["check", "baseline", "score"],
 }
 
 

@@ -1,6 +1,4 @@
 import gzip
-import os
-from pathlib import Path
 
 import pytest
 
@@ -36,16 +34,3 @@ def write(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """real_data("ptb") → its folder; skips where the development data is absent."""
-
-    def folder(name):
-        root = os.environ.get("GENERA_DATA")
-        if not root or not (Path(root) / name).is_dir():
-            pytest.skip(f"real data {name!r} not found; set GENERA_DATA to the folder that holds it")
-        return Path(root) / name
-
-    return folder

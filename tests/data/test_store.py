@@ -4,7 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from genera.data.store import Ragged, StoreWriter, TokenStore, build_once, cache_folder
+from genera.data.cache import build_once, cache_folder
+from genera.data.store import Ragged, StoreWriter, TokenStore
 from genera.errors import GeneraError
 from genera.worlds import load
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
     "analogy": "A is to B as C is to ?",
+    "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
 }
 """name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""
 

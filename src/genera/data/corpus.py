@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Self
 import torch
 
 from genera.console import progress_bar, say
+from genera.data.cache import build_once, cache_folder
 from genera.data.config import DataConfig
 from genera.data.sources import SPLITS, Item, Source, WorldSource, parse_source
-from genera.data.store import StoreWriter, TokenStore, build_once, cache_folder
+from genera.data.store import StoreWriter, TokenStore
 from genera.data.text import TextBatch, TextStream
 from genera.data.tokenisers import Kind, Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError

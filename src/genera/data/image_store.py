@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.console import progress_bar
+from genera.data.cache import build_once, cache_folder
 from genera.data.image_config import ImageConfig
 from genera.data.image_parts import ImageSource
 from genera.data.pixels import Form
 from genera.data.sources import SPLITS, HeldOut
-from genera.data.store import build_once, cache_folder
 from genera.errors import GeneraError
 
 HELD_OUT_SHARE = 0.05

@@ -32,6 +32,9 @@ SCHEMES: Mapping[str, Scheme] = {
     "hf": Scheme("NAME", ("images",), "an image data set of the Hugging Face hub, or a folder in its layout"),
     "pairs": Scheme("DIR", ("image-pairs",), "trainA and trainB (testA, testB): folders of images or .npz files"),
     "world": Scheme("NAME", _EVERY, "an embedded world: procedural data with known truth"),
+    "r2r": Scheme("DIR", ("text",), "Room-to-Room: R2R_SPLIT.json and connectivity/; plain or .gz, .tar.xz"),
+    "ndh": Scheme("DIR", ("text",), "navigation from dialogue history: SPLIT.json and connectivity/"),
+    "hanna": Scheme("DIR", ("text",), "HANNA's requests: hanna_SPLIT.json and connectivity/"),
 }
 
 

@@ -1,5 +1,7 @@
 """Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `world:NAME`, read as a stream of items.
 
+The navigation sources `r2r:DIR`, `ndh:DIR` and `hanna:DIR` are opened here too; their texts are their instructions.
+
 PATH is a file, a glob or a folder (all its files), plain or gzip. Files whose names have the part `train`, `valid`
 (`val`, `validation`, `dev`) or `test` (`ptb.train.txt.gz`, `dev.en.txt`) are those splits; when all files are of
 one split, or say nothing, they are the training data. A split without a file is held out of the training files by
@@ -274,7 +276,21 @@ class WorldSource:
 def _world(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
     if text_column is not None or label_column is not None:
         raise GeneraError("a world: source has no columns and no labels; its factors are known, so leave them out.")
-    return WorldSource(spec, worlds.load(rest))
+    world = worlds.load(rest)
+    if isinstance(world, World):
+        return WorldSource(spec, world)
+    return _navigation(world.task, spec, str(world.folder()), None, None)
+
+
+# -- navigation -----------------------------------------------------------------------------------------------------
+
+
+def _navigation(task: str, spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    from genera.data.navigation.sources import open_folder
+
+    if text_column is not None or label_column is not None:
+        raise GeneraError(f"a {task}: source has no columns and no labels; its texts are the instructions.")
+    return open_folder(task, spec, Path(rest).expanduser())
 
 
 # scheme → what opens it: (spec, rest, text column, label column) → Source
@@ -283,4 +299,7 @@ _OPENERS: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
     "world": _world,
+    "r2r": partial(_navigation, "r2r"),
+    "ndh": partial(_navigation, "ndh"),
+    "hanna": partial(_navigation, "hanna"),
 }

@@ -1,8 +1,7 @@
 """Texts and their tokens on disk, memory-mapped: built once in one pass, larger than memory, read by row numbers."""
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,29 +13,9 @@ from numpy.typing import NDArray
 
 from genera.data.tokenisers import Tokenisers
 from genera.errors import GeneraError
-from genera.files import atomic, read_json
+from genera.files import read_json
 
 Rows: TypeAlias = slice | Sequence[int] | NDArray[np.integer]
-
-
-def cache_folder() -> Path:
-    """$GENERA_CACHE, or genera/ in the user's cache folder ($XDG_CACHE_HOME, ~/.cache)."""
-    if own := os.environ.get("GENERA_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genera"
-
-
-def build_once(folder: Path, build: Callable[[Path], None]) -> None:
-    """Make `folder` with build(temporary folder) unless it is there. Of several processes the first to end wins."""
-    if folder.exists():
-        return
-    try:
-        with atomic(folder) as temporary:
-            temporary.mkdir()
-            build(temporary)
-    except GeneraError:
-        if not folder.exists():  # else another process was faster, and its folder is as good
-            raise
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genera.blocks.inception import FidInception
 from genera.console import track
-from genera.data.store import build_once, cache_folder
+from genera.data.cache import build_once, cache_folder
 from genera.errors import GeneraError
 
 TORCHSCRIPT_INCEPTION = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"

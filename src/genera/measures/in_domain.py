@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
 from genera.console import say, track
+from genera.data.cache import build_once, cache_folder
 from genera.data.images import ImageData
-from genera.data.store import build_once, cache_folder
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.measures.features import Extractor

@@ -10,6 +10,9 @@ from genera.errors import unknown
 _WORLDS = {
     "captions": ("text", "genera.worlds.captions", "CAPTIONS"),
     "captions-small": ("text", "genera.worlds.captions", "CAPTIONS_SMALL"),
+    "houses": ("text", "genera.worlds.houses", "HOUSES"),
+    "houses-ndh": ("text", "genera.worlds.houses", "HOUSES_NDH"),
+    "houses-hanna": ("text", "genera.worlds.houses", "HOUSES_HANNA"),
     "shapes": ("images", "genera.worlds.shapes", "SHAPES"),
     "shapes-overlap": ("images", "genera.worlds.shapes", "SHAPES_OVERLAP"),
     "shapes-pairs": ("image-pairs", "genera.worlds.shapes", "SHAPES_PAIRS"),
@@ -22,7 +25,10 @@ def names(kind: str | None = None) -> tuple[str, ...]:
 
 
 def kind(name: str) -> str:
-    """What the items of a world are: text, images or image-pairs. Raises GeneraError when there is no such world."""
+    """What the items of a world are: text (of houses the instructions), images or image-pairs.
+
+    Raises GeneraError when there is no such world.
+    """
     return _found(name)[0]
 
 

@@ -1,0 +1,173 @@
+"""Matterport3D connectivity files, read and checked: `SCAN_connectivity.json` in a folder, or in a .tar or .tar.xz.
+
+A file is a list of viewpoints whose order defines their index: `image_id`, `pose` (16 floats, row-major 4 x 4, metres,
+z up), `included`, `unobstructed` (flags to all viewpoints of the file), and `visible` and `height`, which no rule of
+the simulator reads.
+"""
+
+import hashlib
+import json
+import math
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genera.console import say
+from genera.errors import GeneraError
+
+SUFFIX = "_connectivity.json"
+_ARCHIVES = ("connectivity.tar.xz", "connectivity.tar.gz", "connectivity.tar")
+_KEYS = ("image_id", "pose", "included", "visible", "unobstructed", "height")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One house: its n viewpoints in the order of the file."""
+
+    name: str
+    viewpoints: tuple[str, ...]
+    positions: NDArray[np.float64]
+    """(n, 3) metres"""
+    included: NDArray[np.bool_]
+    """(n,)"""
+    unobstructed: NDArray[np.bool_]
+    """(n, n), symmetric, without diagonal"""
+
+
+def find(folder: Path) -> Path:
+    """The folder or archive that holds the connectivity files of the data in `folder`."""
+    for candidate in (folder / "connectivity", *(folder / name for name in _ARCHIVES)):
+        if candidate.exists():
+            return candidate
+    if any(folder.glob(f"*{SUFFIX}")):
+        return folder
+    raise GeneraError(
+        f"{folder} has no graphs; put a folder connectivity/ with SCAN{SUFFIX} files there, or {_ARCHIVES[0]}."
+    )
+
+
+def content_hash(path: Path) -> str:
+    """A hash of all connectivity files of a folder, or of the archive."""
+    digest = hashlib.sha256()
+    for file in sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]:
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def read(path: Path, strict: bool = True) -> list[Scan]:
+    """All scans of a folder or an archive, by name. Raises GeneraError when there are none or one is malformed.
+
+    strict: False leaves malformed viewpoints and one-sided edges out, with a warning.
+    """
+    scans = [
+        parse(name.removesuffix(SUFFIX), _json(content, f"{path}: {name}"), f"{path}: {name}", strict)
+        for name, content in sorted(_folder(path) if path.is_dir() else _archive(path))
+    ]
+    if not scans:
+        raise GeneraError(f"{path} holds no SCAN{SUFFIX} file; it should hold one for each house.")
+    return scans
+
+
+def _folder(path: Path) -> Iterator[tuple[str, bytes]]:
+    for file in path.glob(f"*{SUFFIX}"):
+        yield file.name, file.read_bytes()
+
+
+def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                # macOS writes a "._NAME" beside each file of an archive
+                if name.endswith(SUFFIX) and not name.startswith(".") and (file := archive.extractfile(member)):
+                    yield name, file.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise GeneraError(f"{path} is damaged or not a tar archive ({error}); fetch it again.") from None
+
+
+def _json(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise GeneraError(f"{where} is not JSON ({error}); restore it from its origin.") from None
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def parse(name: str, entries: Any, where: str, strict: bool = True) -> Scan:
+    """One scan from the value of its JSON file. Raises GeneraError that names file, index and field."""
+    if not isinstance(entries, list) or not entries:
+        raise GeneraError(f"{where} is not a list of viewpoints.")
+
+    def complain(problem: str) -> None:
+        if strict:
+            raise GeneraError(f"{where}: {problem}.")
+        say(f"warning: {where}: {problem}; left out.")
+
+    n = len(entries)
+    viewpoints: dict[str, int] = {}
+    positions = np.zeros((n, 3))
+    included = np.zeros(n, bool)
+    unobstructed = np.zeros((n, n), bool)
+    for i, entry in enumerate(entries):
+        if problem := _problem(entry, n) or _repeated(entry["image_id"], viewpoints):
+            complain(f"viewpoint {i} {problem}")
+            viewpoints[f"left out {i}"] = i
+            continue
+        viewpoints[entry["image_id"]] = i
+        positions[i] = entry["pose"][3:12:4]
+        included[i] = entry["included"]
+        unobstructed[i] = entry["unobstructed"]
+    np.fill_diagonal(unobstructed, False)
+    usable = included[:, None] & included
+    one_sided = np.argwhere(unobstructed & ~unobstructed.T & usable)
+    if len(one_sided):
+        i, j = one_sided[0]
+        complain(
+            f"viewpoint {i} field 'unobstructed' leads to viewpoint {j} but not back "
+            f"({len(one_sided)} one-sided flags; edges must be symmetric)"
+        )
+    if not included.any():
+        raise GeneraError(f"{where} has no included viewpoint; at least one is needed.")
+    return Scan(name, tuple(viewpoints), positions, included, unobstructed & unobstructed.T)
+
+
+def _problem(entry: Any, n: int) -> str | None:
+    """What is wrong with one viewpoint, in words that follow its index."""
+    if not isinstance(entry, dict):
+        return f"is {json.dumps(entry)[:40]} instead of an object with {', '.join(_KEYS)}"
+    if missing := [key for key in _KEYS if key not in entry]:
+        return f"lacks the key {missing[0]!r}"
+    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "image_id": (lambda value: isinstance(value, str) and value != "", "a viewpoint id"),
+        "pose": (lambda value: _finite(value) and len(value) == 16, "16 finite numbers"),
+        "included": (lambda value: isinstance(value, bool), "true or false"),
+        "unobstructed": (lambda value: _flags(value) and len(value) == n, f"{n} times true or false"),
+        "visible": (lambda value: _flags(value) and len(value) == n, f"{n} times true or false"),
+    }
+    for key, (holds, expected) in checks.items():
+        if not holds(entry[key]):
+            length = f" (it has {len(entry[key])} entries)" if isinstance(entry[key], list) else ""
+            return f"field {key!r} is not {expected}{length}"
+    return None
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(x, int | float) and math.isfinite(x) for x in value)
+
+
+def _flags(value: Any) -> bool:
+    return isinstance(value, list) and set(map(type, value)) <= {bool}
+
+
+def _repeated(viewpoint: str, earlier: dict[str, int]) -> str | None:
+    if viewpoint not in earlier:
+        return None
+    return f"field 'image_id' repeats {viewpoint!r} of viewpoint {earlier[viewpoint]}"

@@ -1,0 +1,72 @@
+"""Features of views that a house would plausibly give: codes of the rooms and landmarks that are seen, and noise.
+
+They stand in for the features of photographs: in procedural houses, where what stands where is known, and on the real
+graphs for those without the Matterport3D licence, where rooms are spatial clusters and landmarks are drawn.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genera.data.navigation.features import ArrayViews
+from genera.data.navigation.graphs import VIEWS, Graphs
+from genera.files import read_json
+from genera.worlds.house_plans import LANDMARKS, ROOMS
+
+NOISE = 0.35
+_CLUSTER = np.array([5.0, 5.0, 2.5])  # metres: the cell of a grid whose viewpoints count as one room
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """What stands at the N nodes of a graph."""
+
+    room: NDArray[np.int64]
+    """(N,) kind of room, a number below 12"""
+    landmark: NDArray[np.int64]
+    """(N,) a number below 24"""
+
+
+def read_scenery(path: Path, graphs: Graphs) -> Scenery:
+    """The scenery of a world of houses, from its scenery.json."""
+    known = read_json(path)
+    scans = np.asarray(graphs.scans)[graphs.scan_of].tolist()
+    places = [known[scan][name] for scan, name in zip(scans, graphs.names, strict=True)]
+    return Scenery(
+        room=np.array([ROOMS.index(kind) for _, kind, _ in places]),
+        landmark=np.array([LANDMARKS.index(landmark) for _, _, landmark in places]),
+    )
+
+
+def imagined_scenery(graphs: Graphs, seed: int = 0) -> Scenery:
+    """A scenery for real graphs: viewpoints of one cell of a 5 x 5 x 2.5 m grid share a room of a random kind, and
+    every viewpoint has a random landmark."""
+    random = np.random.default_rng(seed)
+    cells = np.concatenate([graphs.scan_of[:, None], np.floor(graphs.positions / _CLUSTER).astype(np.int64)], axis=1)
+    _, cluster = np.unique(cells, axis=0, return_inverse=True)
+    kinds = random.integers(0, len(ROOMS), cluster.max() + 1)
+    return Scenery(kinds[cluster.ravel()], random.integers(0, len(LANDMARKS), len(graphs)))
+
+
+def synthetic_views(
+    graphs: Graphs, scenery: Scenery, size: int = 32, noise: float = NOISE, seed: int = 0
+) -> ArrayViews:
+    """(N, 36, size) features: in every view half the code of the own room, in views that show a neighbour the codes of
+    its room and landmark, in one view the code of the own landmark, everywhere Gaussian noise of this deviation.
+
+    The codes are the same for all graphs, so that what is learned in one house holds in another.
+    """
+    codes = np.random.default_rng(0).standard_normal((len(ROOMS) + len(LANDMARKS), size)).astype(np.float32)
+    rooms, landmarks = codes[: len(ROOMS)], codes[len(ROOMS) :]
+    random = np.random.default_rng([1, seed])
+    features = noise * random.standard_normal((len(graphs), VIEWS, size), np.float32)
+    features += 0.5 * rooms[scenery.room][:, None]
+    node, column = np.nonzero(graphs.candidates >= 0)
+    seen = graphs.candidates[node, column]
+    shown = rooms[scenery.room[seen]] + landmarks[scenery.landmark[seen]]
+    np.add.at(features, (node, graphs.candidate_view[node, column]), shown)
+    own = 12 + random.integers(0, 12, len(graphs))  # the view ahead that shows the own landmark
+    features[np.arange(len(graphs)), own] += landmarks[scenery.landmark]
+    return ArrayViews(features.astype(np.float16))
