@@ -272,6 +272,6 @@ def test_a_full_disk_costs_no_checkpoint(tmp_path, monkeypatch, finished, leave)
 def test_a_read_only_folder_is_named_before_anything_happens(finished):
     config, folder = finished
     before = sorted(folder.path.rglob("*"))
-    with read_only(folder.path), pytest.raises(GeneraError, match="cannot write in .*; choose another --out"):
+    with read_only(folder.path), pytest.raises(GeneraError, match=r"cannot write in .*; choose another --out"):
         train(config, folder.path)
     assert sorted(folder.path.rglob("*")) == before

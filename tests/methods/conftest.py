@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from genera import worlds
-from genera.blocks.size import TransformerSize
+from genera.blocks.size import TransformerShape
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
 from genera.engine.config import TrainConfig
@@ -20,7 +20,7 @@ from genera.methods.gpt2_lm.method import Gpt2Lm
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.method import Optimus
 
-SIZE = TransformerSize(layers=2, hidden=16, heads=2, feed_forward=32, vocabulary=1, positions=48)
+SIZE = TransformerShape(layers=2, hidden=16, heads=2, feed_forward=32, positions=48)
 
 
 @dataclass

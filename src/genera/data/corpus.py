@@ -53,6 +53,8 @@ class TextCorpus:
         assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
         Raises GeneraError when the data cannot be read or no training text is left.
         """
+        if config.encoder_tokeniser is not None and not cls.has_encoder:
+            raise GeneraError("this model has no encoder; leave --encoder-tokeniser out.")
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), config.limit, config.max_words)
         wordpiece = partial(_tokeniser, "wordpiece", config.encoder_tokeniser, source, config, content)

@@ -93,6 +93,11 @@ class RunFolder:
                 handle.write(f"pid {os.getpid()} on {socket.gethostname()}".encode())
             yield
 
+    def check_writable(self) -> None:
+        """Raises GeneraError for a read-only folder: before the work, and not when its result is to be written."""
+        if not os.access(self.path, os.W_OK):
+            raise GeneraError(f"{self.path} is read-only; make it writable, or work on a copy.")
+
     # metrics
 
     def log(self, row: dict[str, Any]) -> None:

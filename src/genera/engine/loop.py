@@ -19,7 +19,6 @@ from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import prefetched
 from genera.engine.step import Step
-from genera.errors import GeneraError
 
 CONTROL_EVERY = 10
 """Steps between two agreements of the ranks on stopping."""
@@ -109,11 +108,6 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     """Log mean figures of validation batches under `valid/`; True when the loss is the stage's best so far."""
     config, ranks = step.config, step.ranks
     size = min(config.batch_size, data.size("valid") // ranks.world * ranks.world)
-    if size == 0:
-        raise GeneraError(
-            f"the validation split holds {data.size('valid')} items, fewer than {ranks.world} ranks; "
-            "give more, or --validate-every 0."
-        )
     batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
     probe = Step(config, ranks, {}, stage=1 << 20)
     method.eval()

@@ -64,6 +64,11 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     """Open the data, build the method, and run its stages from wherever the last start left them."""
     implementation = registry.entry(config.method).load()
     data = _open_data(implementation, config, folder, ranks)
+    if config.train.validate_every and data.size("valid") < ranks.world:
+        found = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
+        raise GeneraError(
+            f"validation needs items that are not trained on, and there are {found}; --validate-every 0 leaves it out."
+        )
     seed_all(config.train.seed)
     method: Method = implementation(config.model, data.assets).to(ranks.device)
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator

@@ -1,7 +1,6 @@
 """Optimus: the objective, one training step, and what the trained model can do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,8 +38,8 @@ class Optimus(Method):
         self.latent_size = config.latent_size
         self.network = OptimusNetwork(
             config,
-            encoder=replace(config.encoder, vocabulary=assets.encoder.size),
-            decoder=replace(config.decoder, vocabulary=assets.decoder.size),
+            encoder=config.encoder.sized(assets.encoder.size),
+            decoder=config.decoder.sized(assets.decoder.size),
             encoder_pad=assets.encoder.pad,
             decoder_pad=assets.decoder.pad,
         )
