@@ -5,6 +5,7 @@ Shapes: B rows, z (B, Z), classes y (B,), images (B, 3, S, S) in [-1, 1], condit
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class Generator(nn.Module):
 
         self.embedding = nn.Embedding(classes, config.shared_embedding) if config.shared_embedding else nn.Identity()
         self.first = SpectralLinear(chunk, widths[0] * plan.bottom**2, eps=eps)
-        self.blocks = nn.ModuleList(UpBlock(*pair, norm, eps) for pair in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(UpBlock(*pair, norm, eps) for pair in pairwise(widths))
         sides = [plan.bottom * 2 ** (i + 1) for i in range(blocks)]
         self.attention = attention_at(config.attention, sides, widths[1:], eps)
         self.norm = AffineNorm(normalisation(config.norm, widths[-1], config.test_statistics), widths[-1])

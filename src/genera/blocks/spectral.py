@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genera.blocks.precision import full_precision
+
 
 class Spectral(nn.Module):
     """Mixin for layers with a `weight` (out, …). `eps` keeps vectors of zero weights finite."""
 
-    weight: nn.Parameter
+    weight: Tensor
     u: Tensor
     eps: float
 
@@ -24,7 +26,7 @@ class Spectral(nn.Module):
 
     def normalised(self) -> Tensor:
         """weight / σ, where σ = uᵀ W v carries gradient to W alone."""
-        with torch.autocast(self.weight.device.type, enabled=False):
+        with full_precision(self.weight):
             matrix = self.weight.flatten(1)
             with torch.no_grad():
                 v = F.normalize(matrix.t().mv(self.u), dim=0, eps=self.eps)
@@ -46,7 +48,7 @@ class SpectralConv2d(Spectral, nn.Conv2d):
         self.begin(eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.normalised(), self.bias, padding=self.padding)  # type: ignore[arg-type]
+        return F.conv2d(x, self.normalised(), self.bias, padding=self.padding)
 
 
 class SpectralLinear(Spectral, nn.Linear):

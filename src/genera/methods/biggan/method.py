@@ -29,9 +29,7 @@ class BigGan(ConditionalGan):
         with torch.no_grad():
             fake, classes = self.fake(step, n)
         with self.quantising(fake=slice(n), real=slice(n, None)):
-            scores = self.discriminator(
-                torch.cat([fake, batch.images]), torch.cat([classes, self.labels(batch)])
-            )
+            scores = self.discriminator(torch.cat([fake, batch.images]), torch.cat([classes, self.labels(batch)]))
         on_fake, on_real = scores.float().split(n)
         adversarial, quantised = hinge_discriminator(on_real, on_fake), self.commitment(kinds=2)
         return {

@@ -72,7 +72,8 @@ class TacGan(ConditionalGan):
     def judge(self, images: Tensor, classes: Tensor) -> Verdict:
         if self.discriminator.conditional:
             return Verdict(self.discriminator(images, classes).float(), None, None)
-        return Verdict(*(None if head is None else head.float() for head in self.discriminator(images)))
+        score, logits, twins = self.discriminator(images)
+        return Verdict(score.float(), logits.float(), None if twins is None else twins.float())
 
     def total(self, terms: Terms) -> Terms:
         weights = {"classifier": self.config.classifier_weight, "twin": self.config.classifier_weight}

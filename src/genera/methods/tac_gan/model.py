@@ -32,6 +32,4 @@ class ClassifyingDiscriminator(Trunk):
 
     def forward(self, x: Tensor) -> Verdict:
         phi = self.features(x)
-        return Verdict(
-            self.linear(phi).squeeze(1), self.classifier(phi), None if self.twin is None else self.twin(phi)
-        )
+        return Verdict(self.linear(phi).squeeze(1), self.classifier(phi), None if self.twin is None else self.twin(phi))

@@ -31,9 +31,7 @@ IMAGENET = TacGanConfig(
     d_lr=4e-4,
     adam_eps=1e-6,
 )
-NANO = TacGanConfig(
-    width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", init="orthogonal"
-)
+NANO = TacGanConfig(width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", init="orthogonal")
 NANO_TRAIN = TrainConfig(steps=1500, batch_size=32, clip=0, ema=0.999, ema_start=100, validate_every=0)
 NANO_FQ = QuantiserConfig(
     after=BLOCKS[:3], codes=(64,), decay=0.9, weight=1.0, init="data", ema="ones", revive_below=0.1
@@ -70,9 +68,7 @@ PRESETS = {
         train=CIFAR_TRAIN,
         data=ImageConfig(data="cifar:cifar-10", classes=10),
     ),
-    "cifar100": Preset(
-        summary="CIFAR-100, 32 px, width 64, 2 D turns", model=CIFAR, train=CIFAR_TRAIN, data=CIFAR100
-    ),
+    "cifar100": Preset(summary="CIFAR-100, 32 px, width 64, 2 D turns", model=CIFAR, train=CIFAR_TRAIN, data=CIFAR100),
     "cifar100-fq": Preset(
         summary="CIFAR-100, 32 px, width 64, 2 D turns; quantised after 4 blocks of D",
         model=replace(CIFAR, quantiser=QuantiserConfig(after=BLOCKS, codes=(64,), decay=0.9, weight=10.0)),
