@@ -52,8 +52,8 @@ TINY_GAN: dict[str, object] = SHORT_IMAGES | {
     "model.attention": 14,
     "model.d_steps": 2,
     # Slow, and with a large epsilon: else Adam turns rounding in gradients that are zero in theory into whole steps.
-    "model.g_lr": 0.0001,
-    "model.d_lr": 0.0001,
+    "model.g_lr": "0.00005",
+    "model.d_lr": "0.00005",
     "model.adam_eps": 0.001,
 }
 # Few codes and features: one that lies midway between two codes may go to the other by rounding alone.
