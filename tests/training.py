@@ -32,11 +32,26 @@ SHORT_TEXT: dict[str, object] = {
     "train.validate_batches": 2,
 }
 
+SHORT_RUN: dict[str, object] = {
+    "train.epochs": "null",
+    "train.steps": 40,
+    "train.batch_size": 16,
+    "train.log_every": 5,
+    "train.checkpoint_every": 7,
+    "train.validate_every": 0,
+}
+
 TINY: dict[str, tuple[str, dict[str, object]]] = {
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
+    "stylegan2": (
+        "nano",
+        SHORT_RUN
+        | {"data.image_size": 8, "data.limit": 256, "model.max_width": 8, "model.latent_size": 8}
+        | {"model.mapping_layers": 2},
+    ),
 }
 """For every registered method: a preset and overrides under which 40 steps take seconds."""
 
