@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from genera.data.batch import Batch
 from genera.engine.config import TrainConfig
 from genera.engine.method import Method, Player, Stage
+from genera.engine.optimisers import can_fuse
 from genera.engine.registry import Entry, Preset, register
 from genera.engine.schedules import warmup_decay
 
@@ -79,6 +80,10 @@ class Ring:
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> RingStream:
         return RingStream(self.splits[split], batch_size, seed, rank, ranks)
 
+    @classmethod
+    def sketch(cls, config: RingConfig, batch_size: int) -> tuple[RingAssets, Points]:
+        return RingAssets(2.0), Points(ids=torch.arange(batch_size), x=torch.ones(batch_size, 2))
+
 
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 16), nn.Tanh(), nn.Linear(16, outputs))
@@ -108,7 +113,7 @@ class SmallGan(Method):
         }
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        return torch.optim.Adam(network.parameters(), lr=self.config.lr, fused=True)
+        return torch.optim.Adam(network.parameters(), lr=self.config.lr, fused=can_fuse(network))
 
     def update(self, batch, step) -> None:
         step.minimise("discriminator", self.discriminator_loss, batch)

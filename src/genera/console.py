@@ -16,6 +16,11 @@ def is_main_rank() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+PATIENCE = 2.0
+"""Seconds that a failed rank waits before it speaks. torchrun ends all ranks soon after the first one has failed; so
+one sentence is printed, the main rank's if it has any."""
+
+
 def say(message: str) -> None:
     """Print one line on the main rank. `message` is plain text, never markup."""
     if is_main_rank():

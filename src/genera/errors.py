@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 20
+
 
 class GeneraError(Exception):
     """Bad input or a failed run. The command line prints the sentence and exits with 1."""
@@ -12,5 +14,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:
     """The error for an unknown `name`: suggests the closest known names, or lists them all when none is close."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
+    listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {listed}."
     return GeneraError(f"unknown {kind} {name!r}; {hint}")

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import subprocess
 import sys
@@ -26,11 +27,23 @@ def test_config_is_saved_whole(tmp_path, config):
 
 def test_other_settings_are_refused_by_name(tmp_path, config):
     RunFolder(tmp_path).start(config)
+    (tmp_path / "checkpoints" / "step-00000007").mkdir(parents=True)
     other = replace(config, model=replace(config.model, lr=0.5))
     with pytest.raises(GeneraError, match=r"model.lr: 0.01 -> 0.5"):
         RunFolder(tmp_path).start(other)
     with pytest.raises(GeneraError, match="small-gan:tiny -> small-two-stage:tiny"):
         RunFolder(tmp_path).start(registry.preset("small-two-stage:tiny")[1])
+
+
+def test_before_its_first_checkpoint_a_run_may_be_asked_for_something_else(tmp_path, config):
+    RunFolder(tmp_path).start(config)
+    RunFolder(tmp_path).write_status("failed", message="the data was misspelt")
+    other = replace(config, model=replace(config.model, lr=0.5))
+    RunFolder(tmp_path).start(other)
+    assert RunFolder(tmp_path).config() == other
+    RunFolder(tmp_path).write_status("done")  # its checkpoints may have been deleted to save room
+    with pytest.raises(GeneraError, match="other settings"):
+        RunFolder(tmp_path).start(config)
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path, config):
@@ -90,6 +103,26 @@ def test_metrics_survive_a_cut_line_and_rewind(tmp_path):
     assert [r["step"] for r in folder.metrics()] == [1, 2, 3]
     folder.rewind_metrics(2)
     assert [json.loads(line)["step"] for line in folder.metrics_file.read_text().splitlines()] == [1, 2]
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"loss": 3}', "{", "\xff", '{"step": "one"}'])
+def test_a_damaged_line_of_metrics_is_named(tmp_path, line):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_bytes(b'{"step": 1}\n' + line.encode("latin1") + b'\n{"step": 2}\n')
+    with pytest.raises(GeneraError, match=r"metrics.jsonl:2 is damaged"):
+        folder.metrics()
+
+
+def test_figures_that_are_not_finite_are_null_in_the_metrics(tmp_path):
+    RunFolder(tmp_path).log({"step": 1, "grad_norm": math.inf, "loss": 2.0})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "grad_norm": null, "loss": 2.0}\n'
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}"])
+def test_a_damaged_status_is_named(tmp_path, text):
+    (tmp_path / "status.json").write_text(text)
+    with pytest.raises(GeneraError, match=r"status.json .* delete it"):
+        RunFolder(tmp_path).status()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write in read-only folders")

@@ -8,8 +8,8 @@ from genera.errors import GeneraError, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerSize:
-    """Raises GeneraError where the numbers do not make a transformer."""
+class TransformerShape:
+    """What can be chosen of a transformer. Raises GeneraError where the numbers do not make one."""
 
     layers: int
     """blocks"""
@@ -19,8 +19,6 @@ class TransformerSize:
     """attention heads a block"""
     feed_forward: int
     """inner width of the feed-forward layers"""
-    vocabulary: int
-    """token ids 0 .. vocabulary - 1"""
     positions: int
     """longest sequence, in tokens (a memory slot takes one)"""
     dropout: float = 0.0
@@ -29,9 +27,9 @@ class TransformerSize:
     """standard deviation of initial matrices; narrow models from scratch learn faster near 1/sqrt(hidden)"""
 
     def __post_init__(self) -> None:
-        for name in ("layers", "hidden", "heads", "feed_forward", "vocabulary", "positions"):
-            if getattr(self, name) < 1:
-                raise GeneraError(f"{name} is {getattr(self, name)}; a transformer needs at least 1.")
+        for field in fields(self):
+            if field.type is int and getattr(self, field.name) < 1:
+                raise GeneraError(f"{field.name} is {getattr(self, field.name)}; a transformer needs at least 1.")
         if self.hidden % self.heads:
             raise GeneraError(
                 f"hidden size {self.hidden} does not split into {self.heads} heads; "
@@ -42,25 +40,29 @@ class TransformerSize:
         if not 0 <= self.dropout < 1:
             raise GeneraError(f"dropout is {self.dropout}; it is a probability, 0 <= dropout < 1.")
 
-
-BERT_BASE_CASED = TransformerSize(
-    layers=12, hidden=768, heads=12, feed_forward=3072, vocabulary=28_996, positions=512, dropout=0.1
-)
-GPT2_SMALL = TransformerSize(
-    layers=12, hidden=768, heads=12, feed_forward=3072, vocabulary=50_257, positions=1024, dropout=0.1
-)
+    def sized(self, vocabulary: int) -> "TransformerSize":
+        """This shape for a tokeniser of `vocabulary` ids."""
+        return TransformerSize(**(vars(self) | {"vocabulary": vocabulary}))
 
 
-def from_scratch(*, layers: int, hidden: int, heads: int, positions: int) -> TransformerSize:
+@dataclass(frozen=True, kw_only=True)
+class TransformerSize(TransformerShape):
+    """All that a network needs to be built: a shape, and the vocabulary that follows from its tokeniser."""
+
+    vocabulary: int
+    """token ids 0 .. vocabulary - 1"""
+
+
+BERT_BASE = TransformerShape(layers=12, hidden=768, heads=12, feed_forward=3072, positions=512, dropout=0.1)
+GPT2_BASE = TransformerShape(layers=12, hidden=768, heads=12, feed_forward=3072, positions=1024, dropout=0.1)
+BERT_BASE_CASED = BERT_BASE.sized(28_996)
+GPT2_SMALL = GPT2_BASE.sized(50_257)
+
+
+def from_scratch(*, layers: int, hidden: int, heads: int, positions: int) -> TransformerShape:
     """A small model for a tokeniser trained on the corpus: four times as wide inside, no dropout, a livelier start."""
-    return TransformerSize(
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        feed_forward=4 * hidden,
-        vocabulary=8000,
-        positions=positions,
-        init=hidden**-0.5,
+    return TransformerShape(
+        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, positions=positions, init=hidden**-0.5
     )
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 
 from genera import __version__
 from genera.errors import GeneraError, unknown
@@ -37,6 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise unknown("command", name, COMMANDS)
         importlib.import_module(f"genera.cli.{name}").main(rest)
     except GeneraError as error:
+        from genera.console import PATIENCE, is_main_rank
+
+        if not is_main_rank():
+            time.sleep(PATIENCE)
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -27,11 +27,14 @@ class DataConfig:
     """Byte-level BPE tokeniser of the decoder: a directory or a hub name [trained on the corpus]."""
     vocabulary: int = 8000
     """Most tokens that a tokeniser trained on the corpus may have."""
+    bucket_noise: float = 0.25
+    """How far batches mix lengths, in standard deviations of length: 0 pads least; more learns better per step."""
 
     def check(self) -> list[str]:
         lowest = {"max_words": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY, "limit": 1}
         values = {name: getattr(self, name) for name in lowest}
-        return [
+        wrong = [f"--bucket-noise must be 0 or above, got {self.bucket_noise}"] if self.bucket_noise < 0 else []
+        return wrong + [
             f"--{name.replace('_', '-')} must be at least {lowest[name]}, got {value}"
             for name, value in values.items()
             if value is not None and value < lowest[name]

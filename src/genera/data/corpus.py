@@ -42,6 +42,8 @@ class TextCorpus:
     """where the texts come from, if from a world"""
     label_names: tuple[str, ...]
     """the names of labels 0, 1, …; empty without labels"""
+    bucket_noise: float
+    """of training batches; see `TextStream`"""
     _about: dict[str, Any]
 
     @classmethod
@@ -51,6 +53,8 @@ class TextCorpus:
         assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
         Raises GeneraError when the data cannot be read or no training text is left.
         """
+        if config.encoder_tokeniser is not None and not cls.has_encoder:
+            raise GeneraError("this model has no encoder; leave --encoder-tokeniser out.")
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), config.limit, config.max_words)
         wordpiece = partial(_tokeniser, "wordpiece", config.encoder_tokeniser, source, config, content)
@@ -74,6 +78,7 @@ class TextCorpus:
             test=TokenStore(folder / "test"),
             world=source.world if isinstance(source, WorldSource) else None,
             label_names=tuple(about["label_names"]),
+            bucket_noise=config.bucket_noise,
             _about=about,
         )
 
@@ -99,8 +104,15 @@ class TextCorpus:
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> TextStream:
         """Batches of a split, shuffled; `batch_size` is the global one."""
-        pad = self.tokenisers.decoder.pad
-        return TextStream(self.split(split), pad=pad, batch=batch_size, seed=seed, rank=rank, ranks=ranks)
+        return TextStream(
+            self.split(split),
+            pad=self.tokenisers.decoder.pad,
+            batch=batch_size,
+            seed=seed,
+            noise=self.bucket_noise,
+            rank=rank,
+            ranks=ranks,
+        )
 
     @classmethod
     def sketch(cls, config: DataConfig, batch_size: int) -> tuple[Tokenisers, TextBatch]:

@@ -6,6 +6,7 @@ one split, or say nothing, they are the training data. A split without a file is
 a hash of the text, so that copies of one text never straddle two splits: 2 % each, at most 5,000 distinct texts.
 """
 
+import difflib
 import glob
 import gzip
 import hashlib
@@ -137,8 +138,8 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
             raise GeneraError(f"no file matches {rest}; check the pattern, and quote it in the shell.")
     else:
         siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        if not siblings:
-            raise GeneraError(f"{path} does not exist.")
+        if not difflib.get_close_matches(path.name, siblings):
+            raise GeneraError(f"{path} does not exist; check the path.")
         raise unknown(f"file in {path.parent}:", path.name, siblings)
     splits = [_split_of(file) for file in files]
     if "train" not in splits:

@@ -34,13 +34,15 @@ class TextBatch(Batch):
 class TextStream:
     """Training batches of a store; see `genera.data.batch.Stream`.
 
-    Each epoch is a fresh permutation of (seed, epoch), sorted by length inside windows of 100 batches, cut into
-    batches, and the batches shuffled. What does not fill a batch is left out, another part each epoch. All ranks
+    Each epoch is a fresh permutation of (seed, epoch), sorted by a noisy length inside windows of 100 batches, cut into
+    batches, and the batches shuffled. Without the noise a batch is all of one length, which pads least and learns less. What does not fill a batch is left out, another part each epoch. All ranks
     pad to the width of the global batch, so that N ranks see exactly what one would.
     """
 
-    def __init__(self, store: TokenStore, *, pad: int, batch: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
-        """`pad` is the decoder's padding id, `batch` the global batch size.
+    def __init__(
+        self, store: TokenStore, *, pad: int, batch: int, seed: int, noise: float = 0.0, rank: int = 0, ranks: int = 1
+    ) -> None:
+        """`pad` is the decoder's padding id, `batch` the global batch size, `noise` in standard deviations of length.
 
         Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
         """
@@ -52,7 +54,7 @@ class TextStream:
         if batch % ranks:
             raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
         self.steps_per_epoch = len(store) // batch
-        self._store, self._pad, self._seed = store, pad, seed
+        self._store, self._pad, self._seed, self._noise = store, pad, seed, noise
         self._size = batch
         self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
         self._plan = lru_cache(maxsize=1)(self._make_plan)
@@ -86,6 +88,7 @@ class TextStream:
         random = np.random.default_rng([self._seed, epoch])
         rows = random.permutation(len(self._store))[: self.steps_per_epoch * self._size]
         lengths = self._store.decoder.lengths()[rows]
+        lengths = lengths + self._noise * lengths.std() * random.standard_normal(len(rows))
         window = np.arange(len(rows)) // (WINDOW * self._size)
         batches = rows[np.lexsort((lengths, window))].reshape(self.steps_per_epoch, self._size)
         return batches[random.permutation(self.steps_per_epoch)]

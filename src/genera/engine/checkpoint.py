@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genera.engine.ranks import Ranks
+from genera.engine.config import from_dict
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.files import atomic, read_json, write_json
@@ -56,10 +55,12 @@ def pick(folder: Path, which: str = "last") -> Path | None:
         return None
     if which == "last":
         return found[-1]
-    if which == "previous" and len(found) > 1:
+    if which == "previous":
+        if len(found) == 1:
+            raise GeneraError(f"{folder} has no checkpoint before {found[0].name}, the only one.")
         return found[-2]
     if which == "best":
-        best = read_json(found[-1] / "state.json")["position"]["best_step"]
+        best = position_of(found[-1]).best_step
         return folder / name_of(best) if best is not None and (folder / name_of(best)).is_dir() else found[-1]
     if which.isdigit() and (folder / name_of(int(which))) in found:
         return folder / name_of(int(which))
@@ -74,7 +75,7 @@ def pick(folder: Path, which: str = "last") -> Path | None:
 
 def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: int) -> None:
     """Write the checkpoint of `position` (all ranks call this) and let old ones go: `keep` newest and the best stay."""
-    random_states = _gather(_random_state(), step.ranks)
+    random_states = step.ranks.gather(_random_state())
     if not step.ranks.main:
         step.ranks.barrier()
         return
@@ -95,10 +96,7 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     with atomic(target) as temporary:
         temporary.mkdir()
         for name, content in files.items():
-            save_file(
-                {k: v.detach().contiguous().cpu() for k, v in content.items()},
-                temporary / f"{name}.safetensors",
-            )
+            _write_tensors(temporary / f"{name}.safetensors", content)
         write_json(
             temporary / "state.json",
             {
@@ -110,14 +108,19 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
         )
         if target.exists():  # written by a start that was later rewound to an earlier checkpoint
             _remove(target)
-    stay = {p.name for p in list_checkpoints(folder)[-keep:]} | {
-        name_of(position.best_step or 0),
-        target.name,
-    }
-    for old in list_checkpoints(folder):
-        if old.name not in stay:
+    found = list_checkpoints(folder)
+    newest = [p for p in found if p.name <= target.name][-keep:]  # later ones are of a start that was rewound
+    for old in found:
+        if old not in newest and old.name != name_of(position.best_step or 0):
             _remove(old)
     step.ranks.barrier()
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    try:
+        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, path)
+    except SafetensorError as error:  # which wraps what the system said
+        raise OSError(str(error).rpartition("I/O error: ")[2]) from None
 
 
 def _remove(checkpoint: Path) -> None:
@@ -148,23 +151,35 @@ def _flatten(optimiser: Optimizer) -> tuple[list[Any], dict[str, Tensor]]:
 
 # reading
 
+ADVICE = "go on from the one before with --resume previous (or use --checkpoint previous)"
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / "state.json"
+    try:
+        state = read_json(path)
+    except GeneraError as error:
+        raise GeneraError(f"{str(error).partition('; ')[0]}; {ADVICE}.") from None
+    if not isinstance(state, dict) or not {"position", "groups", "scaler", "files"} <= state.keys():
+        raise GeneraError(f"{path} is damaged (it is no state of a checkpoint); {ADVICE}.")
+    return state
+
 
 def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
     """The tensors of one file of a checkpoint, verified. Raises GeneraError for a missing or damaged file."""
     path = checkpoint / f"{name}.safetensors"
-    expected = read_json(checkpoint / "state.json")["files"].get(path.name)
-    advice = "go on from the one before with --resume previous (or use --checkpoint previous)"
+    expected = _read_state(checkpoint)["files"].get(path.name)
     if not path.is_file():
-        raise GeneraError(f"{path} is missing; {advice}.")
+        raise GeneraError(f"{path} is missing; {ADVICE}.")
     size = path.stat().st_size
     if expected and size != expected["bytes"]:
-        raise GeneraError(f"{path} is damaged ({size} bytes where {expected['bytes']} were written); {advice}.")
+        raise GeneraError(f"{path} is damaged ({size} bytes where {expected['bytes']} were written); {ADVICE}.")
     if expected and _fingerprint(path) != expected:
-        raise GeneraError(f"{path} is damaged (its checksum is not the one written); {advice}.")
+        raise GeneraError(f"{path} is damaged (its checksum is not the one written); {ADVICE}.")
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise GeneraError(f"{path} is damaged ({error}); {advice}.") from None
+        raise GeneraError(f"{path} is damaged ({error}); {ADVICE}.") from None
 
 
 def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -> None:
@@ -191,13 +206,13 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
 
 
 def position_of(checkpoint: Path) -> Position:
-    return Position(**read_json(checkpoint / "state.json")["position"])
+    return from_dict(Position, _read_state(checkpoint)["position"], f"{checkpoint / 'state.json'}: position")
 
 
 def load_training(checkpoint: Path, method: nn.Module, step: Step) -> None:
     """Read weights, optimisers, averages, loss scale and random states, to go on exactly where `save` was called."""
     load_weights(method, checkpoint, average=False)
-    tensors, state = read_tensors(checkpoint, "training"), read_json(checkpoint / "state.json")
+    tensors, state = read_tensors(checkpoint, "training"), _read_state(checkpoint)
     names = {id(p): name for name, p in method.named_parameters()}
     averages = read_tensors(checkpoint, "average") if any(t.average for t in step.trainees.values()) else {}
     for name, trainee in step.trainees.items():
@@ -243,11 +258,3 @@ def _restore_random_state(states: dict[str, Tensor]) -> None:
     random.setstate((int(version), tuple(states["python"].tolist()), extra if has_extra else None))
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
-
-
-def _gather(state: dict[str, Tensor], ranks: Ranks) -> list[dict[str, Tensor]]:
-    if ranks.world == 1:
-        return [state]
-    gathered: list[Any] = [None] * ranks.world
-    dist.all_gather_object(gathered, state, group=ranks.control)
-    return gathered

@@ -1,6 +1,7 @@
 """What was asked for: frozen dataclasses that are the command line, the file and the Python call at once. No torch."""
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
@@ -58,7 +59,8 @@ class TrainConfig:
                 len(budgets) == 1,
                 f"give exactly one budget of --steps, --epochs, --minutes (got {budgets or 'none'})",
             ),
-            (all(getattr(self, name) > 0 for name in budgets), "the budget must be above 0"),
+            (all(0 < getattr(self, name) < math.inf for name in budgets), "the budget must be above 0, and finite"),
+            (0 <= self.seed < 2**32, f"--seed must lie in [0, 2^32), got {self.seed}"),
             (self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}"),
             (self.accumulate >= 1, f"--accumulate must be at least 1, got {self.accumulate}"),
             (

@@ -2,10 +2,12 @@
 
 import fcntl
 import json
+import math
 import os
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +44,17 @@ class RunFolder:
         return run_config(read_yaml(self.config_file), str(self.config_file))
 
     def start(self, config: RunConfig) -> None:
-        """Write the config, or check that the run already here is the same one.
+        """Write the config, or check that the run already here is the same one. Before its first checkpoint a run
+        may still be asked for something else.
 
         Raises:
             GeneraError: another run lives here, or files that are no run.
         """
-        if self.config_file.exists():
+        begun = any(self.checkpoints.glob("step-*")) or self.status()["state"] == "done"
+        if self.config_file.exists() and not begun:  # an earlier start left nothing but what it was asked
+            shutil.rmtree(self.assets, ignore_errors=True)
+            self.status_file.unlink(missing_ok=True)
+        elif self.config_file.exists():
             old = self.config()
             changed = differences(old, config)
             if (old.method, old.preset) != (config.method, config.preset):
@@ -58,16 +65,18 @@ class RunFolder:
                     "go on with its own settings or choose another --out."
                 )
             return
-        if self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
+        elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
             raise GeneraError(f"{self.path} is not empty and holds no run; choose another --out.")
         write_yaml(self.config_file, {"genera": __version__, **to_dict(config)})
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for writing; the system lets go when the process ends, however it ends."""
+        if self.path.exists() and not self.path.is_dir():
+            raise GeneraError(f"{self.path} is a file; a run needs a folder: choose another --out.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = open(self.path / ".lock", "a+")  # noqa: SIM115
+            handle = open(self.path / ".lock", "a+b", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise GeneraError(f"cannot write in {self.path}: {error.strerror}; choose another --out.") from None
         with handle:
@@ -76,36 +85,46 @@ class RunFolder:
             except OSError:
                 handle.seek(0)
                 raise GeneraError(
-                    f"{self.path} is being written by another process ({handle.read().strip()}); "
+                    f"{self.path} is being written by another process ({handle.read().decode()}); "
                     "wait for it, stop it, or choose another --out."
                 ) from None
-            handle.truncate(0)
-            handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
-            handle.flush()
+            with suppress(OSError):  # who holds it is a courtesy, which a full disk may refuse
+                handle.truncate(0)
+                handle.write(f"pid {os.getpid()} on {socket.gethostname()}".encode())
             yield
+
+    def check_writable(self) -> None:
+        """Raises GeneraError for a read-only folder: before the work, and not when its result is to be written."""
+        if not os.access(self.path, os.W_OK):
+            raise GeneraError(f"{self.path} is read-only; make it writable, or work on a copy.")
 
     # metrics
 
     def log(self, row: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
+        """Append one line to metrics.jsonl. JSON has no infinities: a figure that is not finite becomes null."""
+        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         try:
             with open(self.metrics_file, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(plain) + "\n")
         except OSError as error:
             raise GeneraError(
                 f"cannot write {self.metrics_file}: {error.strerror}; the last checkpoint is whole."
             ) from None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All whole lines of metrics.jsonl (a kill may have cut the last one)."""
+        """All whole lines of metrics.jsonl (a kill may have cut the last one). Raises GeneraError for a damaged one."""
         if not self.metrics_file.exists():
             return []
         rows = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        *lines, _ = self.metrics_file.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
             try:
                 rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+                rows[-1]["step"] + 0
+            except (ValueError, TypeError, KeyError):
+                raise GeneraError(
+                    f"{self.metrics_file}:{number} is damaged (no JSON object with a step); delete that line."
+                ) from None
         return rows
 
     def rewind_metrics(self, step: int) -> None:
@@ -121,4 +140,10 @@ class RunFolder:
         write_json(self.status_file, {"state": state, **facts})
 
     def status(self) -> dict[str, Any]:
-        return read_json(self.status_file) if self.status_file.exists() else {"state": "new"}
+        """Raises GeneraError when status.json is damaged."""
+        if not self.status_file.exists():
+            return {"state": "new"}
+        status = read_json(self.status_file)
+        if not isinstance(status, dict) or "state" not in status:
+            raise GeneraError(f"{self.status_file} is damaged (it holds no state); delete it, the run goes on without.")
+        return status

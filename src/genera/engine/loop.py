@@ -1,5 +1,6 @@
 """The training loop: fetch, update, and now and then log, validate and save. `run_stage` is all of it."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import prefetched
 from genera.engine.step import Step
-from genera.errors import GeneraError
 
 CONTROL_EVERY = 10
 """Steps between two agreements of the ranks on stopping."""
@@ -65,8 +65,9 @@ def run_stage(
     started, logged = time.monotonic() - at.stage_seconds, (at.stage_step, time.monotonic())
     before = at.seconds - at.stage_seconds
     method.train()
+    progress = _agreed_progress(budget, at, ranks)
     with prefetched(stream, at.stage_step) as fetch:
-        while (progress := _agreed_progress(budget, at, ranks)) < 1:
+        while progress < 1:
             step.begin(at.stage_step, progress)
             stage.update(fetch(at.stage_step).to(ranks.device), step)
             step.end()
@@ -75,8 +76,10 @@ def run_stage(
             at.stage_seconds = time.monotonic() - started
             at.seconds = before + at.stage_seconds
             log.advance(at.stage_step)
+            progress = _agreed_progress(budget, at, ranks)
+            over = progress >= 1
 
-            if at.stage_step % config.log_every == 0 or at.stage_step == budget.steps:
+            if at.stage_step % config.log_every == 0 or over:
                 step.check()
                 now = time.monotonic()
                 rate = (at.stage_step - logged[0]) / (now - logged[1])
@@ -89,7 +92,6 @@ def run_stage(
                 }
                 log.write(row, left)
 
-            over = at.stage_step == budget.steps
             improved = False
             if config.validate_every and (at.stage_step % config.validate_every == 0 or over):
                 improved = _validate(stage, method, data, stream, step, at, log)
@@ -102,20 +104,12 @@ def run_stage(
                 if ranks.main:
                     folder.write_status("stopped", step=at.step)
                 raise Stopped(f"stopped at step {at.step}; saved in {folder.path}. The same command goes on.")
-    step.check()
-    if budget.steps is None:  # a budget in minutes ends between two saves
-        ckpt.save(folder.checkpoints, method, step, at, config.keep)
 
 
 def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
     """Log mean figures of validation batches under `valid/`; True when the loss is the stage's best so far."""
     config, ranks = step.config, step.ranks
     size = min(config.batch_size, data.size("valid") // ranks.world * ranks.world)
-    if size == 0:
-        raise GeneraError(
-            f"the validation split holds {data.size('valid')} items, fewer than {ranks.world} ranks; "
-            "give more, or --validate-every 0."
-        )
     batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
     probe = Step(config, ranks, {}, stage=1 << 20)
     method.eval()
@@ -128,7 +122,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     if not means:
         return False
     log.write(_row(stage, step, at, stream) | {f"valid/{name}": value for name, value in means.items()})
-    if at.best is None or means["loss"] < at.best:
+    if math.isfinite(means["loss"]) and (at.best is None or means["loss"] < at.best):
         at.best, at.best_step = means["loss"], at.step
         return True
     return False

@@ -1,14 +1,17 @@
 """Devices and ranks: who am I, on what do I compute, and what do we all agree on. torchrun starts the ranks."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from genera.console import PATIENCE
 from genera.errors import GeneraError
 
 
@@ -58,6 +61,14 @@ class Ranks:
             values /= self.world
         return values
 
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's `value`, in their order; small things only."""
+        if self.world == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world
+        dist.all_gather_object(gathered, value, group=self.control)
+        return gathered
+
     def barrier(self) -> None:
         if self.world > 1:
             dist.barrier(group=self.control)
@@ -78,5 +89,10 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     try:
         control = dist.new_group(backend="gloo") if on_gpu else dist.group.WORLD
         yield Ranks(dist.get_rank(), world, picked, control)
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        time.sleep(2 * PATIENCE)  # the rank that failed says why; torchrun then ends this one
+        raise GeneraError(f"rank {dist.get_rank()} lost the other ranks ({str(error).splitlines()[0]}).") from error
     finally:
         dist.destroy_process_group()

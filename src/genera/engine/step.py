@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from genera.engine.method import Player, Terms
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+SMALLEST_SCALE = 2.0**-14
+"""Of the fp16 loss: gradients that overflow even here do not overflow because of the scale."""
 
 
 class Objective(nn.Module):
@@ -58,6 +60,8 @@ class Step:
     progress: float = 0.0
     """Share of the stage's budget that is used, in [0, 1)."""
     stage: int = 0
+    before: int = 0
+    """Steps of the stages before this one."""
     sums: dict[str, Tensor] = field(default_factory=dict)
     """Telemetry summed over steps since the last log, on the device."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -155,11 +159,12 @@ class Step:
         if self.ranks.world > 1:
             bad = bad.float()
             dist.all_reduce(bad, dist.ReduceOp.MAX)
-        self._pending = (bad, recorded, batch.ids, name, self.index)
+        self._pending = (bad, recorded, batch.ids, name, self.before + self.index + 1)
         if not trainee.guarded or self.ranks.device.type == "cpu":
             self.check()
         if self.scaler:
             self.scaler.step(optimiser)
+            self.scaler.update()
         elif trainee.guarded:
             optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
             optimiser.step()
@@ -188,6 +193,11 @@ class Step:
         """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device."""
         if not self.sums:
             return {}
+        if self.scaler and self.scaler.get_scale() < SMALLEST_SCALE:
+            raise GeneraError(
+                f"gradients overflow fp16 at any loss scale by step {self.before + self.index + 1}; no weight moves. "
+                "Use --precision bf16 or fp32."
+            )
         means = torch.stack([(total / self.counts[name]).float() for name, total in self.sums.items()])
         values = dict(zip(self.sums, self.ranks.mean(means).tolist(), strict=True))
         self.sums, self.counts = {}, {}
@@ -204,15 +214,18 @@ class Step:
         long arrived; the optimiser was told on the device not to move."""
         if self._pending is None or self.ranks.device.type == "meta":
             return
-        bad, recorded, ids, name, index = self._pending
+        bad, recorded, ids, name, number = self._pending
         self._pending = None
         if not bad.item():
             return
-        broken = [key for key, value in recorded.items() if not torch.isfinite(value)]
-        what = f"term {broken[0]!r} of player {name!r}" if broken else f"the gradient of player {name!r}"
-        listed = ", ".join(map(str, ids[:16].tolist())) + (", …" if len(ids) > 16 else "")
+        broken = sorted((key for key, value in recorded.items() if not torch.isfinite(value)), key="loss".__eq__)
+        everyones = self.ranks.gather((broken, ids.tolist()))  # all ranks know of it, and each saw its own rows
+        guilty = [report for report in everyones if report[0]] or everyones
+        term, rows = guilty[0][0][:1], [row for _, own in guilty for row in own]
+        what = f"term {term[0]!r} of player {name!r}" if term else f"the gradient of player {name!r}"
+        listed = ", ".join(map(str, rows[:16])) + (f" and {len(rows) - 16} more" if len(rows) > 16 else "")
         raise GeneraError(
-            f"{what} is not finite at step {index}, items {listed}; no weight moved. "
+            f"{what} is not finite at step {number}, items {listed}; no weight moved. "
             "Look at these items, or lower the learning rate."
         )
 

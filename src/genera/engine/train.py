@@ -1,7 +1,7 @@
 """Training, from a config to a finished run folder."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from genera.engine.ranks import Ranks, join_ranks
 from genera.engine.runtime import seed_all, stop_signals
 from genera.engine.step import Step, enrol
 from genera.errors import GeneraError
+from genera.files import write_text
 
 
 def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFolder:
     """Train what `config` says into the folder `out`; a run that is there already goes on, a finished one stays.
 
-    resume: last, previous, best or a step number: the checkpoint to go on from.
+    resume: last, previous, best or a step number: the checkpoint to go on from. Any but `last` also takes a finished
+    run back to it.
 
     Raises:
         GeneraError: bad settings, data or folder; a non-finite loss. Nothing that was saved is lost.
@@ -45,23 +47,28 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
             folder.start(config)
             ckpt.clean(folder.checkpoints)
         ranks.barrier()
-        if folder.status()["state"] == "done":
+        if folder.status()["state"] == "done" and resume == "last":
             say(f"{folder.path} is already trained ({folder.status()['step']} steps).")
             return folder
-        stop = stack.enter_context(stop_signals())
         try:
-            _train(config, folder, ranks, resume, stop)
+            _train(config, folder, ranks, resume)
         except GeneraError as error:
             if ranks.main:
-                folder.write_status("failed", message=str(error))
+                with suppress(GeneraError):  # on a full disk there is no room for this either
+                    folder.write_status("failed", message=str(error))
             raise
     return folder
 
 
-def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str, stop: list[int]) -> None:
+def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> None:
     """Open the data, build the method, and run its stages from wherever the last start left them."""
     implementation = registry.entry(config.method).load()
     data = _open_data(implementation, config, folder, ranks)
+    if config.train.validate_every and data.size("valid") < ranks.world:
+        found = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
+        raise GeneraError(
+            f"validation needs items that are not trained on, and there are {found}; --validate-every 0 leaves it out."
+        )
     seed_all(config.train.seed)
     method: Method = implementation(config.model, data.assets).to(ranks.device)
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
@@ -85,28 +92,30 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str, stop
         if earlier.restore:
             earlier.restore(folder.artefacts / earlier.name)
 
-    for index in range(position.stage, len(stages)):
-        stage = stages[index]
-        if index > position.stage:
-            position = Position(stage=index, step=position.step, seconds=position.seconds)
-        step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks), stage=index)
-        if config.train.precision == "fp16":
-            step.scaler = torch.amp.GradScaler(ranks.device.type)
-        if start:
-            ckpt.load_training(start, method, step)
-            start = None
-        stream = data.stream(
-            "train", config.train.batch_size, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world
-        )
-        budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
-        name = stage.name if len(stages) > 1 else ""
-        with _logging(folder, trackers, budget, name) as log:
-            run_stage(stage, method, data, stream, step, position, budget, log, folder, stop)
-        if stage.finish and ranks.main:
-            stage.finish(data, folder.artefacts / stage.name)
-        ranks.barrier()
-        if stage.restore:
-            stage.restore(folder.artefacts / stage.name)
+    with stop_signals() as stop:
+        for index in range(position.stage, len(stages)):
+            stage = stages[index]
+            if index > position.stage:
+                position = Position(stage=index, step=position.step, seconds=position.seconds)
+            before = position.step - position.stage_step
+            step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks), stage=index, before=before)
+            if config.train.precision == "fp16":
+                step.scaler = torch.amp.GradScaler(ranks.device.type)
+            if start:
+                ckpt.load_training(start, method, step)
+                start = None
+            stream = data.stream(
+                "train", config.train.batch_size, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world
+            )
+            budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
+            name = stage.name if len(stages) > 1 else ""
+            with _logging(folder, trackers, budget, name) as log:
+                run_stage(stage, method, data, stream, step, position, budget, log, folder, stop)
+            if stage.finish and ranks.main:
+                stage.finish(data, folder.artefacts / stage.name)
+            ranks.barrier()
+            if stage.restore:
+                stage.restore(folder.artefacts / stage.name)
     if ranks.main:
         folder.write_status("done", step=position.step, seconds=round(position.seconds, 1), ranks=ranks.world)
 
@@ -121,7 +130,7 @@ def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks:
             data = implementation.dataset.open(config.data, assets)
             if assets is None and ranks.main:
                 data.assets.save(folder.assets)
-                saved.touch()
+                write_text(saved, "")
         ranks.barrier()
     return data
 

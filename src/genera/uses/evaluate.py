@@ -52,7 +52,10 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
         if name not in parts:
             raise unknown("measure", name, parts)
     started = time.monotonic()
-    data_config = replace(run.config.data, data=config.data) if config.data else run.config.data
+    data_config = run.config.data
+    if config.data:
+        columns = {"text_column": config.text_column, "label_column": config.label_column}
+        data_config = replace(data_config, data=config.data, **columns)
     try:
         data = dataset.open(data_config, run.method.assets)
     except GeneraError as error:
@@ -78,16 +81,20 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
         "seed": config.seed,
         "seconds": round(time.monotonic() - started, 1),
         "settings": asdict(config),
-        "measures": {name: _plain(estimate) for name, estimate in evaluation.measures.items()},
+        "measures": {name: asdict(estimate) for name, estimate in evaluation.measures.items()},
         "diagnosis": [asdict(finding) for finding in findings],
         "examples": evaluation.examples,
         **evaluation.extras,
     }
+    written = _finite(written)
     write_json(run.folder.path / "evaluation.json", written)
     return written
 
 
-def _plain(estimate: Estimate) -> dict[str, Any]:
+def _finite(value: Any) -> Any:
     """JSON has no infinities: a figure that overflowed is null."""
-    value = estimate.value if math.isfinite(estimate.value) else None
-    return {"value": value, "error": estimate.error, "n": estimate.n}
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -29,7 +29,8 @@ def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") ->
     if chosen is None:
         raise GeneraError(f"{path} has no checkpoint yet; train it first: the command that began it goes on.")
     implementation = registry.entry(config.method).load()
-    method: Method = implementation(config.model, implementation.dataset.assets_type.load(folder.assets))
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten below
+        method: Method = implementation(config.model, implementation.dataset.assets_type.load(folder.assets))
     for stage in method.stages():
         artefact = folder.artefacts / stage.name
         if stage.restore and artefact.exists():
@@ -59,7 +60,7 @@ class Run:
 
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
-        return self.able(Encodes, "encode").encode(items)
+        return self.able(Encodes, "encode").encode(_several(items))
 
     def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
         """Items at the latents z (B, P)."""
@@ -89,7 +90,7 @@ class Run:
         """Likelihood terms of each item under `samples` importance samples."""
         if samples < 1:
             raise GeneraError(f"importance sampling needs at least 1 sample (K >= 1), got {samples}.")
-        return self.able(Scores, "score items").score(items, samples, generator=self.generator(seed))
+        return self.able(Scores, "score items").score(_several(items), samples, generator=self.generator(seed))
 
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""
@@ -101,6 +102,12 @@ class Run:
             if all(hasattr(entry.load(), member) for member in _members(capability))
         ]
         raise GeneraError(f"{self.config.method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+
+
+def _several(items: Sequence[Any]) -> Sequence[Any]:
+    if isinstance(items, str) or len(items) == 0:
+        raise GeneraError(f"a list of at least one item was expected, got {items!r}.")
+    return items
 
 
 def _members(capability: type) -> list[str]:

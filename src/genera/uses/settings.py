@@ -12,6 +12,10 @@ class EvaluateConfig:
 
     data: str | None = None
     """Data to measure on, as in training; default: the run's own."""
+    text_column: str | None = None
+    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field [0; text]."""
+    label_column: str | None = None
+    """Where the label of --data is: a TSV column or a JSONL field [no labels]."""
     split: Literal["test", "valid", "train"] = "test"
     """Which part of the data."""
     items: int = 2000
@@ -34,5 +38,7 @@ class EvaluateConfig:
         wrong = [
             f"--{n.replace('_', '-')} must be at least 1, got {getattr(self, n)}" for n in names if getattr(self, n) < 1
         ]
+        if self.data is None and (self.text_column or self.label_column):
+            wrong.append("--text-column and --label-column are those of --data, which was not given")
         if wrong:
             raise GeneraError("; ".join(wrong) + ".")

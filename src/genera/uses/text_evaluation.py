@@ -116,7 +116,7 @@ def reconstruction(evaluation: Evaluation) -> bool:
     if not (isinstance(model, Encodes) and isinstance(model, Decodes)):
         return False
     items = evaluation.items(evaluation.config.items)
-    outputs = list(_in_parts(evaluation.run.reconstruct, items, "reconstructing"))
+    outputs = list(_in_parts(evaluation, evaluation.run.reconstruct, items, "reconstructing"))
     figures["exact_reconstruction"] = text.exact_match(outputs, items)
     figures["bleu_reconstruction"] = Estimate(text.corpus_bleu(outputs, items), None, len(items))
     if world is not None:
@@ -153,7 +153,7 @@ def samples(evaluation: Evaluation) -> bool:
     model, figures, config = evaluation.run.method, evaluation.measures, evaluation.config
     if not isinstance(model, Samples):
         return False
-    drawn = evaluation.run.sample(config.prior_samples, seed=config.seed)
+    drawn = evaluation.run.sample(config.prior_samples, seed=config.seed, max_tokens=_longest(evaluation))
     count = len(drawn)
     if evaluation.data.world is not None:
         figures["grammatical_samples"] = text.grammatical(drawn, evaluation.data.world)
@@ -184,7 +184,7 @@ def interpolation(evaluation: Evaluation) -> bool:
     mean = model.encode([item for pair in pairs for item in pair]).mean.view(len(pairs), 2, -1)
     t = torch.linspace(0, 1, POINTS, device=mean.device)[None, :, None]
     z = (1 - t) * mean[:, :1] + t * mean[:, 1:]
-    flat = list(_in_parts(evaluation.run.decode, z.flatten(0, 1), "interpolating"))
+    flat = list(_in_parts(evaluation, evaluation.run.decode, z.flatten(0, 1), "interpolating"))
     paths = [flat[i : i + POINTS] for i in range(0, len(flat), POINTS)]
     if world is not None:
         figures["grammatical_interpolations"] = text.grammatical(flat, world)
@@ -213,7 +213,7 @@ def analogy(evaluation: Evaluation) -> bool:
     if not triples:
         return False
     a, b, c = model.encode([item for triple in triples for item in triple]).mean.view(len(triples), 3, -1).unbind(1)
-    outputs = list(_in_parts(evaluation.run.decode, c + b - a, "analogies"))
+    outputs = list(_in_parts(evaluation, evaluation.run.decode, c + b - a, "analogies"))
     if world is not None:
         accuracy = text.analogy_accuracy(outputs, answers, changed, world)
         figures["analogy_exact"] = text.exact_match(outputs, answers)
@@ -259,6 +259,13 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[Any]:
     return (items[i : i + size] for i in range(0, len(items), size))
 
 
-def _in_parts(use: Callable[[Any], list[str]], items: Any, what: str, size: int = 256) -> Iterable[str]:
+def _longest(evaluation: Evaluation) -> int:
+    """Tokens that an output may have: those that a training text could have."""
+    return evaluation.run.config.data.max_tokens
+
+
+def _in_parts(
+    evaluation: Evaluation, use: Callable[..., list[str]], items: Any, what: str, size: int = 256
+) -> Iterable[str]:
     for part in track(list(_parts(items, size)), what):
-        yield from use(part)
+        yield from use(part, max_tokens=_longest(evaluation))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genera.blocks.size import GPT2_SMALL, TransformerSize
+from genera.blocks.size import GPT2_BASE, TransformerShape
 from genera.engine.config import AdamWConfig
 
 
@@ -10,7 +10,7 @@ from genera.engine.config import AdamWConfig
 class Gpt2LmConfig(AdamWConfig):
     """GPT-2 fine-tuned or trained from scratch, one sentence at a time."""
 
-    decoder: TransformerSize = GPT2_SMALL
+    decoder: TransformerShape = GPT2_BASE
     """Size of the decoder; its vocabulary follows the tokeniser."""
     pretrained_decoder: str | None = None
     """GPT-2 weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""

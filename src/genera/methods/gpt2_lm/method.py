@@ -1,7 +1,6 @@
 """The GPT-2 language model: maximum likelihood, and what the trained model can do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,7 +33,7 @@ class Gpt2Lm(Method):
         super().__init__(config, assets)
         self.config: Gpt2LmConfig = config
         self.tokeniser = assets.decoder
-        self.decoder = Gpt2(replace(config.decoder, vocabulary=self.tokeniser.size))
+        self.decoder = Gpt2(config.decoder.sized(self.tokeniser.size))
         self.decoder.blocks.checkpointing = config.checkpointing
 
     # training

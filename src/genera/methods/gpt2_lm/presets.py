@@ -11,7 +11,7 @@ PRESETS = {
         summary="2 layers of 64, from scratch; minutes on a laptop's CPU",
         model=Gpt2LmConfig(decoder=size.NANO, lr=1e-3, warmup=100),
         train=TrainConfig(epochs=4, batch_size=64),
-        data=DataConfig(max_words=40, max_tokens=100),
+        data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "small": Preset(
         summary="4 layers of 256, from scratch; an hour on a CPU, minutes on a GPU",

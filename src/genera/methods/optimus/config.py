@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.blocks.size import BERT_BASE_CASED, GPT2_SMALL, TransformerSize
+from genera.blocks.size import BERT_BASE, GPT2_BASE, TransformerShape
 from genera.engine.config import AdamWConfig
 
 
@@ -11,9 +11,9 @@ from genera.engine.config import AdamWConfig
 class OptimusConfig(AdamWConfig):
     """Text VAE of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
 
-    encoder: TransformerSize = BERT_BASE_CASED
+    encoder: TransformerShape = BERT_BASE
     """Size of the BERT encoder; its vocabulary follows the tokeniser."""
-    decoder: TransformerSize = GPT2_SMALL
+    decoder: TransformerShape = GPT2_BASE
     """Size of the GPT-2 decoder; its vocabulary follows the tokeniser."""
     pretrained_encoder: str | None = None
     """BERT weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""

@@ -1,7 +1,6 @@
 """Optimus: the objective, one training step, and what the trained model can do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,8 +38,8 @@ class Optimus(Method):
         self.latent_size = config.latent_size
         self.network = OptimusNetwork(
             config,
-            encoder=replace(config.encoder, vocabulary=assets.encoder.size),
-            decoder=replace(config.decoder, vocabulary=assets.decoder.size),
+            encoder=config.encoder.sized(assets.encoder.size),
+            decoder=config.decoder.sized(assets.decoder.size),
             encoder_pad=assets.encoder.pad,
             decoder_pad=assets.decoder.pad,
         )
@@ -167,6 +166,6 @@ class Optimus(Method):
 
     def _batches(self, items: Sequence[str]) -> list[TextBatch]:
         device = self.network.to_posterior.weight.device
-        limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions - 1)
+        limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions)
         parts = (items[i : i + ROWS_AT_ONCE] for i in range(0, len(items), ROWS_AT_ONCE))
         return [collate(part, self.assets, limit).to(device) for part in parts]

@@ -22,7 +22,7 @@ PRESETS = {
         summary="2+2 layers of 64, P = 32, from scratch; minutes on a laptop's CPU",
         model=NANO,
         train=TrainConfig(epochs=4, batch_size=64),
-        data=DataConfig(max_words=40, max_tokens=100),
+        data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "small": Preset(
         summary="4+4 layers of 256, P = 32, from scratch; an hour on a CPU, minutes on a GPU",

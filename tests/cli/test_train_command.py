@@ -1,0 +1,110 @@
+"""`genera train`: typed options, budgets, dry runs, and what it prints."""
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+import genera as library
+from commands import genera, train
+from genera.engine.folder import RunFolder
+from genera.engine.registry import preset
+
+SMALL = ("--data", "world:captions-small", "--limit", "300", "--vocabulary", "400", "--batch-size", "8")
+
+
+def resolved(*words):
+    return genera("train", *words, "--dry-run", "--json").json["config"]
+
+
+def test_options_reach_every_part_of_the_config():
+    config = resolved("optimus:nano", "--limit", "9", "--ema", "0.5", "--beta", "0.25", "--encoder.layers", "1")
+    assert config["data"]["limit"] == 9
+    assert config["train"]["ema"] == 0.5
+    assert config["model"]["beta"] == 0.25
+    assert config["model"]["encoder"]["layers"] == 1
+    _, default = preset("optimus:nano")
+    assert config["model"]["decoder"]["layers"] == default.model.decoder.layers
+
+
+def test_without_options_a_run_is_its_preset():
+    _, default = preset("optimus:nano")
+    config = resolved("optimus")
+    assert (config["method"], config["preset"]) == ("optimus", "nano")
+    assert config["train"]["batch_size"] == default.train.batch_size
+    assert set(config["train"]) == {f.name for f in fields(default.train)}
+
+
+@pytest.mark.parametrize("words", [("--steps", "7"), ("--steps=7",)])
+def test_a_budget_takes_the_place_of_the_presets(words):
+    config = resolved("optimus:nano", *words)["train"]
+    assert (config["steps"], config["epochs"], config["minutes"]) == (7, None, None)
+
+
+def test_two_budgets_are_refused():
+    failed = genera("train", "optimus:nano", "--steps", "3", "--minutes", "1", "--dry-run")
+    assert failed.error == "give exactly one budget of --steps, --epochs, --minutes (got ['steps', 'minutes'])."
+
+
+def test_all_complaints_come_at_once():
+    failed = genera("train", "optimus:nano", "--steps", "0", "--clip", "-1", "--vocabulary", "3", "--beta", "-1")
+    for option in ("budget", "--clip", "--vocabulary", "--beta"):
+        assert option in failed.error
+
+
+def test_a_dry_run_prints_config_parameters_flops_and_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = genera("train", "optimus:nano", *SMALL, "--dry-run", "--out", "run")
+    assert shown.code == 0
+    config, _, figures = shown.out.partition("\n\n")
+    assert yaml.safe_load(config)["data"]["vocabulary"] == 400
+    for words in ("player vae: ", " parameters", "FLOPs a step: ", "memory: weights ", "optimiser ", "activations "):
+        assert words in figures
+    assert list(tmp_path.iterdir()) == []  # it only looks
+    as_json = genera("train", "optimus:nano", *SMALL, "--dry-run", "--json").json
+    assert {"config", "players", "parameters", "flops_per_step", "memory_bytes"} <= as_json.keys()
+    assert f"{as_json['players']['vae']['parameters']:,} parameters" in figures
+
+
+def test_a_dry_run_counts_the_largest_model_that_a_run_may_have(tiny_run):
+    """The data may hold fewer tokens than the vocabulary has room for."""
+    words = ("--data", "world:captions-small", "--vocabulary", "400")
+    counted = genera("train", "optimus:nano", *words, "--dry-run", "--json").json["parameters"]
+    method = library.load(tiny_run).method
+    room = 400 - method.assets.encoder.size + 400 - method.assets.decoder.size
+    assert counted == sum(p.numel() for p in method.parameters()) + 64 * room
+
+
+def test_a_run_prints_what_to_do_next_and_is_done_the_second_time(tiny_run):
+    again = train(tiny_run)
+    assert (again.code, again.out) == (0, "")
+    assert "is already trained (60 steps)" in again.err
+    assert f"next: genera evaluate {tiny_run} && genera report {tiny_run}" in again.err
+    as_json = train(tiny_run, "--json").json
+    assert as_json["run"] == str(tiny_run)
+    assert (as_json["state"], as_json["step"], as_json["ranks"]) == ("done", 60, 1)
+
+
+def test_the_config_is_saved_whole(tiny_run):
+    config = RunFolder.existing(tiny_run).config()
+    assert (config.train.steps, config.train.epochs, config.train.batch_size) == (60, None, 16)
+    assert (config.data.limit, config.data.vocabulary) == (2000, 400)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "runs/x"], "name the method first: genera train METHOD:PRESET --out runs/x"),
+        (["optimus:nano"], "say where the run should go: --out runs/NAME (or --dry-run to only look)."),
+        (["optimus:nana", "--out", "x"], "unknown preset of optimus 'nana'; did you mean nano?"),
+        (["optimsu", "--out", "x"], "unknown method 'optimsu'; did you mean optimus?"),
+    ],
+)
+def test_what_is_missing_is_asked_for(words, message):
+    assert genera("train", *words).error == message
+
+
+def test_what_changes_no_weight_may_change(tiny_run):
+    assert train(tiny_run, "--log-every", "3", "--keep", "5", "--device", "cpu").code == 0
+    failed = train(tiny_run, "--batch-size", "8")
+    assert "holds a run with other settings (train.batch_size: 16 -> 8)" in failed.error

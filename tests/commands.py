@@ -1,0 +1,66 @@
+"""The command line in this process: what `genera WORDS` prints, says and returns."""
+
+import io
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genera.cli.main import main
+
+TINY = "train optimus:nano --data world:captions-small --limit 2000 --steps 60 --batch-size 16 --vocabulary 400"
+QUICK = "--items 40 --likelihood-items 8 --importance-samples 12 --prior-samples 16 --pairs 2"
+"""An evaluation of seconds."""
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def error(self) -> str:
+        """The one sentence of a command that failed. An exception that is no sentence never gets here."""
+        assert self.code == 1, (self.code, self.out, self.err)
+        (message,) = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert self.err.endswith(message + "\n")
+        assert "Traceback" not in self.err
+        return message.removeprefix("error: ")
+
+
+def genera(*words: object, typed: str = "") -> Result:
+    """Run `genera WORDS` with `typed` on standard input, as the `genera` script would."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    keyboard, sys.stdin = sys.stdin, io.StringIO(typed)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                main([str(word) for word in words])
+            except SystemExit as ended:  # as the interpreter does with it
+                if isinstance(ended.code, str):
+                    print(ended.code, file=sys.stderr)
+                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    finally:
+        sys.stdin = keyboard
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def train(out: Path, *words: object) -> Result:
+    return genera(*TINY.split(), *words, "--out", out)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, to see that nothing was lost or changed. (The lock names its last holder.)"""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
