@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from genera import worlds
+from genera.data.schemes import split_spec
 from genera.errors import GeneraError, unknown
 from genera.worlds.grammar import World
 
@@ -29,7 +30,7 @@ HELD_OUT_SHARE = 0.02
 HELD_OUT_MOST = 5_000
 WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 2_000}
 
-_SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
     ("valid", "val", "validation", "dev"), "valid"
 )
 
@@ -58,14 +59,9 @@ class Source(Protocol):
 
 
 def parse_source(spec: str, text_column: str | None = None, label_column: str | None = None) -> Source:
-    """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
-    scheme, colon, rest = spec.partition(":")
-    if not colon or not rest:
-        known = ", ".join(f"{name}:{'NAME' if name == 'world' else 'PATH'}" for name in SCHEMES)
-        raise GeneraError(f"{spec!r} is not a data source; write one of {known}, for example text:{spec or 'FILE'}.")
-    if scheme not in SCHEMES:
-        raise GeneraError(f"{unknown('data scheme', scheme, SCHEMES)} (there are: {', '.join(SCHEMES)})")
-    return SCHEMES[scheme](spec, rest, text_column, label_column)
+    """The source of texts that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
+    scheme, rest = split_spec(spec, "text")
+    return _OPENERS[scheme](spec, rest, text_column, label_column)
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
@@ -93,7 +89,7 @@ class FileSource:
         for split, path in self.files:
             for text, label in self.read(read_lines(path), self.text_column, self.label_column):
                 text = text.strip()
-                yield Item(held_out.split(text) if split == "train" else split, text, label)
+                yield Item(held_out.split(text.encode()) if split == "train" else split, text, label)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.read.__name__, self.text_column, self.label_column)).encode())
@@ -106,14 +102,16 @@ class FileSource:
 
 
 class HeldOut:
-    """Sends training texts to the splits that have no file of their own, by a hash of the text."""
+    """Sends training items to the splits that have no file of their own, by a hash of their content."""
 
-    def __init__(self, absent: Iterable[str]) -> None:
+    def __init__(self, absent: Iterable[str], share: float = HELD_OUT_SHARE) -> None:
+        """share: of the items that each absent split gets."""
         self._held: dict[str, set[int]] = {split: set() for split in absent}
+        self._share = share
 
-    def split(self, text: str) -> str:
-        key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-        place = int((key >> 11) / 2**53 / HELD_OUT_SHARE)  # 0 and 1 are the two shares that may be held out
+    def split(self, content: bytes) -> str:
+        key = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+        place = int((key >> 11) / 2**53 / self._share)  # 0 and 1 are the two shares that may be held out
         split = SPLITS[place + 1] if place < 2 else "train"
         if split not in self._held:
             return "train"
@@ -153,7 +151,7 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
 def _split_of(path: Path) -> str:
     """The split that a part of the file's name says; "train" when none does."""
     parts = re.split(r"[^a-z0-9]+", path.name.lower())
-    return next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), "train")
+    return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), "train")
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -279,16 +277,8 @@ def _world(spec: str, rest: str, text_column: str | None, label_column: str | No
     return WorldSource(spec, worlds.load(rest))
 
 
-SUMMARIES = {
-    "text": "PATH of texts, one a line: a file, a glob or a folder; plain or .gz",
-    "tsv": "PATH of tab-separated rows; --text-column and --label-column by number or header name",
-    "jsonl": "PATH of JSON objects, one a line; --text-column and --label-column name their fields",
-    "world": "NAME of an embedded world: procedural data with known truth",
-}
-"""scheme → one line for lists"""
-
 # scheme → what opens it: (spec, rest, text column, label column) → Source
-SCHEMES: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
+_OPENERS: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "text": partial(_files, read_text),
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
