@@ -21,6 +21,7 @@ _PUBLIC = {
     "evaluate": "genera.uses.evaluate",
     "write_report": "genera.report.page",
     "write_comparison": "genera.report.compare",
+    "quantize": "genera.blocks.quantiser",
     "GeneraError": "genera.errors",
 }
 """public name → the module that holds it"""

@@ -161,7 +161,7 @@ def test_path_length_penalty_by_hand(method, batch):
     step = step_of(method)
     step.begin(3, 0.5)
     with torch.no_grad():
-        method.mean_length.mean += 0.7
+        method.generator.mean_length.mean += 0.7
     terms = method.path_length_penalty(batch, step)
     step.begin(3, 0.5)
     w = method.styles(step, 4)
@@ -169,8 +169,8 @@ def test_path_length_penalty_by_hand(method, batch):
     lengths = path_lengths(images, w, step.normal(4, 3, 8, 8) / 8)
     assert_close(terms["length"], lengths.mean())
     assert_close(terms["loss"], 2 * 4 * (lengths - 0.7).square().mean())
-    method.mean_length.move(step.ranks.mean)
-    assert_close(method.mean_length.mean, 0.7 + 0.01 * (lengths.mean().detach() - 0.7))
+    method.generator.mean_length.commit()
+    assert_close(method.generator.mean_length.mean, 0.7 + 0.01 * (lengths.mean().detach() - 0.7))
 
 
 def test_losses_by_hand(method, batch):
@@ -240,7 +240,7 @@ def test_mean_w_follows_the_unmixed_latents(method, batch):
     method.generator_loss(batch, step)
     step.begin(0, 0.0)
     w = method.generator.mapping(step.normal(8, 6)).detach()
-    method.generator.mean_w.move(step.ranks.mean)
+    method.generator.mean_w.commit()
     assert_close(method.generator.mean_w.mean, 0.005 * w.mean(0))
 
 

@@ -1,18 +1,18 @@
 """A moving mean of what training sees, the same however a batch is spread over ranks and accumulated parts."""
 
-from collections.abc import Callable
-
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 
 class RunningMean(nn.Module):
-    """mean ← decay·mean + (1 - decay)·(mean of all rows added since the last move); zero at first.
+    """mean ← decay·mean + (1 - decay)·(mean of all rows added since the last `commit`); zero at first.
 
-    `add` in the loss, `move` once after the player's turn.
+    A loss adds; the engine commits after the turn of a player that this is a part of. Ranks add equally many rows.
     """
 
     mean: Tensor
+    _sum: Tensor
 
     def __init__(self, *shape: int, decay: float) -> None:
         super().__init__()
@@ -26,8 +26,13 @@ class RunningMean(nn.Module):
         self._sum += rows.detach().sum(0)
         self._rows += len(rows)
 
-    def move(self, over_ranks: Callable[[Tensor], Tensor]) -> None:
-        """over_ranks: element-wise mean over ranks (`step.ranks.mean`), each of which added as many rows."""
-        self.mean.lerp_(over_ranks(self._sum / self._rows), 1 - self.decay)
+    def commit(self) -> None:
+        if not self._rows:
+            return
+        mean = self._sum / self._rows
+        if dist.is_initialized():
+            dist.all_reduce(mean)
+            mean /= dist.get_world_size()
+        self.mean.lerp_(mean, 1 - self.decay)
         self._sum.zero_()
         self._rows = 0

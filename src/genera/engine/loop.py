@@ -131,7 +131,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
 @contextmanager
 def averaged(step: Step) -> Iterator[None]:
     """The moving averages in the place of the weights they follow."""
-    pairs = [(p, mean) for t in step.trainees.values() for p, mean in zip(t.parameters, t.average, strict=False)]
+    pairs = [(p, mean) for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)]
     with torch.no_grad():
         live = [p.detach().clone() for p, _ in pairs]
         for p, mean in pairs:

@@ -55,6 +55,8 @@ class Player:
     """(step, progress in [0, 1)) → multiplier of every learning rate"""
     averaged: bool = True
     """Whether the run's moving average of weights (`--ema`) covers this network."""
+    average_buffers: bool = False
+    """Whether it also covers floating buffers (batch-norm statistics, spectral vectors); live ones are used if not."""
 
 
 @dataclass

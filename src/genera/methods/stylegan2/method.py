@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genera.blocks.precision import full_precision
-from genera.blocks.running_mean import RunningMean
 from genera.data.images import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import can_fuse
@@ -34,7 +33,6 @@ class StyleGan2(Method):
         self.latent_size = config.latent_size
         self.generator = Generator(config, assets.size, assets.channels)
         self.discriminator = Discriminator(config, assets.size, assets.channels)
-        self.mean_length = RunningMean(decay=config.path_decay)
 
     # training
 
@@ -59,11 +57,9 @@ class StyleGan2(Method):
         step.minimise("generator", self.generator_loss, batch)
         if config.path_weight and step.index % config.path_every == 0:
             step.minimise("generator", self.path_length_penalty, batch, turn="path")
-            self.mean_length.move(step.ranks.mean)
         step.minimise("discriminator", self.discriminator_loss, batch)
         if config.r1 and step.index % config.r1_every == 0:
             step.minimise("discriminator", self.gradient_penalty, batch, turn="r1")
-        self.generator.mean_w.move(step.ranks.mean)
 
     def generator_loss(self, batch: ImageBatch, step: Step) -> Terms:
         """E softplus(-D(G(z)))"""
@@ -84,8 +80,8 @@ class StyleGan2(Method):
             images = self.generator.forward(w, self.generator.noise(step.normal, rows))  # compiled, it has no ∇²
             y = step.normal(*images.shape) / math.sqrt(images[0, 0].numel())
             length = path_lengths(images, w, y)
-        self.mean_length.add(length)
-        penalty = (length - self.mean_length.mean).square().mean()
+        self.generator.mean_length.add(length)
+        penalty = (length - self.generator.mean_length.mean).square().mean()
         loss = self.config.path_weight * self.config.path_every * penalty
         return {"loss": loss + _all_take_part(images), "penalty": penalty, "length": length.mean()}
 

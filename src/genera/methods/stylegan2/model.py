@@ -70,6 +70,7 @@ class Generator(nn.Module):
         self.noise_sizes = [4] + [2**level for level in range(3, levels + 1) for _ in range(2)]
         self.mapping = Mapping(latent, config.mapping_layers, config.mapping_rate)
         self.mean_w = RunningMean(latent, decay=config.mean_w_decay)
+        self.mean_length = RunningMean(decay=config.path_decay)  # of |Jᵀy|, which its penalty holds lengths to
         self.constant = nn.Parameter(torch.randn(1, width(2), 4, 4))
         self.convs = nn.ModuleList([StyledConv(width(2), width(2), latent)])
         self.to_rgb = nn.ModuleList([ToRGB(width(2), channels, latent)])
