@@ -75,7 +75,7 @@ class ModulatedConv2d(nn.Module):
         else:
             x = conv2d(x, weight, padding=self.size // 2)
         if self.demodulate:
-            with full_precision(x.device):
+            with full_precision(x):
                 factor = torch.rsqrt(style.to(weight.dtype).square() @ weight.square().sum((2, 3)).T + 1e-8)
             x = x * factor[:, :, None, None].to(x.dtype)
         return x

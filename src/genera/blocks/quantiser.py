@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from genera.blocks.precision import full_precision
 from genera.blocks.quantiser_config import QuantiserConfig
 from genera.errors import GeneraError, unknown
 
@@ -79,7 +80,7 @@ class FeatureQuantiser(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """h: (B, C, H, W) → the same features, or their codes (see QuantiserConfig.mode)."""
-        with torch.autocast(h.device.type, enabled=False):
+        with full_precision(h):
             features = h.permute(0, 2, 3, 1).float()
             flat = features.detach().reshape(-1, self.channels)
             index = self.look_up(flat)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from genera.blocks.quantiser_config import QuantiserConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class StyleGan2Config:
@@ -38,6 +40,8 @@ class StyleGan2Config:
     """Decay per penalty of the mean path length."""
     path_shrink: int = 2
     """The path-length penalty takes the batch's rows divided by this."""
+    quantiser: QuantiserConfig = QuantiserConfig()
+    """Feature quantisation in D; its `after` names blocks by the log2 of the size they receive: blocks.5, blocks.4."""
 
     def width(self, level: int) -> int:
         """Channels at 2^level pixels."""
@@ -60,4 +64,4 @@ class StyleGan2Config:
             (0 <= self.mean_w_decay < 1, f"--mean-w-decay must lie in [0, 1), got {self.mean_w_decay}"),
             (0 <= self.path_decay < 1, f"--path-decay must lie in [0, 1), got {self.path_decay}"),
         ]
-        return wrong + [complaint for holds, complaint in rules if not holds]
+        return wrong + [complaint for holds, complaint in rules if not holds] + self.quantiser.check()

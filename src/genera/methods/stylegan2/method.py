@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Generator as RandomGenerator
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from genera.blocks.quantiser import quantize
 from genera.blocks.precision import full_precision
 from genera.data.images import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method, Player, Terms
@@ -33,14 +35,19 @@ class StyleGan2(Method):
         self.latent_size = config.latent_size
         self.generator = Generator(config, assets.size, assets.channels)
         self.discriminator = Discriminator(config, assets.size, assets.channels)
+        example = torch.zeros(1, assets.channels, assets.size, assets.size)
+        self.quantisation = (
+            quantize(self.discriminator, example=example, **vars(config.quantiser)) if config.quantiser.after else None
+        )
 
     # training
 
     def players(self) -> dict[str, Player]:
         config = self.config
+        judge = nn.ModuleList([self.discriminator, *([self.quantisation] if self.quantisation else [])])
         return {
             "generator": self._player(self.generator, config.path_every if config.path_weight else 0, averaged=True),
-            "discriminator": self._player(self.discriminator, config.r1_every if config.r1 else 0, averaged=False),
+            "discriminator": self._player(judge, config.r1_every if config.r1 else 0, averaged=False),
         }
 
     def _player(self, network: nn.Module, lazy: int, averaged: bool) -> Player:
@@ -60,13 +67,16 @@ class StyleGan2(Method):
         step.minimise("discriminator", self.discriminator_loss, batch)
         if config.r1 and step.index % config.r1_every == 0:
             step.minimise("discriminator", self.gradient_penalty, batch, turn="r1")
+        if self.quantisation:
+            step.record(**{f"quantiser/{name}": value for name, value in self.quantisation.telemetry().items()})
 
     def generator_loss(self, batch: ImageBatch, step: Step) -> Terms:
-        """E softplus(-D(G(z)))"""
+        """E softplus(-D(G(z))) [+ commitment of fakes]"""
         w = self.styles(step, len(batch))
         self.generator.mean_w.add(w[:, 0])  # the first layer's is never a mixed one
         fake = self.generator(w, self.generator.noise(step.normal, len(batch)))
-        return {"loss": softplus(-self.discriminator(fake)).mean()}
+        logits, commitment = self.judge(fake, "fake", generator_step=True)
+        return {"loss": softplus(-logits).mean() + commitment, "commitment": commitment}
 
     def path_length_penalty(self, batch: ImageBatch, step: Step) -> Terms:
         """E (|Jᵀy| - a)² over y ~ N(0, I), with a the running mean of |Jᵀy| (section 3.2).
@@ -75,7 +85,7 @@ class StyleGan2(Method):
         code moves it first, which makes the mean's own distance from it 1% less.
         """
         rows = max(1, len(batch) // self.config.path_shrink)
-        with full_precision(batch.images.device):
+        with full_precision(batch.images):
             w = self.styles(step, rows)
             images = self.generator.forward(w, self.generator.noise(step.normal, rows))  # compiled, it has no ∇²
             y = step.normal(*images.shape) / math.sqrt(images[0, 0].numel())
@@ -86,22 +96,38 @@ class StyleGan2(Method):
         return {"loss": loss + _all_take_part(images), "penalty": penalty, "length": length.mean()}
 
     def discriminator_loss(self, batch: ImageBatch, step: Step) -> Terms:
-        """E softplus(D(G(z))) + E softplus(-D(x))"""
+        """E softplus(D(G(z))) + E softplus(-D(x)) [+ commitment of fakes + of reals]"""
         with torch.no_grad():
             w = self.styles(step, len(batch))
             fake = self.generator(w, self.generator.noise(step.normal, len(batch)))
-        of_fake, of_real = self.discriminator(fake), self.discriminator(batch.images)
-        loss = softplus(of_fake).mean() + softplus(-of_real).mean()
-        return {"loss": loss, "fake": of_fake.mean(), "real": of_real.mean()}
+        of_fake, commitment_of_fake = self.judge(fake, "fake")
+        of_real, commitment_of_real = self.judge(batch.images, "real")
+        commitment = commitment_of_fake + commitment_of_real
+        loss = softplus(of_fake).mean() + softplus(-of_real).mean() + commitment
+        return {"loss": loss, "fake": of_fake.mean(), "real": of_real.mean(), "commitment": commitment}
 
     def gradient_penalty(self, batch: ImageBatch, step: Step) -> Terms:
         """R1: γ/2 E |∇D(x)|² on real images (Mescheder et al. 2018)."""
-        with full_precision(batch.images.device):
+        with full_precision(batch.images):
             images = batch.images.detach().requires_grad_()
-            logits = self.discriminator.forward(images)  # compiled, it has no second derivative
+            logits, _ = self.judge(images)
             penalty = squared_gradients(logits, images).mean()
         loss = self.config.r1 / 2 * self.config.r1_every * penalty
         return {"loss": loss + _all_take_part(logits), "penalty": penalty}
+
+    def judge(
+        self, images: Tensor, kind: Literal["fake", "real", ""] = "", *, generator_step: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """D's logits (B,), and its commitment loss (), 0 without feature quantisation.
+
+        kind: what the images are, and so whether dictionaries learn from them; for a penalty they do not, and D runs
+        as it is written, since compiled it has no second derivative.
+        """
+        network = self.discriminator if kind else self.discriminator.forward
+        if self.quantisation is None:
+            return network(images), images.new_zeros(())
+        with self.quantisation.learning(**({kind: slice(None)} if kind else {}), generator_step=generator_step):
+            return network(images), self.quantisation.commitment().mean()
 
     def styles(self, step: Step, rows: int) -> Tensor:
         """w (B, L, Z) of fresh latents, in a share of the steps mixed of two at one layer for the whole batch."""

@@ -1,5 +1,8 @@
 """Named runs of StyleGAN2. `ffhqR` is the published config-e at R pixels; `nano` trains in CPU minutes."""
 
+from dataclasses import replace
+
+from genera.blocks.quantiser_config import QuantiserConfig
 from genera.data.image_config import ImageConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
@@ -26,15 +29,32 @@ def _ffhq(size: int, config: str = "e", **options: float) -> Preset:
     )
 
 
-NANO = StyleGan2Config(base_width=1024, max_width=64, latent_size=64, mapping_layers=4, r1=1.0)
+def _quantised(preset: Preset, quantiser: QuantiserConfig) -> Preset:
+    summary = f"{preset.summary}; with feature quantisation (Zhao et al. 2020)"
+    return replace(preset, summary=summary, model=replace(preset.model, quantiser=quantiser))
+
+
+FQ = QuantiserConfig(
+    after=("blocks.5", "blocks.4"), codes=(128,), decay=0.8, weight=0.25, init="variance_scaling", ema="debias"
+)
+"""The published run on config-e: dictionaries at 16 and 8 pixels."""
+FQ_SMALL = replace(FQ, after=("blocks.3",), codes=(1024,), weight=5.0)
+"""What was published for 32 to 128 pixels, on the older StyleGAN: one dictionary at 4 pixels."""
+FQ_NANO = replace(FQ, codes=(64,), init="data", ema="ones", revive_below=0.1)
+"""Dictionaries that begin with data and keep their codes alive."""
+
+SIZES = (32, 64, 128, 256, 512, 1024)
+NANO = Preset(
+    summary="32 pixels, 64 channels, from scratch; minutes on a laptop's CPU",
+    model=StyleGan2Config(base_width=1024, max_width=64, latent_size=64, mapping_layers=4, r1=1.0),
+    train=_train(16, 32_000),
+    data=ImageConfig(image_size=32),
+)
 
 PRESETS = {
-    "nano": Preset(
-        summary="32 pixels, 64 channels, from scratch; minutes on a laptop's CPU",
-        model=NANO,
-        train=_train(16, 32_000),
-        data=ImageConfig(image_size=32),
-    ),
-    **{f"ffhq{size}": _ffhq(size) for size in (32, 64, 128, 256, 512, 1024)},
+    "nano": NANO,
+    "nano-fq": _quantised(NANO, FQ_NANO),
+    **{f"ffhq{size}": _ffhq(size) for size in SIZES},
+    **{f"ffhq{size}-fq": _quantised(_ffhq(size), FQ_SMALL if size <= 128 else FQ) for size in SIZES},
     "ffhq1024-f": _ffhq(1024, "f", base_width=16384, r1=10.0),
 }

@@ -1,0 +1,51 @@
+"""What can be chosen in U-GAT-IT. The defaults are those of the released TensorFlow code. No torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genera.blocks.quantiser_config import QuantiserConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class UGatItConfig:
+    """U-GAT-IT of Kim et al. 2020: unpaired image-to-image translation with attention and AdaLIN."""
+
+    light: bool = False
+    """Derive AdaLIN's γ and β from the attended features' means, not from all of them: 10 instead of 279 million
+    parameters a generator at 256 pixels."""
+    width: int = 64
+    """Channels of the first layer of all networks."""
+    blocks: int = 4
+    """Residual blocks of G's encoder, and AdaLIN blocks of its decoder."""
+    global_halvings: int = 5
+    """Halvings of the image's side in the global discriminators."""
+    local_halvings: int = 3
+    """Halvings of the image's side in the local discriminators."""
+    release: Literal["tensorflow", "pytorch"] = "tensorflow"
+    """Which of the authors' two programs to follow where they differ: padding, biases, attention's layers, first ρ and
+    its smoothing, variances, decayed weights. The paper's figures are the TensorFlow program's."""
+
+    lr: float = 1e-4
+    """Learning rate of Adam (0.5, 0.999) for all networks, constant for the first half and then linear to 0."""
+    weight_decay: float = 1e-4
+    """Weight of ½|w|², over kernels (tensorflow) or all parameters (pytorch)."""
+    adversarial: float = 1.0
+    """Weight of the least-squares adversarial losses."""
+    cycle: float = 10.0
+    """Weight of |G_ba(G_ab(a)) - a|."""
+    identity: float = 10.0
+    """Weight of |G_ba(a) - a|."""
+    attention: float = 1000.0
+    """Weight of the generators' classification of domains, from which their attention maps come."""
+    quantiser: QuantiserConfig = QuantiserConfig()
+    """Feature quantisation in the global discriminators: layers.0, layers.1, …"""
+
+    def check(self) -> list[str]:
+        least = {"width": 1, "blocks": 1, "global_halvings": 1, "local_halvings": 1}
+        least |= dict.fromkeys(("weight_decay", "adversarial", "cycle", "identity", "attention"), 0)
+        wrong = [
+            f"--{name.replace('_', '-')} must be at least {low}, got {getattr(self, name)}"
+            for name, low in least.items()
+            if getattr(self, name) < low
+        ]
+        return wrong + ([] if self.lr > 0 else [f"--lr must be above 0, got {self.lr}"]) + self.quantiser.check()
