@@ -24,8 +24,8 @@ class QuantiserConfig:
     init: Literal["normal", "variance_scaling", "data"] = "normal"
     """First codes: N(0, 1); N(0, 1/C) cut at two standard deviations; or features of the first turn."""
     ema: Literal["release", "debias", "ones"] = "release"
-    """Start of the averages. release: counts 0, sums the codes; debias: both 0, divided by 1 - λ^t; ones: counts 1, sums
-    the codes, so that a code keeps its place until features arrive."""
+    """Start of the averages. release: counts 0, sums the codes; debias: both 0, divided by 1 - λ^t; ones: counts 1,
+    sums the codes, so that a code keeps its place until features arrive."""
     revive_below: float = 0.0
     """A code whose average count of features per update falls below this moves to a current feature, where it counts
     as one; 0 never."""
@@ -39,7 +39,7 @@ class QuantiserConfig:
             (all(k >= 2 for k in self.codes), f"--quantiser.codes must be at least 2, got {self.codes}"),
             (
                 len(self.codes) in (1, len(self.after)),
-                f"--quantiser.codes has {len(self.codes)} numbers for {len(self.after)} layers; give one, or one a layer",
+                f"--quantiser.codes has {len(self.codes)} numbers for {len(self.after)} layers; give 1 or as many",
             ),
             (len(set(self.after)) == len(self.after), f"--quantiser.after names a layer twice: {self.after}"),
             (0 < self.decay < 1, f"--quantiser.decay must lie between 0 and 1, got {self.decay}"),
