@@ -42,7 +42,7 @@ class Result:
 def genera(*words: object, typed: str = "") -> Result:
     """Run `genera WORDS` with `typed` on standard input, as the `genera` script would."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    keyboard, sys.stdin = sys.stdin, io.StringIO(typed)
+    keyboard, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(typed.encode()))
     try:
         with redirect_stdout(out), redirect_stderr(err):
             try:

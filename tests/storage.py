@@ -21,8 +21,8 @@ def small_disk(where: Path, size: str = "1m") -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
-    """A file that takes all room of `disk` but `leave` bytes."""
-    filler = disk / ".filler"
+    """A new file that takes all room of `disk` but `leave` bytes."""
+    filler = disk / f".filler-{len(list(disk.glob('.filler-*')))}"
     state = os.statvfs(disk)
     filler.write_bytes(b"\0" * max(0, state.f_bavail * state.f_frsize - leave))
     return filler

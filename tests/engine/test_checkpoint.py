@@ -244,13 +244,13 @@ def test_a_checkpoint_of_another_method_or_size_names_the_tensors(finished):
 def test_a_full_disk_costs_no_checkpoint(tmp_path, monkeypatch, finished, leave):
     """Wherever the room ends: in the log, in the weights, in the training state."""
     config, unbroken = finished
-    save, saved = ckpt.save, []
+    save, saved, fillers = ckpt.save, [], []
 
     def save_and_fill(folder, method, step, position, keep):
         save(folder, method, step, position, keep)
         saved.append(position.step)
         if len(saved) == 2:
-            fill(tmp_path / "disk", leave)
+            fillers.append(fill(tmp_path / "disk", leave))
 
     with small_disk(tmp_path / "disk") as disk:
         monkeypatch.setattr(ckpt, "save", save_and_fill)
@@ -264,7 +264,7 @@ def test_a_full_disk_costs_no_checkpoint(tmp_path, monkeypatch, finished, leave)
             ckpt.read_tensors(ckpt.pick(checkpoints), file)  # verifies it
         with pytest.raises(GeneraError, match=r"cannot write .*: No space left on device"):
             train(config, disk / "run")
-        (disk / ".filler").unlink()
+        fillers[0].unlink()
         train(config, disk / "run")
         assert_equal(final_weights(disk / "run"), final_weights(unbroken.path))
 

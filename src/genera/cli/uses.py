@@ -55,15 +55,16 @@ def given(items: tuple[str, ...], file: Path | None) -> list[str]:
         raise GeneraError("give sentences on the command line, or --input FILE (one a line), and not both.")
     if not file:
         return list(items)
+    where = "standard input" if str(file) == "-" else str(file)
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()
     except OSError as error:
-        raise GeneraError(f"cannot read {file}: {error.strerror}.") from None
+        raise GeneraError(f"cannot read {where}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise GeneraError(f"{file} is not UTF-8; convert it first, for example with iconv.") from None
+        raise GeneraError(f"{where} is not UTF-8; convert it first, for example with iconv.") from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise GeneraError(f"{file} holds no sentences; one a line was expected.")
+        raise GeneraError(f"{where} holds no sentences; one a line was expected.")
     return lines
 
 

@@ -35,8 +35,9 @@ class TextStream:
     """Training batches of a store; see `genera.data.batch.Stream`.
 
     Each epoch is a fresh permutation of (seed, epoch), sorted by a noisy length inside windows of 100 batches, cut into
-    batches, and the batches shuffled. Without the noise a batch is all of one length, which pads least and learns less. What does not fill a batch is left out, another part each epoch. All ranks
-    pad to the width of the global batch, so that N ranks see exactly what one would.
+    batches, and the batches shuffled. Without the noise a batch is all of one length, which pads least and learns
+    less. What does not fill a batch is left out, another part each epoch. All ranks pad to the width of the global
+    batch, so that N ranks see exactly what one would.
     """
 
     def __init__(
@@ -101,14 +102,19 @@ def _gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad:
 def collate(texts: Sequence[str], tokenisers: Tokenisers, max_tokens: int | None = None) -> TextBatch:
     """A batch of the user's own sentences; `ids` are their positions in `texts`.
 
-    Raises GeneraError for an empty sentence, and for one that has more than `max_tokens` ids on either side (begin
-    and end included).
+    Raises GeneraError for an empty sentence, for one that is no Unicode text, and for one that has more than
+    `max_tokens` ids on either side (begin and end included).
     """
     texts = [text.strip() for text in texts]
     if not texts:
         raise GeneraError("no sentences were given; at least one is needed.")
     if "" in texts:
         raise GeneraError(f"sentence {texts.index('') + 1} of {len(texts)} is empty; give it at least one word.")
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # on a command line, bytes that are not UTF-8
+            raise GeneraError(f"the sentence {text[:40]!r} is not UTF-8; write whole characters.") from None
     encoder = None if tokenisers.encoder is None else tokenisers.encoder.encode_batch(texts)
     decoder = tokenisers.decoder.encode_batch(texts)
     if max_tokens is not None:
