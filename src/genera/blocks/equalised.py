@@ -35,6 +35,8 @@ class EqualisedConv2d(nn.Module):
     x: (B, inputs, H, W) → (B, outputs, H, W), or (B, outputs, H/2, W/2) with `down`.
     """
 
+    kernel: Tensor
+
     def __init__(self, inputs: int, outputs: int, size: int, *, down: bool = False, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
@@ -54,9 +56,11 @@ class EqualisedConv2d(nn.Module):
 class ModulatedConv2d(nn.Module):
     """A convolution whose weights each sample scales by its style (Karras et al. 2020, equations 1 to 3).
 
-    w'_oi = s_i w_oi, w'' = w' / √(Σ_i w'² + 1e-8). The same without a weight per sample: scale the input by s, convolve,
-    scale the output. `up` doubles the size: transposed convolution, then the low-pass filter.
+    w'_oi = s_i w_oi, w'' = w' / √(Σ_i w'² + 1e-8). The same without a weight per sample: scale the input by s,
+    convolve, scale the output. `up` doubles the size: transposed convolution, then the low-pass filter.
     """
+
+    kernel: Tensor
 
     def __init__(self, inputs: int, outputs: int, size: int, *, up: bool = False, demodulate: bool = True) -> None:
         super().__init__()

@@ -17,10 +17,10 @@ def filter2d(taps: tuple[float, ...] = BINOMIAL) -> Tensor:
 
 
 def upfirdn2d(x: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
-    """Insert zeros, pad or crop, convolve, decimate: (B, C, H, W) → (B, C, H', W'), H' = (up·H + p0 + p1 - K) // down + 1.
+    """Insert zeros, pad or crop, convolve, decimate: (B, C, H, W) → (B, C, H', W').
 
-    kernel: (K, K), applied as a true convolution. up: `up - 1` zeros after each pixel. padding: pixels before and after,
-    on both axes; negative crops. down: keeps every `down`-th pixel.
+    H' = (up·H + p0 + p1 - K) // down + 1. kernel: (K, K), applied as a true convolution. up: `up - 1` zeros after each
+    pixel. padding: pixels before and after, on both axes; negative crops. down: keeps every `down`-th pixel.
     """
     channels, size = x.shape[1], len(kernel)
     weight = kernel.to(x.dtype).expand(channels, 1, size, size)

@@ -201,14 +201,6 @@ class Step:
             if trainee.average:
                 torch._foreach_lerp_(trainee.average, [t.detach() for t in trainee.followed], 1 - decay)
 
-    def end(self) -> None:
-        """Let the moving averages follow the weights, once a step however often a player moved; the engine calls this
-        after `Method.update`."""
-        decay = self.config.ema if self.index >= self.config.ema_start else 0.0
-        for trainee in self.trainees.values():
-            if trainee.average:
-                torch._foreach_lerp_(trainee.average, [t.detach() for t in trainee.followed], 1 - decay)
-
     def averages(self) -> dict[str, float]:
         """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device."""
         if not self.sums:

@@ -1,6 +1,6 @@
 """What can be chosen in StyleGAN2. The defaults are the published settings of config-e. No torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from genera.blocks.quantiser_config import QuantiserConfig
 
@@ -40,7 +40,7 @@ class StyleGan2Config:
     """Decay per penalty of the mean path length."""
     path_shrink: int = 2
     """The path-length penalty takes the batch's rows divided by this."""
-    quantiser: QuantiserConfig = QuantiserConfig()
+    quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
     """Feature quantisation in D; its `after` names blocks by the log2 of the size they receive: blocks.5, blocks.4."""
 
     def width(self, level: int) -> int:

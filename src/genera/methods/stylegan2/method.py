@@ -9,11 +9,11 @@ from torch import Generator as RandomGenerator
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from genera.blocks.quantiser import quantize
 from genera.blocks.precision import full_precision
+from genera.blocks.quantiser import quantize
 from genera.data.images import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import can_fuse
+from genera.engine.optimisers import adam_player
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.stylegan2.config import StyleGan2Config
@@ -24,7 +24,8 @@ PIXELS_AT_ONCE = 2**22
 
 
 class StyleGan2(Method):
-    """Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020."""
+    """Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020; with dictionaries in D, Zhao
+    et al., ICML 2020."""
 
     dataset = ImageData
 
@@ -54,10 +55,7 @@ class StyleGan2(Method):
         """Adam (0, 0.99). A penalty every k steps makes k + 1 moves of k steps, so that Adam goes by c = k / (k + 1) of
         its pace (appendix B)."""
         c = lazy / (lazy + 1) if lazy else 1.0
-        optimiser = torch.optim.Adam(
-            network.parameters(), lr=c * self.config.lr, betas=(0.0, 0.99**c), eps=1e-8, fused=can_fuse(network)
-        )
-        return Player(network, optimiser, lambda step, progress: 1.0, averaged)
+        return adam_player(network, lr=c * self.config.lr, betas=(0.0, 0.99**c), eps=1e-8, averaged=averaged)
 
     def update(self, batch: ImageBatch, step: Step) -> None:
         config = self.config
@@ -76,7 +74,7 @@ class StyleGan2(Method):
         self.generator.mean_w.add(w[:, 0])  # the first layer's is never a mixed one
         fake = self.generator(w, self.generator.noise(step.normal, len(batch)))
         logits, commitment = self.judge(fake, "fake", generator_step=True)
-        return {"loss": softplus(-logits).mean() + commitment, "commitment": commitment}
+        return {"loss": softplus(-logits).mean() + commitment, **self._reported(commitment)}
 
     def path_length_penalty(self, batch: ImageBatch, step: Step) -> Terms:
         """E (|Jᵀy| - a)² over y ~ N(0, I), with a the running mean of |Jᵀy| (section 3.2).
@@ -104,7 +102,7 @@ class StyleGan2(Method):
         of_real, commitment_of_real = self.judge(batch.images, "real")
         commitment = commitment_of_fake + commitment_of_real
         loss = softplus(of_fake).mean() + softplus(-of_real).mean() + commitment
-        return {"loss": loss, "fake": of_fake.mean(), "real": of_real.mean(), "commitment": commitment}
+        return {"loss": loss, "fake": of_fake.mean(), "real": of_real.mean(), **self._reported(commitment)}
 
     def gradient_penalty(self, batch: ImageBatch, step: Step) -> Terms:
         """R1: γ/2 E |∇D(x)|² on real images (Mescheder et al. 2018)."""
@@ -128,6 +126,9 @@ class StyleGan2(Method):
             return network(images), images.new_zeros(())
         with self.quantisation.learning(**({kind: slice(None)} if kind else {}), generator_step=generator_step):
             return network(images), self.quantisation.commitment().mean()
+
+    def _reported(self, commitment: Tensor) -> Terms:
+        return {"commitment": commitment} if self.quantisation else {}
 
     def styles(self, step: Step, rows: int) -> Tensor:
         """w (B, L, Z) of fresh latents, in a share of the steps mixed of two at one layer for the whole batch."""

@@ -62,6 +62,8 @@ class ToRGB(nn.Module):
 class Generator(nn.Module):
     """`mapping` is z → w; `forward` is the synthesis network: one w for each of L = 2·log2(R) - 2 layers → an image."""
 
+    kernel: Tensor
+
     def __init__(self, config: StyleGan2Config, resolution: int, channels: int) -> None:
         super().__init__()
         levels, latent = _levels(resolution), config.latent_size
@@ -146,8 +148,8 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     """x (B, C, H, W) → (B, C + 1, H, W): one more channel, the standard deviation within groups of rows, averaged over
     channels and positions (Karras et al. 2018, section 3).
 
-    Groups are `group` neighbouring rows, all of them if there are fewer. The published run forms them of the 4 images of
-    each GPU, which are neighbours in the global batch: so ranks and accumulated parts form the same groups as one
+    Groups are `group` neighbouring rows, all of them if there are fewer. The published run forms them of the 4 images
+    of each GPU, which are neighbours in the global batch: so ranks and accumulated parts form the same groups as one
     process does, if each holds a multiple of `group` rows.
 
     Raises GeneraError if the rows do not divide into groups.

@@ -14,17 +14,17 @@ HALF_LIFE = 10_000
 """Images after which a weight counts half in the moving average of G."""
 
 
-def _train(batch: int, images: int, **options: int) -> TrainConfig:
+def _train(batch: int, images: int) -> TrainConfig:
     return TrainConfig(
-        steps=images // batch, batch_size=batch, clip=0.0, ema=0.5 ** (batch / HALF_LIFE), validate_every=0, **options
+        steps=images // batch, batch_size=batch, clip=0.0, ema=0.5 ** (batch / HALF_LIFE), validate_every=0
     )
 
 
-def _ffhq(size: int, config: str = "e", **options: float) -> Preset:
+def _ffhq(size: int, model: StyleGan2Config | None = None) -> Preset:
     return Preset(
-        summary=f"FFHQ at {size} pixels, config-{config}: the published 25 million images",
-        model=StyleGan2Config(**options),
-        train=_train(BATCH, IMAGES, checkpoint_every=5_000),
+        summary=f"FFHQ at {size} pixels, config-{'f' if model else 'e'}: the published 25 million images",
+        model=model or StyleGan2Config(),
+        train=replace(_train(BATCH, IMAGES), checkpoint_every=5_000),
         data=ImageConfig(data="images:ffhq", image_size=size, flip=True),
     )
 
@@ -56,5 +56,5 @@ PRESETS = {
     "nano-fq": _quantised(NANO, FQ_NANO),
     **{f"ffhq{size}": _ffhq(size) for size in SIZES},
     **{f"ffhq{size}-fq": _quantised(_ffhq(size), FQ_SMALL if size <= 128 else FQ) for size in SIZES},
-    "ffhq1024-f": _ffhq(1024, "f", base_width=16384, r1=10.0),
+    "ffhq1024-f": _ffhq(1024, StyleGan2Config(base_width=16384, r1=10.0)),
 }

@@ -1,6 +1,6 @@
 """What can be chosen in U-GAT-IT. The defaults are those of the released TensorFlow code. No torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from genera.blocks.quantiser_config import QuantiserConfig
@@ -37,7 +37,7 @@ class UGatItConfig:
     """Weight of |G_ba(a) - a|."""
     attention: float = 1000.0
     """Weight of the generators' classification of domains, from which their attention maps come."""
-    quantiser: QuantiserConfig = QuantiserConfig()
+    quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
     """Feature quantisation in the global discriminators: layers.0, layers.1, …"""
 
     def check(self) -> list[str]:

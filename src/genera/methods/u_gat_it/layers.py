@@ -55,8 +55,8 @@ class SpectralReflectConv2d(Spectral, ReflectConv2d):
 def layer_instance_norm(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, *, correction: int = 0) -> Tensor:
     """γ (ρ IN(x) + (1 - ρ) LN(x)) + β (equation 1 of the paper), as one multiplication and addition per channel.
 
-    x (B, C, H, W), rho (C,), gamma and beta (B or 1, C). IN has the moments of H × W, LN of C × H × W; `correction` 1 takes
-    the unbiased variances.
+    x (B, C, H, W), rho (C,), gamma and beta (B or 1, C). IN has the moments of H × W, LN of C × H × W; `correction` 1
+    takes the unbiased variances.
     """
     with full_precision(x):
         rho, gamma, beta = rho.float(), gamma.float(), beta.float()
@@ -146,4 +146,4 @@ class ClassActivation(nn.Module):
             weight = classifier.weight
         else:
             weight = (classifier.normalised() if self.spectral else classifier.weight) + classifier.bias  # type: ignore[operator]
-        return weight[:, :, None, None]  # type: ignore[index, return-value]
+        return weight[:, :, None, None]  # type: ignore[index]

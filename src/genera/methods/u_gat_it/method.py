@@ -21,8 +21,8 @@ ROWS_AT_ONCE = 16
 
 
 class UGatIt(Method):
-    """Kim et al., "U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive Layer-Instance Normalization for
-    Image-to-Image Translation", ICLR 2020."""
+    """Kim et al., "U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive Layer-Instance Normalization
+    for Image-to-Image Translation", ICLR 2020; with dictionaries in D, Zhao et al., ICML 2020."""
 
     dataset = PairData
     directions = ("a2b", "b2a")
@@ -41,12 +41,12 @@ class UGatIt(Method):
                 for scope in halvings
             }
         )
-        self.quantisations = nn.ModuleDict()
-        if config.quantiser.after:
-            example = torch.zeros(1, channels, size, size)
-            for domain in ("a", "b"):
-                judge = self.discriminators[f"global_{domain}"]
-                self.quantisations[domain] = quantize(judge, example=example, **vars(config.quantiser))
+        example = torch.zeros(1, channels, size, size)
+        self.quantisations: dict[str, Quantisation] = {}
+        for domain in ("a", "b") if config.quantiser.after else ():
+            judge = self.discriminators[f"global_{domain}"]
+            self.quantisations[domain] = quantize(judge, example=example, **vars(config.quantiser))
+        self.dictionaries = nn.ModuleDict(self.quantisations)
 
     # training
 
@@ -55,7 +55,7 @@ class UGatIt(Method):
         initialise(self.discriminators)
 
     def players(self) -> dict[str, Player]:
-        judges = nn.ModuleList([self.discriminators, self.quantisations])
+        judges = nn.ModuleList([self.discriminators, self.dictionaries])
         return {"discriminators": self._player(judges), "generators": self._player(self.generators)}
 
     def _player(self, network: nn.Module) -> Player:
@@ -82,24 +82,24 @@ class UGatIt(Method):
         """(D(x) - 1)² + D(G)² over the local and global discriminators' maps and domain logits, in both domains."""
         with torch.no_grad():
             to_b, to_a = self.generators["a2b"](batch.a)[0], self.generators["b2a"](batch.b)[0]
-        terms = {name: batch.a.new_zeros(()) for name in ("real", "fake", "commitment")}
-        for domain, real, fake in (("a", batch.a, to_a), ("b", batch.b, to_b)):
-            for kind, images, target in (("real", real, 1.0), ("fake", fake, 0.0)):
-                loss, commitment = self.judge(domain, images, kind, target)  # type: ignore[arg-type]
-                terms[kind] = terms[kind] + loss
-                terms["commitment"] = terms["commitment"] + commitment
-        adversarial = self.config.adversarial * (terms["real"] + terms["fake"])
-        return {"loss": adversarial + terms["commitment"], **terms}
+        real_a, commitment_1 = self.judge("a", batch.a, "real", 1.0)
+        fake_a, commitment_2 = self.judge("a", to_a, "fake", 0.0)
+        real_b, commitment_3 = self.judge("b", batch.b, "real", 1.0)
+        fake_b, commitment_4 = self.judge("b", to_b, "fake", 0.0)
+        said = {"real": real_a + real_b, "fake": fake_a + fake_b}
+        adversarial = self.config.adversarial * (said["real"] + said["fake"])
+        commitment = commitment_1 + commitment_2 + commitment_3 + commitment_4
+        return {"loss": adversarial + commitment, **said, **self._reported(commitment)}
 
     def generator_loss(self, batch: PairBatch, step: Step) -> Terms:
         """Adversarial + cycle + identity + attention losses of both directions (equations 3 to 6)."""
-        a, b, config = batch.a, batch.b, self.config
+        a, b = batch.a, batch.b
         a2b, b2a = self.generators["a2b"], self.generators["b2a"]
         (to_b, source_a, _), (to_a, source_b, _) = a2b(a), b2a(b)
         (same_b, known_b, _), (same_a, known_a, _) = a2b(b), b2a(a)
         (judged_a, commitment_a) = self.judge("a", to_a, "fake", 1.0, generator_step=True)
         (judged_b, commitment_b) = self.judge("b", to_b, "fake", 1.0, generator_step=True)
-        terms = {
+        terms: Terms = {
             "adversarial": judged_a + judged_b,
             "cycle": l1_loss(b2a(to_b)[0], a) + l1_loss(a2b(to_a)[0], b),
             "identity": l1_loss(same_a, a) + l1_loss(same_b, b),
@@ -107,7 +107,7 @@ class UGatIt(Method):
         }
         weighted = (weight * terms[name] for name, weight in self.weights.items())
         commitment = commitment_a + commitment_b
-        return {"loss": sum(weighted, commitment), **terms, "commitment": commitment}
+        return {"loss": sum(weighted, commitment), **terms, **self._reported(commitment)}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -129,11 +129,14 @@ class UGatIt(Method):
             everything += self.discriminators[f"global_{domain}"](images)
             commitment = images.new_zeros(())
         else:
-            quantisation: Quantisation = self.quantisations[domain]  # type: ignore[assignment]
-            with quantisation.learning(**{kind: slice(None)}, generator_step=generator_step):  # type: ignore[arg-type]
+            quantisation = self.quantisations[domain]
+            with quantisation.learning(**{kind: slice(None)}, generator_step=generator_step):
                 everything += self.discriminators[f"global_{domain}"](images)
             commitment = quantisation.commitment().mean()
         return torch.stack([(said.float() - target).square().mean() for said in everything]).sum(), commitment
+
+    def _reported(self, commitment: Tensor) -> Terms:
+        return {"commitment": commitment} if self.config.quantiser.after else {}
 
     # what the trained model can do
 

@@ -3,7 +3,6 @@
 B rows, S × S images of 3 or 1 channels in [-1, 1].
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -141,7 +140,7 @@ def initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def kernels(network: nn.Module) -> list[nn.Parameter]:
+def kernels(network: nn.Module) -> list[Tensor]:
     """What weight decay holds down: the weights of convolutions and linear layers."""
     return [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
