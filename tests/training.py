@@ -32,34 +32,76 @@ SHORT_TEXT: dict[str, object] = {
     "train.validate_batches": 2,
 }
 
-SHORT_RUN: dict[str, object] = {
-    "train.epochs": "null",
+SHORT_IMAGES: dict[str, object] = {
+    "data.data": "world:shapes",
+    "data.image_size": 28,
+    "data.limit": 100,
     "train.steps": 40,
     "train.batch_size": 16,
     "train.log_every": 5,
     "train.checkpoint_every": 7,
-    "train.validate_every": 0,
+}
+
+TINY_GAN: dict[str, object] = SHORT_IMAGES | {
+    "train.ema_start": 5,
+    "model.width": 2,
+    "model.latent_size": 8,
+    "model.shared_embedding": 4,
+    "model.hierarchical": True,
+    "model.attention": 14,
+    "model.d_steps": 2,
+    "model.adam_eps": 1e-3,  # else Adam turns rounding in gradients that are zero in theory into whole steps
+}
+
+TINY_STYLES: dict[str, object] = SHORT_IMAGES | {
+    "data.image_size": 8,
+    "model.max_width": 4,
+    "model.latent_size": 8,
+    "model.mapping_layers": 2,
+}
+
+TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
+    "data.data": "world:shapes-pairs",
+    "data.image_size": 16,
+    "train.batch_size": 4,
+    "model.width": 2,
+    "model.blocks": 1,
+    "model.global_halvings": 2,
+    "model.local_halvings": 1,
 }
 
 TINY: dict[str, tuple[str, dict[str, object]]] = {
+    "biggan": ("nano", TINY_GAN),
+    "biggan:fq": ("nano-fq", TINY_GAN),
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
-    "stylegan2": (
-        "nano",
-        SHORT_RUN
-        | {"data.image_size": 8, "data.limit": 256, "model.max_width": 8, "model.latent_size": 8}
-        | {"model.mapping_layers": 2},
-    ),
+    "stylegan2": ("nano", TINY_STYLES),
+    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
+    "tac-gan": ("nano", TINY_GAN),
+    "tac-gan:fq": ("nano-fq", TINY_GAN),
+    "u-gat-it": ("nano", TINY_TRANSLATION),
+    "u-gat-it:fq": ("nano-fq", TINY_TRANSLATION | {"model.light": False}),
 }
-"""For every registered method: a preset and overrides under which 40 steps take seconds."""
+"""For every registered method, or METHOD:VARIANT: a preset and overrides under which 40 steps take seconds."""
+
+ROWS_APART: dict[str, dict[str, object]] = {
+    "biggan": {"model.norm": "group"},
+    "tac-gan": {"model.norm": "group"},
+}
+"""Overrides under which no row of a batch sees another, for methods with batch normalisation. Its moments are those of
+an accumulated part, so that only without it the parts are exactly the whole batch."""
 
 
 def tiny(method: str) -> list[str]:
     """Command-line words that train `method` at its tiny size."""
     name, overrides = TINY[method]
-    return [f"{method}:{name}", *(f"{key}={value}" for key, value in overrides.items())]
+    return [f"{method.partition(':')[0]}:{name}", *words(overrides)]
+
+
+def words(overrides: dict[str, object]) -> list[str]:
+    return [f"{key}={value}" for key, value in overrides.items()]
 
 
 def configured(spec: str, overrides: dict[str, object]) -> RunConfig:
@@ -108,11 +150,11 @@ def main() -> None:
     from genera.errors import GeneraError
 
     torch.set_num_threads(1)
-    words = dict(word.split("=", 1) for word in sys.argv[3:])
-    resume, kill = words.pop("resume", "last"), words.pop("kill", None)
+    given = dict(word.split("=", 1) for word in sys.argv[3:])
+    resume, kill = given.pop("resume", "last"), given.pop("kill", None)
     if kill:
         die_at(kill)
-    config = configured(sys.argv[1], {key: yaml.safe_load(value) for key, value in words.items()})
+    config = configured(sys.argv[1], {key: yaml.safe_load(value) for key, value in given.items()})
     try:
         train(config, sys.argv[2], resume=resume)
     except GeneraError as error:
