@@ -68,3 +68,33 @@ class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
         ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    directions: Sequence[str]
+    """names of the ways from one domain to another, such as a2b"""
+
+    def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
+        """Items of one domain → as many of the other."""
+        ...
+
+
+@runtime_checkable
+class Attends(Protocol):
+    directions: Sequence[str]
+
+    def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
+        """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class MixesStyles(Protocol):
+    latent_size: int
+
+    def mix(
+        self, coarse: Tensor, fine: Tensor, *, layer: int, generator: Generator | None = None, **options: Any
+    ) -> list[Any]:
+        """Items with the styles of latents `coarse` (B, P) up to a layer and of `fine` (B, P) from it on."""
+        ...
