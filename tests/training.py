@@ -67,7 +67,7 @@ TINY_TRANSLATION: dict[str, object] = (
         "data.image_size": 16,
         "train.batch_size": 4,
         "model.width": 4,
-        "model.lr": "0.00004",  # γ is nearly 0 at first, and with it gradients whose rounding Adam would turn into whole steps
+        "model.lr": "0.00004",  # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps
         "model.blocks": 1,
         "model.global_halvings": 2,
         "model.local_halvings": 1,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -298,7 +299,7 @@ def test_mixing_a_latent_with_itself_changes_nothing(method):
     mixed = [torch.stack(method.mix(z, other, layer=layer, generator=random())) for layer in range(5)]
     assert_close(mixed[4], plain)
     assert_close(mixed[0], torch.stack(method.decode(other, generator=random())))
-    assert all((a != b).any() for a, b in zip(mixed[:-1], mixed[1:], strict=True))
+    assert all((a != b).any() for a, b in pairwise(mixed))
     with pytest.raises(GeneraError, match="from 0 to 4, got 5"):
         method.mix(z, z, layer=5)
 

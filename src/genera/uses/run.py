@@ -1,6 +1,7 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class Run:
             raise GeneraError(f"a walk needs two seeds and a step at least, got seeds {list(seeds)} and {steps} steps.")
         t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
         z = self.latents(seeds)
-        ways = [slerp(a, b, t) for a, b in zip(z[:-1], z[1:], strict=True)]
+        ways = [slerp(a, b, t) for a, b in pairwise(z)]
         return self.decode(torch.cat([*ways, z[-1:]]), seed=seed, **options)
 
     def mix(self, coarse: int, fine: int, *, layer: int, seed: int = 0, **options: Any) -> Any:
