@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genera.data.batch import Batch
-from genera.engine.config import TrainConfig
+from genera.engine.config import MethodConfig, TrainConfig
 from genera.engine.method import Method, Player, Stage
 from genera.engine.optimisers import can_fuse
 from genera.engine.registry import Entry, Preset, register
@@ -90,11 +90,8 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallConfig:
+class SmallConfig(MethodConfig):
     lr: float = 1e-2
-
-    def check(self) -> list[str]:
-        return []
 
 
 class SmallGan(Method):

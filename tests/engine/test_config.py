@@ -77,3 +77,10 @@ def test_unknown_names_suggest_the_nearest():
         registry.preset("small-gn")
     with pytest.raises(GeneraError, match="did you mean tiny"):
         registry.preset("small-gan:tinny")
+
+
+def test_sentences_longer_than_the_model_are_refused_before_training():
+    """Not when the first long batch arrives."""
+    for spec in ("optimus:nano", "gpt2-lm:nano"):
+        with pytest.raises(GeneraError, match="--max-tokens 129 exceeds the 128 positions"):
+            registry.configure(spec, max_tokens=129).check()

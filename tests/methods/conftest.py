@@ -20,7 +20,7 @@ from genera.methods.gpt2_lm.method import Gpt2Lm
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.method import Optimus
 
-SIZE = TransformerShape(layers=2, hidden=16, heads=2, feed_forward=32, positions=48)
+SIZE = TransformerShape(layers=2, hidden=16, heads=4, feed_forward=32, positions=48)
 
 
 @dataclass

@@ -115,6 +115,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "precision": Change("bf16"),
         "ema": Change(0.9, files),
         "compile": Change(True, compiled),
+        "init": Change("nowhere", refusal),  # what it does: tests/engine/test_init.py
         "seed": Change(7),
         "device": Change("toaster", refusal),
         "log_every": Change(1, metrics),

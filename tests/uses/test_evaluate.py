@@ -70,6 +70,23 @@ def test_figures_are_sane(evaluated):
     assert {name for name in SHARES if not 0 <= v[name] <= (100 if "bleu" in name else 1)} == set()
 
 
+def test_likelihoods_are_those_of_the_scores(evaluated):
+    """40 items are scored at once, so the draws are those of one call."""
+    path, result = evaluated
+    run, v = genera.load(path, device="cpu"), values(result)
+    items = run.method.dataset.open(run.config.data, run.method.assets).items("test", 40)
+    score = run.score(items, samples=30, seed=0)
+    nats = math.log(30) - score.log_weights.logsumexp(0)
+    assert v["iw_bound"] == pytest.approx(-nats.mean().item())
+    few = score.log_weights[:10].logsumexp(0) - math.log(10)
+    assert v["iw_bound_10"] == pytest.approx(few.mean().item())
+    assert v["reconstruction"] == pytest.approx(-score.log_likelihood.mean().item())
+    words = sum(len(item.split()) + 1 for item in items)
+    assert v["ppl_word"] == pytest.approx(math.exp(nats.sum().item() / words))
+    tokens = sum(len(ids) - 1 for ids in run.method.assets.decoder.encode_batch(items))
+    assert v["ppl_token"] == pytest.approx(math.exp(nats.sum().item() / tokens))
+
+
 def test_everything_a_report_shows_is_there(evaluated):
     result = evaluated[1]
     assert set(result["examples"]) == {"samples", "reconstructions", "interpolations", "analogies"}

@@ -80,7 +80,7 @@ class Decoding:
     """sample among the k likeliest tokens; 0 keeps all"""
     top_p: float = 1.0
     """sample among the fewest likeliest tokens that together have this probability; 1 keeps all"""
-    max_tokens: int = 64
+    max_tokens: int = 128
     """new tokens at most, the end token counted"""
 
     def __post_init__(self) -> None:

@@ -9,7 +9,6 @@ from tyro.conf import Positional
 
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
-from genera.engine.folder import RunFolder
 from genera.measures.catalogue import definition
 
 
@@ -40,7 +39,6 @@ def main(arguments: list[str]) -> None:
     command.settings.check()
     from genera.uses.evaluate import evaluate
 
-    RunFolder.existing(command.run).check_writable()
     result = evaluate(command.load(command.run), command.settings)
     print_json(flat(result)) if command.json else print(as_text(result))
 

@@ -36,6 +36,8 @@ class TrainConfig:
     """Steps of a stage before which the moving average is a copy of the weights."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
+    init: str | None = None
+    """Run folder of the same method whose weights and tokenisers (or other assets) a new run begins with."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"
@@ -88,7 +90,20 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamWConfig:
+class MethodConfig:
+    """Base of the methods' configs: no complaints."""
+
+    def check(self) -> list[str]:
+        """Every complaint about these values, in words."""
+        return []
+
+    def check_data(self, data: Any) -> list[str]:
+        """Complaints about the data config, where it does not go with this model."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(MethodConfig):
     """Optimiser fields of the methods that are trained by AdamW with a linear decay; a base of their configs."""
 
     lr: float = 5e-5
@@ -132,6 +147,7 @@ class RunConfig:
     def check(self) -> None:
         """Raise one GeneraError with all complaints of all parts."""
         complaints = [c for part in (self.data, self.train, self.model) for c in part.check()]
+        complaints += self.model.check_data(self.data)
         if complaints:
             raise GeneraError("; ".join(complaints) + ".")
 

@@ -83,10 +83,12 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     if ranks.main:
         folder.rewind_metrics(position.step)
         folder.write_status("running", step=position.step)
-    if not start:
-        method.initialise()
-    else:
+    if start:
         say(f"going on from step {position.step} of {folder.path}")
+    elif config.train.init:
+        ckpt.load_weights(method, _predecessor(config))
+    else:
+        method.initialise()
     shares = sum(stage.share for stage in stages)
     trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []
     for earlier in stages[: position.stage]:
@@ -130,15 +132,29 @@ def _networks(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
+def _predecessor(config: RunConfig) -> Path:
+    """The last checkpoint of the run that `--init` names. Raises GeneraError when there is none, of this method."""
+    folder = RunFolder.existing(config.train.init or "")
+    if (method := folder.config().method) != config.method:
+        raise GeneraError(f"--init {folder.path} is a run of {method}, and {config.method} is to be trained.")
+    found = ckpt.pick(folder.checkpoints)
+    if found is None:
+        raise GeneraError(f"--init {folder.path} has no checkpoint yet; train it first.")
+    return found
+
+
 def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks: Ranks) -> Any:
     """The main rank opens first and leaves cache and assets; the others then find them."""
     data = None
     for turn in (True, False):
         if ranks.main is turn:
             saved = folder.assets / ".done"
-            assets = implementation.dataset.assets_type.load(folder.assets) if saved.exists() else None
+            there = folder.assets if saved.exists() else None
+            if there is None and config.train.init:
+                there = _predecessor(config).parents[1] / folder.assets.name
+            assets = implementation.dataset.assets_type.load(there) if there else None
             data = implementation.dataset.open(config.data, assets)
-            if assets is None and ranks.main:
+            if not saved.exists() and ranks.main:
                 data.assets.save(folder.assets)
                 write_text(saved, "")
         ranks.barrier()

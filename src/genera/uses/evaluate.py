@@ -46,6 +46,7 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
     """
     config = config or EvaluateConfig()
     config.check()
+    run.folder.check_writable()
     dataset = run.method.dataset
     parts: dict[str, Callable[[Evaluation], bool]] = importlib.import_module(PARTS[dataset.kind]).PARTS
     for name in config.measures:

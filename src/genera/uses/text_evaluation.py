@@ -104,9 +104,10 @@ def _map(evaluation: Evaluation, items: list[str], mean: Tensor) -> dict[str, An
     if (world := evaluation.data.world) is not None:
         facts = [world.factors_of(item) or {} for item in items]
         labels |= {factor: [known.get(factor, "?") for known in facts] for factor in world.factors}
-    two = min(2, *mean.shape)
     points = np.zeros((len(items), 2))
-    points[:, :two] = PCA(two, random_state=0).fit_transform(mean.double().cpu().numpy())
+    if mean.std(0).any():  # else all items lie on one point
+        two = min(2, *mean.shape)
+        points[:, :two] = PCA(two, random_state=0).fit_transform(mean.double().cpu().numpy())
     return {"method": "PCA", "points": points.round(3).tolist(), "texts": items, "labels": labels}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from genera.blocks.size import GPT2_BASE, TransformerShape
+from genera.data.config import DataConfig
 from genera.engine.config import AdamWConfig
 
 
@@ -16,3 +17,8 @@ class Gpt2LmConfig(AdamWConfig):
     """GPT-2 weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    def check_data(self, data: DataConfig) -> list[str]:
+        if data.max_tokens <= self.decoder.positions:
+            return []
+        return [f"--max-tokens {data.max_tokens} exceeds the {self.decoder.positions} positions of the decoder"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genera.blocks.size import BERT_BASE, GPT2_BASE, TransformerShape
+from genera.data.config import DataConfig
 from genera.engine.config import AdamWConfig
 
 
@@ -66,3 +67,9 @@ class OptimusConfig(AdamWConfig):
             (self.latent_init > 0, f"--latent-init must be above 0, got {self.latent_init}"),
         ]
         return super().check() + [complaint for holds, complaint in rules if not holds]
+
+    def check_data(self, data: DataConfig) -> list[str]:
+        longest = min(self.encoder.positions, self.decoder.positions)  # the memory slot takes the place of BOS
+        if data.max_tokens <= longest:
+            return []
+        return [f"--max-tokens {data.max_tokens} exceeds the {longest} positions of encoder and decoder"]

@@ -21,7 +21,7 @@ from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.model import OptimusNetwork
 from genera.uses.capabilities import Posterior, Score
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 256
 """Sentences decoded or scored together outside of training."""
 
 

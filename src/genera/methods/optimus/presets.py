@@ -17,6 +17,17 @@ PAPER_DATA = DataConfig(
 )
 PAPER_TRAIN = TrainConfig(epochs=1, batch_size=16)
 
+
+def _finetune(corpus: str, max_words: int) -> Preset:
+    """The published fine-tuning for language modelling: one epoch, one beta cycle; begins with --init RUN."""
+    return Preset(
+        summary=f"published fine-tuning on {corpus}: one epoch, one beta cycle; give --data and --init PRETRAINED_RUN",
+        model=PAPER,
+        train=PAPER_TRAIN,
+        data=replace(PAPER_DATA, max_words=max_words, max_tokens=512),
+    )
+
+
 PRESETS = {
     "nano": Preset(
         summary="2+2 layers of 64, P = 32, from scratch; minutes on a laptop's CPU",
@@ -42,4 +53,15 @@ PRESETS = {
         train=PAPER_TRAIN,
         data=PAPER_DATA,
     ),
+    "pretrain-wikipedia": Preset(
+        summary="published pre-training: sentences of up to 64 words, one epoch, ten beta cycles, lambda = 1",
+        model=replace(PAPER, beta_cycles=10, free_bits=1.0),
+        train=TrainConfig(epochs=1, batch_size=128),
+        data=replace(PAPER_DATA, max_words=64),
+    ),
+    "finetune-ptb": _finetune("Penn Treebank", 100),
+    "finetune-snli": _finetune("SNLI captions", 100),
+    "finetune-yahoo": _finetune("Yahoo answers", 512),
+    "finetune-yelp": _finetune("Yelp reviews", 300),
+    "finetune-short-yelp": _finetune("short Yelp sentences", 21),
 }
