@@ -60,19 +60,16 @@ TINY_STYLES: dict[str, object] = SHORT_IMAGES | {
     "model.mapping_layers": 2,
 }
 
-TINY_TRANSLATION: dict[str, object] = (
-    SHORT_IMAGES
-    | {
-        "data.data": "world:shapes-pairs",
-        "data.image_size": 16,
-        "train.batch_size": 4,
-        "model.width": 4,
-        "model.lr": "0.00004",  # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps
-        "model.blocks": 1,
-        "model.global_halvings": 2,
-        "model.local_halvings": 1,
-    }
-)
+TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
+    "data.data": "world:shapes-pairs",
+    "data.image_size": 16,
+    "train.batch_size": 4,
+    "model.width": 4,
+    "model.lr": "0.00004",  # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps
+    "model.blocks": 1,
+    "model.global_halvings": 2,
+    "model.local_halvings": 1,
+}
 
 TINY: dict[str, tuple[str, dict[str, object]]] = {
     "biggan": ("nano", TINY_GAN),

@@ -131,8 +131,13 @@ def test_rows_that_form_no_groups_are_refused():
 
 @pytest.mark.parametrize("size", [4, 28, 100])
 def test_only_powers_of_two_from_8_on(size):
-    with pytest.raises(GeneraError, match="--image-size"):
-        StyleGan2(TINY, ImageAssets(size=size, channels=3, classes=()))
+    with pytest.raises(GeneraError, match="--image-size must be 8, 16, 32"):
+        registry.configure("stylegan2:nano", image_size=size).check()
+
+
+def test_a_width_that_leaves_no_channel_is_refused():
+    with pytest.raises(GeneraError, match="--base-width 8 leaves no channel at 32 pixels; it must be at least 16"):
+        registry.configure("stylegan2:nano", base_width=8).check()
 
 
 def test_noise_moves_details_by_its_strength_alone(method):

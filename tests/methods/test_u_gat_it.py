@@ -54,7 +54,7 @@ def parameters(network):
 def test_published_sizes():
     with torch.device("meta"):
         full, light = Generator(UGatItConfig(), 256, 3), Generator(UGatItConfig(light=True), 256, 3)
-        whole, local = (Discriminator(UGatItConfig(), 256, 3, halvings) for halvings in (5, 3))
+        whole, local = (Discriminator(UGatItConfig(), 3, halvings) for halvings in (5, 3))
         image = torch.zeros(1, 3, 256, 256)
         shapes = [whole(image)[0].shape, local(image)[0].shape]
     assert [parameters(n) for n in (full, light, whole, local)] == [278_970_308, 10_600_388, 53_128_130, 3_290_050]
@@ -76,7 +76,7 @@ def test_presets_are_sound(name):
 def test_pytorchs_maps_are_smaller_by_its_borders():
     with torch.device("meta"):
         config, image = UGatItConfig(release="pytorch"), torch.zeros(1, 3, 256, 256)
-        shapes = [Discriminator(config, 256, 3, halvings)(image)[0].shape for halvings in (5, 3)]
+        shapes = [Discriminator(config, 3, halvings)(image)[0].shape for halvings in (5, 3)]
     assert shapes == [(1, 1, 6, 6), (1, 1, 30, 30)]
 
 
@@ -95,9 +95,11 @@ def test_borders_are_reflected_as_the_program_does(size, stride, release, border
     assert_close(conv(x), F.conv2d(x[:, :, rows][:, :, :, rows], conv.weight, conv.bias, stride))
 
 
-def test_images_too_small_for_the_discriminators_are_refused():
-    with pytest.raises(GeneraError, match=r"halve 32 pixels 5 times.*--global-halvings"):
-        UGatIt(UGatItConfig(light=True), ImageAssets(size=32, channels=3, classes=()))
+@pytest.mark.parametrize("size", [32, 64, 100])
+def test_images_that_do_not_halve_are_refused(size):
+    config = registry.configure("u-gat-it:full", image_size=size)
+    with pytest.raises(GeneraError, match=r"multiple of 32 and at least 96 .*--global-halvings"):
+        config.check()
 
 
 def test_biases_before_an_instance_norm_are_part_of_the_layout_and_not_trained():

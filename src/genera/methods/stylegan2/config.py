@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 
 from genera.blocks.quantiser_config import QuantiserConfig
+from genera.data.image_config import ImageConfig
+from genera.engine.config import MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleGan2Config:
+class StyleGan2Config(MethodConfig):
     """StyleGAN2 of Karras et al. 2020, without labels."""
 
     base_width: int = 8192
@@ -49,7 +51,7 @@ class StyleGan2Config:
 
     def check(self) -> list[str]:
         least = {
-            "base_width": 1024, "max_width": 1, "latent_size": 1, "mapping_layers": 1, "stddev_group": 1,
+            "base_width": 8, "max_width": 1, "latent_size": 1, "mapping_layers": 1, "stddev_group": 1,
             "r1": 0, "r1_every": 1, "path_weight": 0, "path_every": 1, "path_shrink": 1,
         }  # fmt: skip
         wrong = [
@@ -65,3 +67,14 @@ class StyleGan2Config:
             (0 <= self.path_decay < 1, f"--path-decay must lie in [0, 1), got {self.path_decay}"),
         ]
         return wrong + [complaint for holds, complaint in rules if not holds] + self.quantiser.check()
+
+    def check_data(self, data: ImageConfig) -> list[str]:
+        size = data.image_size
+        rules = [
+            (size >= 8 and size & (size - 1) == 0, f"--image-size must be 8, 16, 32, … for stylegan2, got {size}"),
+            (
+                2 * self.base_width >= size,
+                f"--base-width {self.base_width} leaves no channel at {size} pixels; it must be at least {size // 2}",
+            ),
+        ]
+        return [complaint for holds, complaint in rules if not holds]

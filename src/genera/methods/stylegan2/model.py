@@ -66,7 +66,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: StyleGan2Config, resolution: int, channels: int) -> None:
         super().__init__()
-        levels, latent = _levels(resolution), config.latent_size
+        levels, latent = int(math.log2(resolution)), config.latent_size
         width = config.width
         self.style_layers = 2 * levels - 2
         self.noise_sizes = [4] + [2**level for level in range(3, levels + 1) for _ in range(2)]
@@ -128,7 +128,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: StyleGan2Config, resolution: int, channels: int) -> None:
         super().__init__()
-        levels, width = _levels(resolution), config.width
+        levels, width = int(math.log2(resolution)), config.width
         self.group = config.stddev_group
         self.from_rgb = EqualisedConv2d(channels, width(levels), 1)
         self.blocks = nn.ModuleDict({str(i): DownBlock(width(i), width(i - 1)) for i in range(levels, 2, -1)})
@@ -164,12 +164,3 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     deviation = (groups.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
     channel = deviation.repeat_interleave(size)[:, None, None, None].expand(-1, 1, height, width)
     return torch.cat([x, channel.to(x.dtype)], 1)
-
-
-def _levels(resolution: int) -> int:
-    levels = resolution.bit_length() - 1
-    if resolution < 8 or resolution != 2**levels:
-        raise GeneraError(
-            f"stylegan2 makes images of 8, 16, 32, … pixels, not {resolution}; choose another --image-size."
-        )
-    return levels

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from genera.blocks.quantiser_config import QuantiserConfig
+from genera.data.image_config import ImageConfig
+from genera.engine.config import MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class UGatItConfig:
+class UGatItConfig(MethodConfig):
     """U-GAT-IT of Kim et al. 2020: unpaired image-to-image translation with attention and AdaLIN."""
 
     light: bool = False
@@ -49,3 +51,12 @@ class UGatItConfig:
             if getattr(self, name) < low
         ]
         return wrong + ([] if self.lr > 0 else [f"--lr must be above 0, got {self.lr}"]) + self.quantiser.check()
+
+    def check_data(self, data: ImageConfig) -> list[str]:
+        halvings = max(self.global_halvings, self.local_halvings, 2)
+        if data.image_size % 2**halvings == 0 and data.image_size >> halvings >= 3:
+            return []
+        return [
+            f"--image-size must be a multiple of {2**halvings} and at least {3 * 2**halvings} for {halvings} halvings, "
+            f"got {data.image_size}; or lower --global-halvings and --local-halvings"
+        ]

@@ -36,7 +36,7 @@ class UGatIt(Method):
         halvings = {"global": config.global_halvings, "local": config.local_halvings}
         self.discriminators = nn.ModuleDict(
             {
-                f"{scope}_{domain}": Discriminator(config, size, channels, halvings[scope])
+                f"{scope}_{domain}": Discriminator(config, channels, halvings[scope])
                 for domain in ("a", "b")
                 for scope in halvings
             }

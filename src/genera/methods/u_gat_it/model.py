@@ -6,7 +6,6 @@ B rows, S × S images of 3 or 1 channels in [-1, 1].
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genera.errors import GeneraError
 from genera.methods.u_gat_it.config import UGatItConfig
 from genera.methods.u_gat_it.layers import LIN, AdaLIN, ClassActivation, ReflectConv2d, Release, SpectralReflectConv2d
 
@@ -105,13 +104,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images → a map of logits and the attention's domain logits. `layers` halve the side; the last one keeps it."""
 
-    def __init__(self, config: UGatItConfig, size: int, channels: int, halvings: int) -> None:
+    def __init__(self, config: UGatItConfig, channels: int, halvings: int) -> None:
         super().__init__()
-        if size % 2**halvings or size // 2**halvings < 3:
-            raise GeneraError(
-                f"u-gat-it's discriminators halve {size} pixels {halvings} times; at least 3 must be left: "
-                "choose another --image-size, or lower --global-halvings and --local-halvings."
-            )
         release, widths = config.release, [channels, *(config.width * 2**i for i in range(halvings + 1))]
         self.layers = nn.ModuleList(
             nn.Sequential(
