@@ -66,7 +66,9 @@ TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
     "data.image_size": 16,
     "train.batch_size": 4,
     "model.width": 4,
-    "model.lr": "0.00004",  # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps
+    # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps, and ReLUs those into others.
+    "model.adam_eps": 1e-2,
+    "model.lr": "0.00004",
     "model.blocks": 1,
     "model.global_halvings": 2,
     "model.local_halvings": 1,
@@ -88,7 +90,7 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "u-gat-it:fq": (
         "nano-fq",
         TINY_TRANSLATION
-        | {"model.light": False, "model.quantiser.init": "normal"}
+        | {"model.light": False, "model.quantiser.init": "normal", "model.quantiser.codes": [4]}
         | {"model.quantiser.ema": "debias", "model.quantiser.revive_below": 0},
     ),
 }

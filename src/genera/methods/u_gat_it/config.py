@@ -29,6 +29,8 @@ class UGatItConfig(MethodConfig):
 
     lr: float = 1e-4
     """Learning rate of Adam (0.5, 0.999) for all networks, constant for the first half and then linear to 0."""
+    adam_eps: float = 1e-8
+    """Adam's epsilon."""
     weight_decay: float = 1e-4
     """Weight of ½|w|², over kernels (tensorflow) or all parameters (pytorch)."""
     adversarial: float = 1.0
@@ -50,7 +52,11 @@ class UGatItConfig(MethodConfig):
             for name, low in least.items()
             if getattr(self, name) < low
         ]
-        return wrong + ([] if self.lr > 0 else [f"--lr must be above 0, got {self.lr}"]) + self.quantiser.check()
+        rules = [
+            (self.lr > 0, f"--lr must be above 0, got {self.lr}"),
+            (self.adam_eps > 0, f"--adam-eps must be above 0, got {self.adam_eps}"),
+        ]
+        return wrong + [complaint for holds, complaint in rules if not holds] + self.quantiser.check()
 
     def check_data(self, data: ImageConfig) -> list[str]:
         halvings = max(self.global_halvings, self.local_halvings, 2)

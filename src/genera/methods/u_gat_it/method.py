@@ -67,8 +67,8 @@ class UGatIt(Method):
             {"params": [p for p in trained if p not in held], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-        optimiser = torch.optim.Adam(groups, lr=self.config.lr, betas=(0.5, 0.999), fused=can_fuse(network))
-        averaged = network is self.generators
+        fused, eps, averaged = can_fuse(network), self.config.adam_eps, network is self.generators
+        optimiser = torch.optim.Adam(groups, lr=self.config.lr, betas=(0.5, 0.999), eps=eps, fused=fused)
         return Player(network, optimiser, lambda step, progress: min(1.0, 2 * (1 - progress)), averaged)
 
     def update(self, batch: PairBatch, step: Step) -> None:
