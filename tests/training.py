@@ -46,13 +46,18 @@ SHORT_IMAGES: dict[str, object] = {
 TINY_GAN: dict[str, object] = SHORT_IMAGES | {
     "train.ema_start": 5,
     "model.width": 2,
-    "model.latent_size": 8,
+    "model.latent_size": 9,
     "model.shared_embedding": 4,
     "model.hierarchical": True,
     "model.attention": 14,
     "model.d_steps": 2,
-    "model.adam_eps": 1e-3,  # else Adam turns rounding in gradients that are zero in theory into whole steps
+    # Slow, and with a large epsilon: else Adam turns rounding in gradients that are zero in theory into whole steps.
+    "model.g_lr": "0.00005",
+    "model.d_lr": "0.00005",
+    "model.adam_eps": 0.001,
 }
+# Few codes and features: one that lies midway between two codes may go to the other by rounding alone.
+TINY_FQ = TINY_GAN | {"model.quantiser.after": ["blocks.2"], "model.quantiser.codes": [4]}
 
 TINY_STYLES: dict[str, object] = SHORT_IMAGES | {
     "data.image_size": 8,
@@ -76,7 +81,7 @@ TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
 
 TINY: dict[str, tuple[str, dict[str, object]]] = {
     "biggan": ("nano", TINY_GAN),
-    "biggan:fq": ("nano-fq", TINY_GAN),
+    "biggan:fq": ("nano-fq", TINY_FQ),
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
@@ -84,9 +89,11 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "stylegan2": ("nano", TINY_STYLES),
     "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
     "tac-gan": ("nano", TINY_GAN),
-    "tac-gan:fq": ("nano-fq", TINY_GAN),
+    "stylegan2": ("nano", TINY_STYLES),
+    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
+    "tac-gan:fq": ("nano-fq", TINY_FQ),
     "u-gat-it": ("nano", TINY_TRANSLATION),
-    # Dictionaries that begin with the world's flat colours hold codes twice; which one is nearer is then rounding.
+    # Codes taken from the world's flat colours come twice; which one is nearer is then rounding. And few of them.
     "u-gat-it:fq": (
         "nano-fq",
         TINY_TRANSLATION
@@ -117,13 +124,16 @@ def words(overrides: dict[str, object]) -> list[str]:
 def configured(spec: str, overrides: dict[str, object]) -> RunConfig:
     _, config = registry.preset(spec)
     for key, value in overrides.items():
-        config = changed(config, key.split("."), value)
+        config = replaced(config, key.split("."), value)
     return config
 
 
-def changed(config: Any, path: list[str], value: object) -> Any:
+def replaced(config: Any, path: list[str], value: object) -> Any:
+    """`config` with the field at `path` replaced; lists become the tuples that configs hold."""
     name, *rest = path
-    return replace(config, **{name: changed(getattr(config, name), rest, value) if rest else value})
+    if rest:
+        value = replaced(getattr(config, name), rest, value)
+    return replace(config, **{name: tuple(value) if isinstance(value, list) else value})
 
 
 def start(*words: object, ranks: int = 1) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ class QuantiserConfig:
     """First codes: N(0, 1); N(0, 1/C) cut at two standard deviations; or features of the first turn."""
     ema: Literal["release", "debias", "ones"] = "release"
     """Start of the averages. release: counts 0, sums the codes; debias: both 0, divided by 1 - λ^t; ones: counts 1,
-    sums the codes, so that a code keeps its place until features arrive."""
+    sums the codes, so that an unused code keeps its place until its count, too, has shrunk to nothing."""
     revive_below: float = 0.0
     """A code whose average count of features per update falls below this moves to a current feature, where it counts
     as one; 0 never."""
