@@ -15,7 +15,7 @@ from genera.data.batch import Batch
 from genera.data.image_config import ImageConfig
 from genera.data.image_sources import parse_pairs
 from genera.data.image_store import ImageStore, augmented, counts, shape, stored
-from genera.data.images import ImageAssets
+from genera.data.images import ImageAssets, ImageData
 from genera.errors import GeneraError
 
 Domain = Literal["a", "b"]
@@ -131,6 +131,11 @@ class PairData:
     def items(self, split: str, count: int, domain: Domain = "a") -> list[Tensor]:
         """The first `count` images of a domain, each (C, S, S) in [-1, 1]."""
         return list(self.domains[domain][split].images(slice(count)))
+
+    def domain(self, domain: Domain) -> ImageData:
+        """One domain alone, as a data set of images without labels."""
+        world = None if self.world is None else getattr(self.world, domain)
+        return ImageData(self.config, self.assets, self.domains[domain], world, f"{self.key}-{domain}")
 
     def labels(self, split: str, count: int) -> None:
         return None

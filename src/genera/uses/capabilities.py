@@ -43,6 +43,18 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class SamplesByClass(Protocol):
+    classes: int
+    """How many classes the model tells apart."""
+
+    def sample(
+        self, count: int, *, generator: Generator | None = None, classes: Sequence[int] | None = None, **options: Any
+    ) -> list[Any]:
+        """As `Samples`; `classes` (by number) take turns over the `count` items."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     latent_size: int
 

@@ -38,9 +38,11 @@ SIZE, PLACE = (0.28, 0.5), (-0.45, 0.45)
 """Ranges of R, and of x and y, where the image reaches from −1 to 1: a shape never touches the border."""
 OUTLINE = 0.07
 """Width of the line of an outlined shape, in the same unit."""
-VALID = 0.06
-"""Largest root mean square difference (of a pixel's range) from the nearest image of the world that still counts as
-one: three times what 8 bits and JPEG leave, well below that of another shape or of a smear."""
+VALID = 0.6
+"""Largest distance from the nearest image of the world that still counts as one of its images (see
+`ShapesWorld.read`): nearly every image saved as JPEG does; one without a shape, or two images mixed, does not."""
+FAINT = 0.1
+"""Cover below which a pixel is taken for noise."""
 
 _SPLITS = ("train", "valid", "test")
 _PIXELS_AT_ONCE = 1 << 21
@@ -85,11 +87,17 @@ class ShapesWorld:
     """Worlds of different streams draw different images from equal seeds."""
     dimension: int = field(default=4, init=False)
     """of that manifold: x, y, size, rotation"""
+    valid: float = field(default=VALID, init=False)
 
     @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:
         """The factors with named values; the others are size, x, y and rotation."""
         return {"shape": tuple(SHAPES_OF), "colour": tuple(COLOURS), "background": self.backgrounds}
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The factors without names, and between what they lie; the range of the rotation depends on the shape."""
+        return {"size": SIZE, "x": PLACE, "y": PLACE}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -126,6 +134,10 @@ class ShapesWorld:
         """(N,) places in `classes`"""
         return factors.label
 
+    def belongs(self, factors: ShapeFactors, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,): whether an image with these factors can be one of the class that `labels` names."""
+        return (factors.shape == labels) | (self.overlap & (factors.shape == (labels + 1) % len(SHAPES_OF)))
+
     def render(self, factors: ShapeFactors, size: int) -> NDArray[np.uint8]:
         """(N, 3, size, size) RGB, 0..255, antialiased by the part of each pixel that the shape covers."""
         images = np.empty((len(factors), 3, size, size), np.uint8)
@@ -138,10 +150,10 @@ class ShapesWorld:
         return images
 
     def read(self, images: NDArray[np.uint8]) -> tuple[ShapeFactors, NDArray[np.float64]]:
-        """The factors of the nearest image of this world, and how far it is: (N,) root mean square difference, as a
-        share of a pixel's range (see VALID).
+        """The factors of the nearest image of this world, and how far it is (N,): the root mean square difference from
+        it, over that which its shape makes on the background. 0 is exact, 1 is as far as an image without a shape.
 
-        images: (N, 3, S, S) RGB, 0..255. The label that is read is a class that the shape belongs to.
+        images: (N, 3, S, S) RGB, 0..255. The label that is read is the class of the shape itself.
         Raises GeneraError for images of another shape.
         """
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
@@ -193,15 +205,16 @@ class ShapesWorld:
         colour = lost.argmin(1)
         cover = along[rows, colour].reshape(count, side, side)
 
-        mass = np.maximum(cover.sum((1, 2)), 1e-6)
+        # Moments see the shape alone: noise elsewhere would pull the centre and, far out, decide the rotation.
         centres = _centres(side)
-        x, y = (cover.sum(1) @ centres) / mass, (cover.sum(2) @ centres) / mass
-        arm = (centres[None, None, :] - x[:, None, None]) + 1j * (centres[None, :, None] - y[:, None, None])
+        arm = _arms(cover * (cover > 0.5), centres)[0]
+        shape_alone = cover * ((cover > FAINT) & (np.abs(arm) < SIZE[1] + 2 / side))
+        arm, x, y, mass = _arms(shape_alone, centres)
         area = mass * (2 / side) ** 2
         tried, misses = [], []
         for shape, rays in enumerate(_RAYS):
             radius = self._radius(area, shape).clip(*SIZE)
-            turn = np.angle((cover * arm**rays).sum((1, 2))) / rays % (2 * np.pi / rays)
+            turn = np.angle((shape_alone * arm**rays).sum((1, 2))) / rays % (2 * np.pi / rays)
             guess = ShapeFactors(
                 np.full(count, shape), colour, background, radius, x, y, turn, np.full(count, shape, np.int64)
             )
@@ -213,7 +226,9 @@ class ShapesWorld:
         }
         found = ShapeFactors(**picked)
         again = self.render(found, side).astype(np.float32)
-        return found, np.sqrt(((again - images) ** 2).mean((1, 2, 3), dtype=np.float64)) / 255
+        missed = ((again - images) ** 2).sum((1, 2, 3), dtype=np.float64)
+        made = ((again - back[:, :, None, None]) ** 2).sum((1, 2, 3), dtype=np.float64)
+        return found, np.sqrt(missed / made)
 
     def _radius(self, area: NDArray, shape: int) -> NDArray:
         """R of the shape that covers `area`."""
@@ -242,6 +257,13 @@ class ShapePairs:
         """The true translation of images of one domain into domain `to` ("a" or "b"); (N, 3, S, S) uint8 both."""
         source, target = {"b": (self.a, self.b), "a": (self.b, self.a)}[to]
         return target.render(self.translated(source.read(images)[0]), images.shape[2])
+
+
+def _arms(weight: NDArray, centres: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Every pixel's place x + iy relative to the centre of mass (N, S, S); that centre's x and y; the mass (N,)."""
+    mass = np.maximum(weight.sum((1, 2)), 1e-6)
+    x, y = (weight.sum(1) @ centres) / mass, (weight.sum(2) @ centres) / mass
+    return (centres[None, None, :] - x[:, None, None]) + 1j * (centres[None, :, None] - y[:, None, None]), x, y, mass
 
 
 def _centres(size: int) -> NDArray[np.float32]:
