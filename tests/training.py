@@ -89,8 +89,6 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "stylegan2": ("nano", TINY_STYLES),
     "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
     "tac-gan": ("nano", TINY_GAN),
-    "stylegan2": ("nano", TINY_STYLES),
-    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
     "tac-gan:fq": ("nano-fq", TINY_FQ),
     "u-gat-it": ("nano", TINY_TRANSLATION),
     # Codes taken from the world's flat colours come twice; which one is nearer is then rounding. And few of them.
