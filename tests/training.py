@@ -59,6 +59,26 @@ TINY_GAN: dict[str, object] = SHORT_IMAGES | {
 # Few codes and features: one that lies midway between two codes may go to the other by rounding alone.
 TINY_FQ = TINY_GAN | {"model.quantiser.after": ["blocks.2"], "model.quantiser.codes": [4]}
 
+TINY_STYLES: dict[str, object] = SHORT_IMAGES | {
+    "data.image_size": 8,
+    "model.max_width": 4,
+    "model.latent_size": 8,
+    "model.mapping_layers": 2,
+}
+
+TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
+    "data.data": "world:shapes-pairs",
+    "data.image_size": 16,
+    "train.batch_size": 4,
+    "model.width": 4,
+    # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps, and ReLUs those into others.
+    "model.adam_eps": 1e-2,
+    "model.lr": "0.00004",
+    "model.blocks": 1,
+    "model.global_halvings": 2,
+    "model.local_halvings": 1,
+}
+
 TINY: dict[str, tuple[str, dict[str, object]]] = {
     "biggan": ("nano", TINY_GAN),
     "biggan:fq": ("nano-fq", TINY_FQ),
@@ -66,8 +86,18 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
+    "stylegan2": ("nano", TINY_STYLES),
+    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
     "tac-gan": ("nano", TINY_GAN),
     "tac-gan:fq": ("nano-fq", TINY_FQ),
+    "u-gat-it": ("nano", TINY_TRANSLATION),
+    # Codes taken from the world's flat colours come twice; which one is nearer is then rounding. And few of them.
+    "u-gat-it:fq": (
+        "nano-fq",
+        TINY_TRANSLATION
+        | {"model.light": False, "model.quantiser.init": "normal", "model.quantiser.codes": [4]}
+        | {"model.quantiser.ema": "debias", "model.quantiser.revive_below": 0},
+    ),
 }
 """For every registered method, or METHOD:VARIANT: a preset and overrides under which 40 steps take seconds."""
 

@@ -1,7 +1,7 @@
 """What can be chosen in the residual class-conditional GAN of BigGAN and TAC-GAN. No torch."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from genera.blocks.quantiser_config import QuantiserConfig
 
@@ -60,3 +60,7 @@ class ResNetGanConfig:
         ]
         complaints = [complaint for holds, complaint in rules if not holds]
         return complaints + (self.quantiser.check() if self.quantiser.after else [])
+
+    def check_data(self, data: Any) -> list[str]:
+        """Complaints about the data config: none, the networks fit any size that the data has."""
+        return []

@@ -18,6 +18,7 @@ COMMANDS = {
     "reconstruct": "encode and decode your own items",
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
+    "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
     "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
 }

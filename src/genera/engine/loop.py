@@ -70,6 +70,8 @@ def run_stage(
         while progress < 1:
             step.begin(at.stage_step, progress)
             stage.update(fetch(at.stage_step).to(ranks.device), step)
+            step.end()
+            step.end()
             at.step, at.stage_step = at.step + 1, at.stage_step + 1
             at.stage_seconds = time.monotonic() - started
             at.seconds = before + at.stage_seconds

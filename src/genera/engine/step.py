@@ -101,13 +101,19 @@ class Step:
         """Uniform among 0 .. high - 1 (int64), as `normal`."""
         return self._draw(partial(torch.randint, high, dtype=torch.int64), shape)
 
+    def chance(self) -> float:
+        """One U[0, 1) on the host for the whole batch at hand, the same on all ranks and for all accumulated parts."""
+        return float(np.random.default_rng(self._next_key()).random())
+
+    def _next_key(self) -> np.random.SeedSequence:
+        self._draws += 1
+        return np.random.SeedSequence((self.config.seed, self.stage, self.index, self._turn, self._draws))
+
     def _draw(self, kind: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         device = self.ranks.device
         if device.type == "meta":
             return kind(shape, device=device)
-        self._draws += 1
-        key = np.random.SeedSequence((self.config.seed, self.stage, self.index, self._turn, self._draws))
-        generator = torch.Generator(device).manual_seed(int(key.generate_state(1)[0]))
+        generator = torch.Generator(device).manual_seed(int(self._next_key().generate_state(1)[0]))
         parts = self.ranks.world * self._parts
         whole = kind((parts * shape[0], *shape[1:]), generator=generator, device=device)
         first = (self.ranks.rank * self._parts + self._part) * shape[0]
@@ -115,12 +121,13 @@ class Step:
 
     # learning
 
-    def minimise(self, name: str, loss: Callable[[Any, Step], Terms], batch: Any) -> None:
+    def minimise(self, name: str, loss: Callable[[Any, Step], Terms], batch: Any, *, turn: str = "") -> None:
         """One optimiser step of player `name` on the mean of `loss(part, step)["loss"]` over the batch's parts.
 
-        Handles accumulation, autocast, rank averaging, clipping, the learning rate and the moving average. Other
-        players' parameters get no gradient meanwhile. Statistics that modules of any player staged (dictionaries,
-        batch moments, spectral vectors) move once, after the optimiser.
+        Handles accumulation, autocast, rank averaging, clipping and the learning rate. Other players' parameters get no
+        gradient meanwhile. Statistics that modules of any player staged (dictionaries, batch moments, spectral vectors)
+        move once, after the optimiser. `turn` sets the telemetry of a player's second kind of loss apart from that of
+        its first.
 
         Raises:
             GeneraError: a loss or gradient is not finite; the weights have not moved. The rows do not divide.
@@ -149,14 +156,11 @@ class Step:
                     recorded[key] = recorded[key] + share if key in recorded else share
         self._draws = self._part = 0
         self._parts = 1
-        self._move(name, trainee, recorded, batch)
+        self._move(name, trainee, recorded, batch, turn)
         for module in (module for t in self.trainees.values() for module in t.staging):
             module.commit()  # type: ignore[operator]
-        if trainee.average:
-            decay = self.config.ema if self.index >= self.config.ema_start else 0.0
-            torch._foreach_lerp_(trainee.average, [t.detach() for t in trainee.followed], 1 - decay)
 
-    def _move(self, name: str, trainee: Trainee, recorded: dict[str, Tensor], batch: Any) -> None:
+    def _move(self, name: str, trainee: Trainee, recorded: dict[str, Tensor], batch: Any, turn: str) -> None:
         optimiser = trainee.player.optimiser
         if self.scaler:
             self.scaler.unscale_(optimiser)
@@ -186,8 +190,16 @@ class Step:
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-        prefix = f"{name}/" if len(self.trainees) > 1 else ""
+        prefix = (f"{name}/" if len(self.trainees) > 1 else "") + (f"{turn}/" if turn else "")
         self.record(**{prefix + key: value for key, value in recorded.items()}, **{prefix + "grad_norm": norm})
+
+    def end(self) -> None:
+        """Let the moving averages follow the weights, once a step however often a player moved; the engine calls this
+        after `Method.update`."""
+        decay = self.config.ema if self.index >= self.config.ema_start else 0.0
+        for trainee in self.trainees.values():
+            if trainee.average:
+                torch._foreach_lerp_(trainee.average, [t.detach() for t in trainee.followed], 1 - decay)
 
     def averages(self) -> dict[str, float]:
         """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device."""

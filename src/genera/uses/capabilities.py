@@ -90,3 +90,23 @@ class Translates(Protocol):
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other."""
         ...
+
+
+@runtime_checkable
+class Attends(Protocol):
+    directions: Sequence[str]
+
+    def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
+        """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class MixesStyles(Protocol):
+    latent_size: int
+
+    def mix(
+        self, coarse: Tensor, fine: Tensor, *, layer: int, generator: Generator | None = None, **options: Any
+    ) -> list[Any]:
+        """Items with the styles of latents `coarse` (B, P) up to a layer and of `fine` (B, P) from it on."""
+        ...
