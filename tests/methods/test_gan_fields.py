@@ -27,7 +27,7 @@ CHANGES = {
     "attention": 0,
     "norm": "group",
     "test_statistics": "running",
-    "init": "orthogonal",
+    "first_weights": "orthogonal",
     "spectral_eps": 0.05,
     "d_steps": 2,
     "g_lr": 2e-2,

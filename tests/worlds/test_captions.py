@@ -16,7 +16,6 @@ BOTH = pytest.mark.parametrize("world", [CAPTIONS, SMALL], ids=lambda world: wor
 
 TINY = World(
     name="tiny",
-    description="small enough to enumerate",
     template="{determiner} {subject} [in {colour} {garment}] {number} here [{time}] .",
     words={
         "determiner": {"indefinite": "a|some", "definite": "the|the"},

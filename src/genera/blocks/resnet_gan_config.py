@@ -25,7 +25,7 @@ class ResNetGanConfig:
     """Normalisation in G; group for batches too small for moments."""
     test_statistics: Literal["batch", "running"] = "batch"
     """Moments that batch normalisation uses on samples: their own batch's, or the running ones."""
-    init: Literal["normal", "orthogonal"] = "normal"
+    first_weights: Literal["normal", "orthogonal"] = "normal"
     """First weights: N(0, 0.02), or orthogonal."""
     spectral_eps: float = 1e-8
     """Smallest norm in the power iteration."""

@@ -50,5 +50,5 @@ def contents() -> dict[str, Any]:
             for entry in registry.entries().values()
         ],
         "sources": {name: f"{scheme.argument} of {scheme.summary}" for name, scheme in SCHEMES.items()},
-        "worlds": {name: worlds.load(name).description for name in worlds.names()},
+        "worlds": {name: worlds.summary(name) for name in worlds.names()},
     }

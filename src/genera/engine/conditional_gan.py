@@ -50,8 +50,8 @@ class ConditionalGan(Method):
     # training
 
     def initialise(self) -> None:
-        initialise(self.generator, self.config.init)
-        initialise(self.discriminator, self.config.init)
+        initialise(self.generator, self.config.first_weights)
+        initialise(self.discriminator, self.config.first_weights)
 
     def players(self) -> dict[str, Player]:
         config = self.config

@@ -78,7 +78,6 @@ class ShapesWorld:
     """Images of one shape each. The images of one shape, colour and background form a smooth manifold."""
 
     name: str
-    description: str
     backgrounds: tuple[str, ...] = tuple(LIGHT | DARK)
     outlined: bool = False
     overlap: bool = False
@@ -245,7 +244,6 @@ class ShapePairs:
     outlined shapes of the complementary colour on dark ones. Shape, place, size and rotation stay."""
 
     name: str
-    description: str
     a: ShapesWorld
     b: ShapesWorld
 
@@ -289,13 +287,10 @@ _NORMALS = np.angle(_TIP_TO_NOTCH) - np.pi / 2
 _APOTHEMS = np.cos(_NORMALS)
 """Distance of that line from the centre for R = 1."""
 
-SHAPES = ShapesWorld("shapes", "32 px or any size: 6 shapes, 6 colours, 6 backgrounds, place, size, rotation; labelled")
-SHAPES_OVERLAP = ShapesWorld(
-    "shapes-overlap", "shapes whose classes overlap: each shows one of two shapes", overlap=True, stream=3
-)
+SHAPES = ShapesWorld("shapes")
+SHAPES_OVERLAP = ShapesWorld("shapes-overlap", overlap=True, stream=3)
 SHAPES_PAIRS = ShapePairs(
     "shapes-pairs",
-    "filled shapes on light and outlined shapes on dark, unpaired; the true translation is known",
-    a=ShapesWorld("shapes-pairs/a", "filled, on light backgrounds", tuple(LIGHT), stream=1),
-    b=ShapesWorld("shapes-pairs/b", "outlined, on dark backgrounds", tuple(DARK), outlined=True, stream=2),
+    a=ShapesWorld("shapes-pairs/a", tuple(LIGHT), stream=1),
+    b=ShapesWorld("shapes-pairs/b", tuple(DARK), outlined=True, stream=2),
 )

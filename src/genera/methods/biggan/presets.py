@@ -20,14 +20,16 @@ IMAGENET = BigGanConfig(
     hierarchical=True,
     attention=64,
     test_statistics="running",
-    init="orthogonal",
+    first_weights="orthogonal",
     spectral_eps=1e-6,
     d_steps=1,
     g_lr=1e-4,
     d_lr=4e-4,
     adam_eps=1e-6,
 )
-NANO = BigGanConfig(width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", init="orthogonal")
+NANO = BigGanConfig(
+    width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", first_weights="orthogonal"
+)
 
 PAPER_TRAIN = TrainConfig(epochs=500, batch_size=256, clip=0, ema=0.9999, ema_start=1000, validate_every=0)
 IMAGENET_TRAIN = replace(PAPER_TRAIN, epochs=100, ema_start=20_000, checkpoint_every=2000)

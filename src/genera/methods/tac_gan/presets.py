@@ -23,7 +23,7 @@ IMAGENET = TacGanConfig(
     hierarchical=True,
     attention=64,
     test_statistics="running",
-    init="orthogonal",
+    first_weights="orthogonal",
     spectral_eps=1e-6,
     d_steps=2,
     g_steps=2,
@@ -31,7 +31,9 @@ IMAGENET = TacGanConfig(
     d_lr=4e-4,
     adam_eps=1e-6,
 )
-NANO = TacGanConfig(width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", init="orthogonal")
+NANO = TacGanConfig(
+    width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", first_weights="orthogonal"
+)
 NANO_TRAIN = TrainConfig(steps=1500, batch_size=32, clip=0, ema=0.999, ema_start=100, validate_every=0)
 NANO_FQ = QuantiserConfig(
     after=BLOCKS[:3], codes=(64,), decay=0.9, weight=1.0, init="data", ema="ones", revive_below=0.1
