@@ -25,6 +25,8 @@ ARGUMENTS = {
     "encode": ["PATH", "STR", "--input", "--out", "--json"],
     "interpolate": ["PATH", "STR STR", "--steps", "--json"],
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
+    "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
+    "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
     "navigate": ["check", "baseline", "score"],
 }
 

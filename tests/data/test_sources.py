@@ -97,6 +97,25 @@ def test_tsv_by_number_and_by_name(write):
     assert [item.text for item in read(f"tsv:{path}")] == ["sentence", 'hello "there', "bye"]
 
 
+def test_the_label_of_a_text_is_its_files_name_or_its_first_word(write, tmp_path):
+    write("d/mood.train.0.txt.gz", "awful\n\n")
+    write("d/mood.train.1.txt.gz", "1 is the best\n")
+    items = read(f"text:{tmp_path}/d", label_column="file")
+    assert [(item.text, item.label) for item in items] == [("awful", "mood.0"), ("", None), ("1 is the best", "mood.1")]
+    first = read(f"text:{tmp_path}/d/mood.train.1.txt.gz", label_column="first")
+    assert [(item.text, item.label) for item in first] == [("is the best", "1")]
+    (tmp_path / "d/mood.train.1.txt.gz").rename(tmp_path / "d/mood.train.2.txt.gz")
+    assert [item.label for item in read(f"text:{tmp_path}/d", label_column="file")][-1] == "mood.2"
+
+
+def test_a_file_with_another_name_is_another_source_where_names_are_labels(write):
+    one, other = (write(f"{name}/{name}.txt", "a\nb\n") for name in ("good", "bad"))
+    labelled = [parse_source(f"text:{path}", label_column="file").fingerprint() for path in (one, other)]
+    plain = [parse_source(f"text:{path}").fingerprint() for path in (one, other)]
+    assert labelled[0] != labelled[1]
+    assert plain[0] == plain[1]
+
+
 def test_jsonl(write):
     rows = [{"text": "one", "mood": 1}, {"text": "two\nlines", "mood": "bad"}]
     path = write("a.jsonl.gz", "\n".join(map(json.dumps, rows)) + "\n\n")

@@ -67,6 +67,18 @@ def test_self_bleu_is_the_mean_of_sacrebleu_against_the_others():
     assert estimate.n == 44
 
 
+def test_bleu_against_is_sacrebleu_with_all_references():
+    references = ["the cat sat on the mat .", "a dog ran home .", "the the the cat ."]
+    sentences = ["the cat ran home .", "the the cat sat", "blue kites fly high above us all today", "a dog ran home ."]
+    oracle = BLEU(effective_order=True)
+    expected = [oracle.sentence_score(sentence, references).score for sentence in sentences]
+    estimate = text.bleu_against(sentences, references)
+    assert estimate.value == pytest.approx(sum(expected) / 4)
+    assert text.bleu_against(references, references).value == pytest.approx(100)
+    with pytest.raises(GeneraError, match="at least one reference"):
+        text.bleu_against(sentences, [])
+
+
 def test_self_bleu_tells_repetition_from_variety():
     assert text.self_bleu(["the dog ran home ."] * 5).value == pytest.approx(100)
     assert text.self_bleu(["a b c d", "e f g h", "i j k l"]).value == 0

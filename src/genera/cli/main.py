@@ -20,6 +20,8 @@ COMMANDS = {
     "interpolate": "items on the way from A to B",
     "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
+    "guide": "generate items that carry a label",
+    "probe": "how few labels a classifier on the model's features needs",
     "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
 }
 """name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""

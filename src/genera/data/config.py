@@ -16,7 +16,8 @@ class DataConfig:
     text_column: str | None = None
     """Where the text is: a TSV column (number from 0, or name in the header) or a JSONL field [0; text]."""
     label_column: str | None = None
-    """Where the label is: a TSV column (number from 0, or name in the header) or a JSONL field [no labels]."""
+    """Where the label is: a TSV column (number from 0, or name in the header) or a JSONL field; of text: `file` for the
+    file's name, `first` for the line's first word [no labels]."""
     max_words: int = 64
     """Drop texts of more words than this (words are what blanks separate)."""
     max_tokens: int = 256

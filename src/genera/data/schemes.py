@@ -28,7 +28,9 @@ _EVERY = tuple(ITEMS)
 _EPISODES = ("navigation", "text")  # their instructions are texts
 
 SCHEMES: Mapping[str, Scheme] = {
-    "text": Scheme("PATH", ("text",), "texts, one a line: a file, a glob or a folder; plain or .gz"),
+    "text": Scheme(
+        "PATH", ("text",), "texts, one a line: file, glob or folder; plain or .gz; --label-column file or first"
+    ),
     "tsv": Scheme("PATH", ("text",), "tab-separated rows; --text-column and --label-column by number or header name"),
     "jsonl": Scheme("PATH", ("text",), "JSON objects, one a line; --text-column and --label-column name their fields"),
     "idx": Scheme("DIR", ("images",), "MNIST's idx files (train-images-idx3-ubyte, …); plain or .gz"),

@@ -97,6 +97,8 @@ class FileSource:
         digest = hashlib.sha256(repr((self.read.__name__, self.text_column, self.label_column)).encode())
         for split, path in self.files:
             digest.update(split.encode())
+            if self.label_column == "file":
+                digest.update(path.name.encode())
             with open_file(path) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
@@ -187,13 +189,31 @@ def read_lines(path: Path) -> Iterator[Line]:
 # -- formats --------------------------------------------------------------------------------------------------------
 
 
-def read_text(lines: Iterator[Line], text_column: str | None, label_column: str | None) -> Iterator[tuple[str, None]]:
-    """One text a line."""
-    if text_column is not None or label_column is not None:
-        asked = "labels" if label_column is not None else "columns"
-        raise GeneraError(f"a text: source has no {asked}; use tsv: or jsonl:, or leave the column options out.")
-    for _, text in lines:
-        yield text, None
+def read_text(
+    lines: Iterator[Line], text_column: str | None, label_column: str | None
+) -> Iterator[tuple[str, str | None]]:
+    """One text a line. Its label is the line's first word ("first"), or what its file's name says ("file")."""
+    if text_column is not None:
+        raise GeneraError("a text: source has no columns; use tsv: or jsonl:, or leave --text-column out.")
+    if label_column not in (None, "file", "first"):
+        raise GeneraError(
+            "a text: source has no labels; use tsv: or jsonl:, or --label-column file (labels are the files' names) "
+            "or first (each line begins with its label)."
+        )
+    for where, text in lines:
+        if label_column is None or not text.strip():
+            yield text, None
+        elif label_column == "file":
+            yield text, file_label(Path(where.rpartition(":")[0]))
+        else:
+            label, _, rest = text.strip().partition(" ")
+            yield rest, label
+
+
+def file_label(path: Path) -> str:
+    """`sentiment.train.0.txt.gz` → `sentiment.0`: the name without its endings and without its split."""
+    stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    return ".".join(part for part in stem.split(".") if part.lower() not in _SPLIT_NAMES) or stem
 
 
 def read_tsv(

@@ -24,6 +24,7 @@ _LIKELIHOOD, _LATENT, _RECONSTRUCTION = "Likelihood", "Latent space", "Reconstru
 _SAMPLES, _BETWEEN = "Samples from the prior", "Interpolation and analogy"
 _IMAGES, _SHOWN, _TRAINING = "Generated images", "What the images show", "End of training"
 _TRANSLATION = "Translation"
+_GUIDED = "Guided generation"
 
 _NAVIGATION = "Navigation"
 
@@ -307,6 +308,75 @@ _DEFINITIONS = [
         "Share of analogies whose output is the expected sentence: the changed factor moved and nothing else did.",
         "",
         _BETWEEN,
+    ),
+    # Guided generation
+    Definition(
+        "oracle_accuracy",
+        "Label seen by a classifier",
+        "share",
+        "higher",
+        "Share of guided samples in which a classifier (TF-IDF + logistic regression) sees the label that was asked "
+        "for. It learns from labelled items that the guide never saw; chance is one over the number of labels.",
+        _OPTIMUS,
+        _GUIDED,
+    ),
+    Definition(
+        "oracle_own_accuracy",
+        "The classifier's own accuracy",
+        "share",
+        "neither",
+        "How often that classifier is right about real test items: a guide is judged no better than by this judge.",
+        "",
+        _GUIDED,
+    ),
+    Definition(
+        "true_factor_accuracy",
+        "Label carried in truth",
+        "share",
+        "higher",
+        "Share of guided samples whose factor has the value that was asked for, read off by the world's own grammar. "
+        "A sample that is no sentence of the world carries nothing.",
+        "",
+        _GUIDED,
+    ),
+    Definition(
+        "grammatical_guided",
+        "Grammatical guided samples",
+        "share",
+        "higher",
+        "Share of guided samples that the world could have said.",
+        "",
+        _GUIDED,
+    ),
+    Definition(
+        "bleu_guided",
+        "BLEU against the test set",
+        "0–100",
+        "higher",
+        "Mean BLEU-4 of each guided sample with all test items as its references: does it sound like the data? Rises "
+        "with the number of test items: compare equal numbers.",
+        "Papineni et al. 2002; " + _OPTIMUS,
+        _GUIDED,
+    ),
+    Definition(
+        "g_score",
+        "G-score",
+        "share",
+        "higher",
+        "Geometric mean of the label seen by a classifier and of BLEU against the test set (as a share): steering "
+        "must not cost fluency.",
+        _OPTIMUS,
+        _GUIDED,
+    ),
+    Definition(
+        "self_bleu_guided",
+        "Self-BLEU of guided samples",
+        "0–100",
+        "lower",
+        "Mean BLEU-4 of each guided sample against all others of its label, averaged over labels: high when they "
+        "repeat each other. Rises with their number: compare equal numbers.",
+        "Zhu et al. 2018, Texygen",
+        _GUIDED,
     ),
     # Navigation
     Definition(

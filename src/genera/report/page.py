@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader
 
 from genera.files import write_text
 from genera.report.charts import column_chart, finite, line_chart, map_points
+from genera.report.labels import guides_of, probe_of
 from genera.report.record import Record, read_run
 from genera.report.words import changed, define, duration, figure, fold, in_catalogue_order
 
@@ -76,6 +77,8 @@ def render_report(record: Record) -> str:
         lengths=_length_charts(evaluation.get("lengths") or {}),
         latent_map=_latent_map(evaluation.get("latent_map") or {}),
         factors=evaluation.get("factors") or {},
+        probe=probe_of(record.path),
+        guides=guides_of(record.path),
         examples=examples,
         images=_images(record),
         factor_shares=evaluation.get("factor_shares") or {},

@@ -62,6 +62,13 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class Features(Protocol):
+    def features(self, items: Sequence[Any]) -> Tensor:
+        """(B, H) what a classifier is put on. Differentiable, so that the classifier may train the model with it."""
+        ...
+
+
+@runtime_checkable
 class Decodes(Protocol):
     latent_size: int
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genera.engine import checkpoint as ckpt
 from genera.engine import registry
-from genera.engine.config import RunConfig
+from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
@@ -26,6 +26,7 @@ from genera.uses.capabilities import (
     Scores,
     Translates,
 )
+from genera.uses.settings import GuideConfig, ProbeConfig
 
 
 def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> "Run":
@@ -136,6 +137,26 @@ class Run:
         if samples < 1:
             raise GeneraError(f"importance sampling needs at least 1 sample (K >= 1), got {samples}.")
         return self.able(Scores, "score items").score(_several(items), samples, generator=self.generator(seed))
+
+    def probe(self, **settings: Any) -> dict[str, Any]:
+        """Learning curves of classifiers on the features, as `genera probe`. Settings are fields of ProbeConfig."""
+        from genera.uses.probe import probe
+
+        return probe(self, from_dict(ProbeConfig, settings, "probe"))
+
+    def guide(self, label: str, count: int = 10, *, seed: int = 0, decoding: Any = None, **settings: Any) -> list[Any]:
+        """`count` items that carry `label`, as `genera guide`. Settings are fields of GuideConfig; decoding is a
+        mapping of the method's options (text: temperature, top_k, top_p, max_tokens)."""
+        from genera.uses.guide import guide
+
+        config = from_dict(GuideConfig, settings, "guide")
+        return guide(self, label, count, config, seed=seed, **(decoding or {}))
+
+    def score_guide(self, count: int = 100, *, seed: int = 0, **settings: Any) -> dict[str, Any]:
+        """Measure a guide on `count` items of each label, as `genera guide --score`."""
+        from genera.uses.guide_scores import score_guide
+
+        return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
 
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""

@@ -103,6 +103,11 @@ class Optimus(Method):
         mean, log_variance = zip(*(self._posterior(batch) for batch in self._batches(items)), strict=True)
         return Posterior(torch.cat(mean), torch.cat(log_variance))
 
+    def features(self, items: Sequence[str]) -> Tensor:
+        """Sentences → h, (B, H), on the model's device (the paper's classifiers stand on it, not on z)."""
+        rows = [self.network.features(batch.encoder) for batch in self._batches(items) if batch.encoder is not None]
+        return torch.cat(rows)
+
     @torch.no_grad()
     def decode(self, z: Tensor, *, generator: Generator | None = None, **options: Any) -> list[str]:
         """z: (B, P) → B sentences, greedily unless the options (fields of Decoding) say otherwise."""

@@ -48,17 +48,19 @@ class OptimusNetwork(nn.Module):
             if layer is not None:
                 nn.init.normal_(layer.weight, std=config.latent_init)
 
-    def encode(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S) WordPiece ids → mean and log variance of q(z|x), each (B, P)."""
+    def features(self, ids: Tensor) -> Tensor:
+        """(B, S) WordPiece ids → h, (B, H): what both the posterior and a classifier are linear in."""
         mask = ids != self.encoder_pad
         states = self.encoder(ids, mask)
         if self.config.feature == "pooler":
-            feature = self.encoder.pooled(states)
-        elif self.config.feature == "cls":
-            feature = states[:, 0]
-        else:
-            feature = (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        mean, log_variance = self.to_posterior(feature).chunk(2, dim=1)
+            return self.encoder.pooled(states)
+        if self.config.feature == "cls":
+            return states[:, 0]
+        return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+    def encode(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S) WordPiece ids → mean and log variance of q(z|x), each (B, P)."""
+        mean, log_variance = self.to_posterior(self.features(ids)).chunk(2, dim=1)
         return mean, torch.zeros_like(log_variance) if self.config.unit_variance else log_variance
 
     def conditions(self, z: Tensor) -> Conditions:

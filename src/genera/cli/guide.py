@@ -1,0 +1,85 @@
+"""`genera guide RUN --label VALUE`: generate items that carry a label, or measure how well that works."""
+
+from dataclasses import dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+from genera.cli.parsing import parse, print_json
+from genera.cli.uses import DecodeOptions, show
+from genera.errors import GeneraError
+from genera.measures.catalogue import definition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide(DecodeOptions):
+    """Items that carry a label. The guide is fitted once from labelled data and kept in RUN/guides."""
+
+    run: Positional[Path]
+    """The run folder."""
+    label: str | None = None
+    """The label that the items must carry (or write --factor NAME=VALUE)."""
+    count: int | None = None
+    """How many [10; 100 of each label with --score]."""
+    score: bool = False
+    """Measure the guide on every label, greedily decoded, instead of printing items."""
+
+
+def main(arguments: list[str]) -> None:
+    from genera.uses.settings import GuideConfig
+
+    settings = Annotated[GuideConfig, tyro.conf.arg(name="")]
+    command: Any = parse(
+        make_dataclass(
+            "GuideCommand",
+            [("settings", settings, GuideConfig())],
+            bases=(Guide,),
+            frozen=True,
+            kw_only=True,
+            namespace={"__doc__": Guide.__doc__},
+        ),
+        arguments,
+        "guide",
+    )
+    factor, _, value = (command.settings.factor or "").partition("=")
+    config = replace(command.settings, factor=factor or None)
+    config.check()
+    if command.label and value and command.label != value:
+        raise GeneraError(f"--label {command.label} and --factor {factor}={value} differ; give one of them.")
+    label = command.label or value
+    decoding = command.options()
+    count = command.count if command.count is not None else (100 if command.score else 10)
+    if command.score:
+        if label:
+            raise GeneraError("--score measures every label; leave --label and the factor's value out.")
+        if decoding.keys() > {"seed"}:
+            raise GeneraError("--score decodes greedily; leave the decoding options out.")
+        from genera.uses.guide_scores import score_guide
+
+        result = score_guide(command.load(command.run), config, count, seed=command.seed)
+        print_json(result) if command.json else print(as_text(result))
+        return
+    if not label:
+        raise GeneraError("say which label: --label VALUE, or --factor NAME=VALUE; --score measures all of them.")
+    from genera.uses.guide import guide
+
+    show(guide(command.load(command.run), label, count, config, **decoding), command.json)
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """A table of figures, each label's share, and a few items of each."""
+    lines = [
+        f"guide {result['guide']} ({result['method']}) on {result['data']}: {result['items_per_label']} items of each "
+        f"label, chance {result['chance']:.2f}, {result['test_items']} test items",
+        "",
+    ]
+    for name, figure in result["measures"].items():
+        known = definition(name)
+        error = "" if figure["error"] is None else f" ± {figure['error']:.2g}"
+        lines.append(f"  {known.title:<32} {figure['value']:.4g}{error}  {known.unit}")
+    for name, shares in result["labels"].items():
+        told = ", ".join(f"{definition(measure).title.lower()} {share:.2f}" for measure, share in shares.items())
+        lines += ["", f"{name}: {told}", *(f"  {example}" for example in result["examples"][name])]
+    return "\n".join(lines)

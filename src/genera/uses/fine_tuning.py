@@ -1,0 +1,60 @@
+"""A classifier trained together with the encoder below it (Li et al. 2020, section 4.3; Devlin et al. 2019)."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW
+
+from genera.uses.capabilities import Features
+from genera.uses.settings import ProbeConfig
+
+PREDICTED_AT_ONCE = 256
+
+
+class FineTuned:
+    """Softmax of W_C h, with h the model's features under dropout. The model that is given stays as it is."""
+
+    def __init__(self, model: Features, classes: int, config: ProbeConfig, lr: float) -> None:
+        assert isinstance(model, nn.Module)
+        self._given, self._classes, self._config, self._lr = model, classes, config, lr
+
+    def fit(self, items: Sequence[str], classes: NDArray[np.int64], seed: int) -> "FineTuned":
+        """AdamW on all weights, linear decay to 0, gradients cut at norm 1; a pure function of `seed` on a CPU."""
+        config = self._config
+        device = next(self._given.parameters()).device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self._model = copy.deepcopy(self._given).train()
+            with torch.no_grad():
+                width = self._model.features(items[:1]).shape[1]
+            self._head = nn.Linear(width, self._classes).to(device)
+            parameters = [*self._model.parameters(), *self._head.parameters()]
+            optimiser = AdamW(parameters, lr=self._lr, weight_decay=0.0)
+            targets = torch.from_numpy(classes).to(device)
+            per_epoch = math.ceil(len(items) / config.tune_batch)
+            steps = min(config.tune_steps, config.tune_epochs * per_epoch)
+            for step in range(steps):
+                if step % per_epoch == 0:
+                    order = torch.randperm(len(items)).split(config.tune_batch)
+                rows = order[step % per_epoch]
+                for group in optimiser.param_groups:
+                    group["lr"] = self._lr * (1 - step / steps)
+                h = F.dropout(self._model.features([items[i] for i in rows.tolist()]), config.tune_dropout)
+                F.cross_entropy(self._head(h), targets[rows]).backward()
+                nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+        self._model.eval()
+        return self
+
+    @torch.no_grad()
+    def predict(self, items: Sequence[str]) -> NDArray[np.int64]:
+        parts = (items[i : i + PREDICTED_AT_ONCE] for i in range(0, len(items), PREDICTED_AT_ONCE))
+        logits: list[Tensor] = [self._head(self._model.features(part)) for part in parts]
+        return torch.cat(logits).argmax(1).cpu().numpy()

@@ -1,0 +1,139 @@
+"""Generate items that carry a label: a guide is fitted once, kept in RUN/guides/NAME, and found again."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from genera.console import say
+from genera.errors import GeneraError, unknown
+from genera.files import atomic, read_json, write_json
+from genera.uses.capabilities import Decodes, Encodes, Posterior
+from genera.uses.labelled import Labelled, read_labelled
+from genera.uses.latent_guides import GanGuide, VectorGuide
+from genera.uses.settings import GuideConfig
+
+if TYPE_CHECKING:
+    from genera.uses.run import Run
+
+ENCODED_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Latents of K labels."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    module: nn.Module
+    degree: float
+
+    def latents(self, label: str, count: int, generator: torch.Generator) -> Tensor:
+        """(count, P). Raises GeneraError for a label that the guide has not learnt."""
+        if label not in self.labels:
+            raise unknown(f"label of {self.folder}", label, self.labels)
+        return self.module(self.labels.index(label), count, generator, self.degree)
+
+
+def guide(
+    run: "Run", label: str, count: int, config: GuideConfig | None = None, *, seed: int = 0, **options: Any
+) -> list[Any]:
+    """`count` items that carry `label`. Options are the method's own of decoding.
+
+    Raises GeneraError for a method without a latent that can be decoded, unusable labels, or an unknown label.
+    """
+    if count < 1:
+        raise GeneraError(f"the number of items must be at least 1, got {count}.")
+    found = open_guide(run, config or GuideConfig())
+    return run.decode(found.latents(label, count, run.generator(seed)), seed=seed, **options)
+
+
+def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) -> Guide:
+    """The guide of `config` in the run's folder, fitted now if it is not there or was fitted otherwise.
+
+    data: the labelled items, where the caller has read them already.
+    """
+    config.check()
+    run.able(Encodes, "encode")
+    run.able(Decodes, "decode latents")
+    folder = run.folder.path / "guides" / config.folder
+    asked = _fit_settings(run, config)
+    if (folder / "guide.json").exists():
+        about = _about(folder)
+        changed = [name for name, value in asked.items() if about["settings"].get(name) != value]
+        if not changed:
+            return _load(run, folder, about, config)
+        say(f"{folder} was fitted with other settings ({', '.join(changed)}); it is fitted again.")
+    run.folder.check_writable()
+    data = data or read_labelled(run, config, config.fit_seed)
+    _fit(run, folder, asked, config, data)
+    return _load(run, folder, _about(folder), config)
+
+
+def fitted_on(data: Labelled) -> slice:
+    """The half of the training items that guides are fitted on; the other half is for judging them."""
+    return slice(0, len(data.train) // 2)
+
+
+def _fit_settings(run: "Run", config: GuideConfig) -> dict[str, Any]:
+    """What a fitted guide depends on."""
+    names = ["data", "text_column", "label_column", "factor", "items", "test_items", "method", "fit_seed"]
+    names += ["gan_steps", "gan_hidden"] if config.method == "gan" else []
+    return {"step": run.step, **{name: getattr(config, name) for name in names}}
+
+
+def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig, data: Labelled) -> None:
+    own = fitted_on(data)
+    items, classes = data.train[own], torch.from_numpy(data.train_classes[own]).to(run.device)
+    for index, name in enumerate(data.names):
+        if not (classes == index).any():
+            raise GeneraError(f"the label {name!r} of {data.source} is too rare to fit a guide; give more --items.")
+    posterior = _encode(run, items)
+    count = len(data.names)
+    module: nn.Module
+    if config.method == "vector":
+        module = VectorGuide.fit(posterior, classes, count)
+        size = {"anchors": len(module.classes)}
+    else:
+        size = {"hidden": config.gan_hidden}
+        module = GanGuide.fit(
+            posterior, classes, count, hidden=config.gan_hidden, steps=config.gan_steps, seed=config.fit_seed
+        )
+    if folder.exists():
+        shutil.rmtree(folder)
+    with atomic(folder) as temporary:
+        temporary.mkdir(parents=True)
+        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, temporary / FILE)
+        write_json(temporary / "guide.json", {"labels": data.counts, "size": size, "settings": settings})
+
+
+FILE = "guide.safetensors"
+
+
+def _encode(run: "Run", items: list[Any]) -> Posterior:
+    parts = [run.encode(items[i : i + ENCODED_AT_ONCE]) for i in range(0, len(items), ENCODED_AT_ONCE)]
+    variances = [part.log_variance for part in parts if part.log_variance is not None]
+    return Posterior(torch.cat([part.mean for part in parts]), torch.cat(variances) if variances else None)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about = read_json(folder / "guide.json")
+    if not isinstance(about, dict) or not {"labels", "size", "settings"} <= about.keys():
+        raise GeneraError(f"{folder / 'guide.json'} is damaged; delete {folder}, it is fitted again.")
+    return about
+
+
+def _load(run: "Run", folder: Path, about: dict[str, Any], config: GuideConfig) -> Guide:
+    kind: type[nn.Module] = VectorGuide if config.method == "vector" else GanGuide
+    module = kind(len(about["labels"]), run.method.latent_size, **about["size"])
+    try:
+        module.load_state_dict(load_file(folder / FILE))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise GeneraError(f"{folder / FILE} is damaged ({reason}); delete {folder}, it is fitted again.") from None
+    return Guide(folder, tuple(about["labels"]), module.to(run.device), config.degree)
