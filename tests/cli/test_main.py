@@ -25,6 +25,8 @@ ARGUMENTS = {
     "encode": ["PATH", "STR", "--input", "--out", "--json"],
     "interpolate": ["PATH", "STR STR", "--steps", "--json"],
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
+    "import": ["METHOD", "SOURCE", "--out", "--encoder", "--decoder"],
+    "export": ["PATH", "--out", "--checkpoint", "--json"],
 }
 
 
@@ -85,7 +87,7 @@ def test_starting_is_light(words):
     assert python("-c", code).stderr == "[]\n"
 
 
-@pytest.mark.parametrize("words", [["train", "optimus:nano", "--help"], ["sample", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize("words", [["train", "optimus:nano", "--help"], ["sample", "--help"], ["import", "optimus", "--help"]])
 def test_help_imports_no_torch(words):
     code = (
         f"import sys; sys.argv = ['genera', *{words}]\n"

@@ -1,6 +1,7 @@
 """`genera`: picks the command and turns errors into one sentence. Imports a command's module only when it is called."""
 
 import importlib
+import keyword
 import sys
 import time
 
@@ -19,8 +20,10 @@ COMMANDS = {
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
     "analogy": "A is to B as C is to ?",
+    "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
+    "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }
-"""name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""
+"""name → summary; the module is `genera.cli.NAME` (`NAME_` for a word of Python), with `main(arguments)`"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
-        importlib.import_module(f"genera.cli.{name}").main(rest)
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        importlib.import_module(f"genera.cli.{module}").main(rest)
     except GeneraError as error:
         from genera.console import PATIENCE, is_main_rank
 

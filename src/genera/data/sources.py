@@ -1,4 +1,4 @@
-"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `world:NAME`, read as a stream of items.
+"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `hub:NAME`, `world:NAME`, read as a stream of items.
 
 PATH is a file, a glob or a folder (all its files), plain or gzip. Files whose names have the part `train`, `valid`
 (`val`, `validation`, `dev`) or `test` (`ptb.train.txt.gz`, `dev.en.txt`) are those splits; when all files are of
@@ -61,7 +61,7 @@ def parse_source(spec: str, text_column: str | None = None, label_column: str | 
     """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
     scheme, colon, rest = spec.partition(":")
     if not colon or not rest:
-        known = ", ".join(f"{name}:{'NAME' if name == 'world' else 'PATH'}" for name in SCHEMES)
+        known = ", ".join(f"{name}:{'NAME' if name in ('hub', 'world') else 'PATH'}" for name in SCHEMES)
         raise GeneraError(f"{spec!r} is not a data source; write one of {known}, for example text:{spec or 'FILE'}.")
     if scheme not in SCHEMES:
         raise GeneraError(f"{unknown('data scheme', scheme, SCHEMES)} (there are: {', '.join(SCHEMES)})")
@@ -152,8 +152,13 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
 
 def _split_of(path: Path) -> str:
     """The split that a part of the file's name says; "train" when none does."""
-    parts = re.split(r"[^a-z0-9]+", path.name.lower())
-    return next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), "train")
+    return split_named(path.name) or "train"
+
+
+def split_named(name: str) -> str | None:
+    """The split that a part of `name` says."""
+    parts = re.split(r"[^a-z0-9]+", name.lower())
+    return next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), None)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -218,7 +223,7 @@ def read_tsv(
         if max(places) >= len(row):
             raise GeneraError(f"{where} has {len(row)} columns, so no column {max(places)} (counted from 0).")
         values = [row[place] for place in places]
-        yield values[0], _label(where, values[1]) if label_column is not None else None
+        yield values[0], label_of(where, values[1]) if label_column is not None else None
 
 
 def read_jsonl(
@@ -244,10 +249,10 @@ def read_jsonl(
         if any("\ud800" <= character <= "\udfff" for character in record[field]):
             raise GeneraError(f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters.")
         label = None if label_column is None or record[label_column] is None else str(record[label_column])
-        yield record[field], _label(where, label or "") if label_column is not None else None
+        yield record[field], label_of(where, label or "") if label_column is not None else None
 
 
-def _label(where: str, label: str) -> str:
+def label_of(where: str, label: str) -> str:
     if not label.strip():
         raise GeneraError(f"{where} has no label; every row needs one when labels are asked for.")
     return label.strip()
@@ -279,10 +284,20 @@ def _world(spec: str, rest: str, text_column: str | None, label_column: str | No
     return WorldSource(spec, worlds.load(rest))
 
 
+# -- the hub --------------------------------------------------------------------------------------------------------
+
+
+def _hub(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    from genera.data.hub import open_hub  # which needs what stands above
+
+    return open_hub(spec, rest, text_column, label_column)
+
+
 SUMMARIES = {
     "text": "PATH of texts, one a line: a file, a glob or a folder; plain or .gz",
     "tsv": "PATH of tab-separated rows; --text-column and --label-column by number or header name",
     "jsonl": "PATH of JSON objects, one a line; --text-column and --label-column name their fields",
+    "hub": "NAME[:CONFIG] of a Hugging Face data set, streamed; --text-column and --label-column name its columns",
     "world": "NAME of an embedded world: procedural data with known truth",
 }
 """scheme → one line for lists"""
@@ -292,5 +307,6 @@ SCHEMES: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "text": partial(_files, read_text),
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
+    "hub": _hub,
     "world": _world,
 }
