@@ -87,7 +87,9 @@ def test_starting_is_light(words):
     assert python("-c", code).stderr == "[]\n"
 
 
-@pytest.mark.parametrize("words", [["train", "optimus:nano", "--help"], ["sample", "--help"], ["import", "optimus", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["train", "optimus:nano", "--help"], ["sample", "--help"], ["import", "optimus", "--help"]]
+)
 def test_help_imports_no_torch(words):
     code = (
         f"import sys; sys.argv = ['genera', *{words}]\n"

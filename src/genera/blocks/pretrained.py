@@ -179,6 +179,8 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
         for path, prefix in files.items():
             try:
                 file = stack.enter_context(safe_open(path, framework="pt"))
+            except FileNotFoundError:
+                raise GeneraError(f"{path} is missing; fetch it again.") from None
             except SafetensorError as error:
                 raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
             found |= {prefix + _plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
