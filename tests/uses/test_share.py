@@ -1,7 +1,9 @@
 """Export and import: what others compute with an export, and what comes back of it."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
@@ -93,6 +95,21 @@ def test_original_names_give_the_same_optimus(trained, original, exported, tmp_p
     again = genera.load(tmp_path / "again", device="cpu")
     assert again.method.latent_size == 8
     assert_same_model(again, genera.load(trained, device="cpu"))
+
+
+def test_the_conversion_in_the_docs_makes_an_original_checkpoint(original, tmp_path, monkeypatch):
+    state = load_file(original / "encoder.safetensors") | load_file(original / "decoder.safetensors")
+    (tmp_path / "checkpoint-full").mkdir()
+    saved = {"model_state_dict": {f"module.{name}": tensor for name, tensor in state.items()}, "iter": 3}
+    torch.save(saved, tmp_path / "checkpoint-full/training.bin")
+    monkeypatch.chdir(tmp_path)
+    docs = (Path(__file__).parents[2] / "docs/share.md").read_text(encoding="utf-8")
+    conversion, _ = re.findall(r"^```python\n(.*?)^```$", docs, re.M | re.S)
+    exec(conversion, {})
+    converted = load_file("original/model.safetensors")
+    assert converted.keys() == state.keys()
+    for name, tensor in state.items():
+        assert torch.equal(converted[name], tensor)
 
 
 # what transformers computes with it

@@ -79,8 +79,8 @@ def _export_at(origin: Origin) -> Path | None:
     """The folder of the source, if `genera export` wrote it."""
     if origin.source is None:
         return None
-    folder = find(origin.source, _HUB_FILES)
-    return folder if (folder / ABOUT).exists() else None
+    found = (find(origin.source, (ABOUT,)) / ABOUT).exists()
+    return find(origin.source, _HUB_FILES) if found else None
 
 
 @contextmanager
