@@ -202,19 +202,19 @@ def test_hugging_face_data_sets(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
     save_images(tmp_path / "d/train", PIXELS[:30], LABELS)
     save_images(tmp_path / "d/test", PIXELS[30:], LABELS[30:])
-    data = opened(f"hf:{tmp_path}/d")
+    data = opened(f"hub:{tmp_path}/d")
     names = [f"class{i}" for i in range(4)]
     assert data.assets.classes == tuple(names)
     assert contents(data, "test") == expected(names, PIXELS[30:], LABELS[30:])
     assert contents(data) | contents(data, "valid") == expected(names, PIXELS[:30], LABELS[:30])
-    with pytest.raises(GeneraError, match=r"hf:.*nothing cannot be loaded"):
-        parse_images(f"hf:{tmp_path}/nothing")
+    with pytest.raises(GeneraError, match=r"hub:.*nothing cannot be loaded"):
+        parse_images(f"hub:{tmp_path}/nothing")
 
 
 def test_without_the_extra_the_install_line_is_given(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(GeneraError, match=r"hf:mnist needs the Hugging Face library: pip install 'genera\[data\]'"):
-        parse_images("hf:mnist")
+    with pytest.raises(GeneraError, match=r"hub:mnist needs the Hugging Face library: pip install 'genera\[data\]'"):
+        parse_images("hub:mnist")
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------

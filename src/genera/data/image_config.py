@@ -11,7 +11,7 @@ class ImageConfig:
     """Image data of a run. Each field is a command-line option."""
 
     data: str = "world:shapes"
-    """Source of the data: idx:DIR, cifar:DIR, images:DIR, npz:FILE, hf:NAME, pairs:DIR or world:NAME."""
+    """Source of the data: idx:DIR, cifar:DIR, images:DIR, npz:FILE, hub:NAME, pairs:DIR or world:NAME."""
     image_size: int = 32
     """Height and width in pixels that every image is brought to (antialiased bicubic where it has another size)."""
     channels: Literal[1, 3] = 3

@@ -1,4 +1,4 @@
-"""Where images come from: `idx:DIR`, `cifar:DIR`, `images:DIR`, `npz:FILE`, `hf:NAME`, `pairs:DIR`, `world:NAME`."""
+"""Where images come from: `idx:DIR`, `cifar:DIR`, `images:DIR`, `npz:FILE`, `hub:NAME`, `pairs:DIR`, `world:NAME`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +87,6 @@ _OPENERS: dict[str, Callable[[str, str], ImageSource]] = {
     "cifar": cifar,
     "images": images,
     "npz": npz,
-    "hf": hub,
+    "hub": hub,
     "world": lambda spec, rest: _of_world(spec, worlds.load(rest)),
 }

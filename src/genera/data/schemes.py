@@ -28,16 +28,14 @@ _EVERY = tuple(ITEMS)
 _EPISODES = ("navigation", "text")  # their instructions are texts
 
 SCHEMES: Mapping[str, Scheme] = {
-    "text": Scheme(
-        "PATH", ("text",), "texts, one a line: file, glob or folder; plain or .gz; --label-column file or first"
-    ),
+    "text": Scheme("PATH", ("text",), "texts, one a line: file, glob or folder; plain or .gz"),
     "tsv": Scheme("PATH", ("text",), "tab-separated rows; --text-column and --label-column by number or header name"),
     "jsonl": Scheme("PATH", ("text",), "JSON objects, one a line; --text-column and --label-column name their fields"),
     "idx": Scheme("DIR", ("images",), "MNIST's idx files (train-images-idx3-ubyte, …); plain or .gz"),
     "cifar": Scheme("DIR", ("images",), "CIFAR-10 or CIFAR-100, the binary or the python version as unpacked"),
     "images": Scheme("DIR", ("images",), "image files of any size; labels are the names of the folders they lie in"),
     "npz": Scheme("FILE", ("images",), "numpy arrays: images, or jpeg and offset; with labels, label_names"),
-    "hf": Scheme("NAME", ("images",), "an image data set of the Hugging Face hub, or a folder in its layout"),
+    "hub": Scheme("NAME", ("text", "images"), "a Hugging Face data set, NAME[:CONFIG] or a folder in its layout"),
     "pairs": Scheme("DIR", ("image-pairs",), "trainA and trainB (testA, testB): folders of images or .npz files"),
     "r2r": Scheme("DIR", _EPISODES, "Room-to-Room: R2R_SPLIT.json and connectivity/; plain or .gz, .tar.xz"),
     "ndh": Scheme("DIR", _EPISODES, "navigation from dialogue history: SPLIT.json and connectivity/"),

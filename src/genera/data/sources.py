@@ -1,4 +1,4 @@
-"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `world:NAME`, read as a stream of items.
+"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `hub:NAME`, `world:NAME`, read as a stream of items.
 
 The navigation sources `r2r:DIR`, `ndh:DIR` and `hanna:DIR` are opened here too; their texts are their instructions.
 
@@ -154,8 +154,13 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
 
 def _split_of(path: Path) -> str:
     """The split that a part of the file's name says; "train" when none does."""
-    parts = re.split(r"[^a-z0-9]+", path.name.lower())
-    return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), "train")
+    return split_named(path.name) or "train"
+
+
+def split_named(name: str) -> str | None:
+    """The split that a part of `name` says."""
+    parts = re.split(r"[^a-z0-9]+", name.lower())
+    return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -213,7 +218,7 @@ def read_text(
 def file_label(path: Path) -> str:
     """`sentiment.train.0.txt.gz` → `sentiment.0`: the name without its endings and without its split."""
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-    return ".".join(part for part in stem.split(".") if part.lower() not in _SPLIT_NAMES) or stem
+    return ".".join(part for part in stem.split(".") if part.lower() not in SPLIT_NAMES) or stem
 
 
 def read_tsv(
@@ -238,7 +243,7 @@ def read_tsv(
         if max(places) >= len(row):
             raise GeneraError(f"{where} has {len(row)} columns, so no column {max(places)} (counted from 0).")
         values = [row[place] for place in places]
-        yield values[0], _label(where, values[1]) if label_column is not None else None
+        yield values[0], label_of(where, values[1]) if label_column is not None else None
 
 
 def read_jsonl(
@@ -264,10 +269,10 @@ def read_jsonl(
         if any("\ud800" <= character <= "\udfff" for character in record[field]):
             raise GeneraError(f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters.")
         label = None if label_column is None or record[label_column] is None else str(record[label_column])
-        yield record[field], _label(where, label or "") if label_column is not None else None
+        yield record[field], label_of(where, label or "") if label_column is not None else None
 
 
-def _label(where: str, label: str) -> str:
+def label_of(where: str, label: str) -> str:
     if not label.strip():
         raise GeneraError(f"{where} has no label; every row needs one when labels are asked for.")
     return label.strip()
@@ -313,11 +318,21 @@ def _navigation(task: str, spec: str, rest: str, text_column: str | None, label_
     return open_folder(task, spec, Path(rest).expanduser())
 
 
+# -- the hub --------------------------------------------------------------------------------------------------------
+
+
+def _hub(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    from genera.data.hub import open_hub  # which needs what stands above
+
+    return open_hub(spec, rest, text_column, label_column)
+
+
 # scheme → what opens it: (spec, rest, text column, label column) → Source
 _OPENERS: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "text": partial(_files, read_text),
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
+    "hub": _hub,
     "world": _world,
     "r2r": partial(_navigation, "r2r"),
     "ndh": partial(_navigation, "ndh"),

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genera.engine.config import from_dict
 from genera.engine.step import Step
 from genera.errors import GeneraError
-from genera.files import atomic, read_json, write_json
+from genera.files import atomic, read_json, write_json, write_tensors
 
 
 @dataclass
@@ -96,7 +96,7 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     with atomic(target) as temporary:
         temporary.mkdir()
         for name, content in files.items():
-            _write_tensors(temporary / f"{name}.safetensors", content)
+            write_tensors(temporary / f"{name}.safetensors", content)
         write_json(
             temporary / "state.json",
             {
@@ -114,13 +114,6 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
         if old not in newest and old.name != name_of(position.best_step or 0):
             _remove(old)
     step.ranks.barrier()
-
-
-def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    try:
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, path)
-    except SafetensorError as error:  # which wraps what the system said
-        raise OSError(str(error).rpartition("I/O error: ")[2]) from None
 
 
 def _remove(checkpoint: Path) -> None:

@@ -162,12 +162,17 @@ class Run:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""
         if isinstance(self.method, capability):
             return self.method
-        others = [
-            name
-            for name, entry in registry.entries().items()
-            if all(hasattr(entry.load(), member) for member in _members(capability))
-        ]
-        raise GeneraError(f"{self.config.method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+        raise lacking(capability, self.config.method, to_do)
+
+
+def lacking(capability: type, method: str, to_do: str) -> GeneraError:
+    """The error for a method without `capability`: it says which methods have it."""
+    others = [
+        name
+        for name, entry in registry.entries().items()
+        if all(hasattr(entry.load(), member) for member in _members(capability))
+    ]
+    return GeneraError(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
