@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,27 +33,105 @@ SHORT_TEXT: dict[str, object] = {
     "train.validate_batches": 2,
 }
 
+SHORT_IMAGES: dict[str, object] = {
+    "data.data": "world:shapes",
+    "data.image_size": 28,
+    "data.limit": 100,
+    "train.steps": 40,
+    "train.batch_size": 16,
+    "train.log_every": 5,
+    "train.checkpoint_every": 7,
+}
+
+TINY_GAN: dict[str, object] = SHORT_IMAGES | {
+    "train.ema_start": 5,
+    "model.width": 2,
+    "model.latent_size": 9,
+    "model.shared_embedding": 4,
+    "model.hierarchical": True,
+    "model.attention": 14,
+    "model.d_steps": 2,
+    # Slow, and with a large epsilon: else Adam turns rounding in gradients that are zero in theory into whole steps.
+    "model.g_lr": "0.00005",
+    "model.d_lr": "0.00005",
+    "model.adam_eps": 0.001,
+}
+# Few codes and features: one that lies midway between two codes may go to the other by rounding alone.
+TINY_FQ = TINY_GAN | {"model.quantiser.after": ["blocks.2"], "model.quantiser.codes": [4]}
+
+TINY_STYLES: dict[str, object] = SHORT_IMAGES | {
+    "data.image_size": 8,
+    "model.max_width": 4,
+    "model.latent_size": 8,
+    "model.mapping_layers": 2,
+}
+
+TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
+    "data.data": "world:shapes-pairs",
+    "data.image_size": 16,
+    "train.batch_size": 4,
+    "model.width": 4,
+    # γ is nearly 0 at first: Adam would turn rounding in tiny gradients into whole steps, and ReLUs those into others.
+    "model.adam_eps": 1e-2,
+    "model.lr": "0.00004",
+    "model.blocks": 1,
+    "model.global_halvings": 2,
+    "model.local_halvings": 1,
+}
+
 TINY: dict[str, tuple[str, dict[str, object]]] = {
+    "biggan": ("nano", TINY_GAN),
+    "biggan:fq": ("nano-fq", TINY_FQ),
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
+    "stylegan2": ("nano", TINY_STYLES),
+    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
+    "tac-gan": ("nano", TINY_GAN),
+    "tac-gan:fq": ("nano-fq", TINY_FQ),
+    "u-gat-it": ("nano", TINY_TRANSLATION),
+    # Codes taken from the world's flat colours come twice; which one is nearer is then rounding. And few of them.
+    "u-gat-it:fq": (
+        "nano-fq",
+        TINY_TRANSLATION
+        | {"model.light": False, "model.quantiser.init": "normal", "model.quantiser.codes": [4]}
+        | {"model.quantiser.after": ["layers.2"], "model.quantiser.ema": "ones", "model.quantiser.revive_below": 0},
+    ),
 }
-"""For every registered method: a preset and overrides under which 40 steps take seconds."""
+"""For every registered method, or METHOD:VARIANT: a preset and overrides under which 40 steps take seconds."""
+
+ROWS_APART: dict[str, dict[str, object]] = {
+    "biggan": {"model.norm": "group"},
+    "tac-gan": {"model.norm": "group"},
+}
+"""Overrides under which no row of a batch sees another, for methods with batch normalisation. Its moments are those of
+an accumulated part, so that only without it the parts are exactly the whole batch."""
 
 
 def tiny(method: str) -> list[str]:
     """Command-line words that train `method` at its tiny size."""
     name, overrides = TINY[method]
-    return [f"{method}:{name}", *(f"{key}={value}" for key, value in overrides.items())]
+    return [f"{method.partition(':')[0]}:{name}", *words(overrides)]
+
+
+def words(overrides: dict[str, object]) -> list[str]:
+    return [f"{key}={value}" for key, value in overrides.items()]
 
 
 def configured(spec: str, overrides: dict[str, object]) -> RunConfig:
     _, config = registry.preset(spec)
     for key, value in overrides.items():
-        section, field = key.split(".")
-        config = replace(config, **{section: replace(getattr(config, section), **{field: value})})
+        config = replaced(config, key.split("."), value)
     return config
+
+
+def replaced(config: Any, path: list[str], value: object) -> Any:
+    """`config` with the field at `path` replaced; lists become the tuples that configs hold."""
+    name, *rest = path
+    if rest:
+        value = replaced(getattr(config, name), rest, value)
+    return replace(config, **{name: tuple(value) if isinstance(value, list) else value})
 
 
 def start(*words: object, ranks: int = 1) -> subprocess.CompletedProcess[str]:
@@ -93,11 +172,11 @@ def main() -> None:
     from genera.errors import GeneraError
 
     torch.set_num_threads(1)
-    words = dict(word.split("=", 1) for word in sys.argv[3:])
-    resume, kill = words.pop("resume", "last"), words.pop("kill", None)
+    given = dict(word.split("=", 1) for word in sys.argv[3:])
+    resume, kill = given.pop("resume", "last"), given.pop("kill", None)
     if kill:
         die_at(kill)
-    config = configured(sys.argv[1], {key: yaml.safe_load(value) for key, value in words.items()})
+    config = configured(sys.argv[1], {key: yaml.safe_load(value) for key, value in given.items()})
     try:
         train(config, sys.argv[2], resume=resume)
     except GeneraError as error:

@@ -19,8 +19,12 @@ _PUBLIC = {
     "train": "genera.engine.train",
     "load": "genera.uses.run",
     "evaluate": "genera.uses.evaluate",
+    "import_run": "genera.uses.share",
+    "export_run": "genera.uses.share",
+    "Origin": "genera.uses.origin",
     "write_report": "genera.report.page",
     "write_comparison": "genera.report.compare",
+    "quantize": "genera.blocks.quantiser",
     "GeneraError": "genera.errors",
 }
 """public name → the module that holds it"""

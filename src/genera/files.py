@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from genera.errors import GeneraError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -68,6 +71,18 @@ def write_yaml(path: str | Path, value: Any) -> None:
 def read_yaml(path: str | Path) -> Any:
     """Raises GeneraError when the file is missing or is not YAML."""
     return _read(path, "YAML", yaml.safe_load)
+
+
+def write_tensors(path: str | Path, tensors: "dict[str, Tensor]") -> None:
+    """A safetensors file, to be called inside `atomic`: it is not whole at once. Raises OSError for a full disk."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        plain = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+        save_file(plain, path, metadata={"format": "pt"})  # without which transformers refuses the file
+    except SafetensorError as error:  # which wraps what the system said
+        raise OSError(str(error).rpartition("I/O error: ")[2]) from None
 
 
 def _read(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from genera.blocks.bert import Bert
 from genera.blocks.gpt2 import Gpt2
-from genera.blocks.pretrained import export_weights, find, load_weights, read_size
+from genera.blocks.pretrained import export_weights, find, load_weights, read_size, write_folder
 from genera.errors import GeneraError
 
 
@@ -139,3 +139,23 @@ def test_a_folder_is_itself_and_an_unreachable_name_asks_for_one(monkeypatch, tm
     for source in ("someone/some-model-that-is-not-cached", tmp_path / "missing"):
         with pytest.raises(GeneraError, match="give the path of a folder"):
             find(source)
+
+
+def test_a_written_folder_is_computed_alike_by_transformers_and_read_again(bert, gpt2, tmp_path):
+    ids = torch.arange(1, 13).view(2, 6)
+    write_folder(bert, tmp_path / "bert", pad_token_id=0)
+    theirs = transformers.BertModel.from_pretrained(tmp_path / "bert").eval()
+    assert theirs.config.pad_token_id == 0
+    ours = bert.eval()(ids)
+    assert_close(theirs(ids).last_hidden_state, ours)
+    assert_close(theirs(ids).pooler_output, bert.pooled(ours))
+    write_folder(gpt2, tmp_path / "gpt2", pad_token_id=39)
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "gpt2").eval()
+    assert_close(theirs(ids).logits, gpt2.logits(gpt2.eval()(ids)))
+    for model, kind in ((bert, "bert"), (gpt2, "gpt2")):
+        size = read_size(tmp_path / kind, kind)
+        assert size == model.size
+        again = type(model)(size, pooler=True) if kind == "bert" else type(model)(size)
+        load_weights(again, tmp_path / kind)
+        for name, tensor in state(model).items():
+            assert torch.equal(again.state_dict()[name], tensor), name

@@ -10,7 +10,7 @@ from commands import genera
 from genera import __version__, worlds
 from genera.cli import main as entry
 from genera.cli.main import COMMANDS
-from genera.data.sources import SCHEMES
+from genera.data.schemes import SCHEMES
 from genera.engine import registry
 
 ARGUMENTS = {
@@ -28,6 +28,8 @@ ARGUMENTS = {
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
     "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
     "navigate": ["check", "baseline", "score"],
+    "import": ["METHOD", "SOURCE", "--out", "--encoder", "--decoder"],
+    "export": ["PATH", "--out", "--checkpoint", "--json"],
 }
 
 
@@ -88,7 +90,9 @@ def test_starting_is_light(words):
     assert python("-c", code).stderr == "[]\n"
 
 
-@pytest.mark.parametrize("words", [["train", "optimus:nano", "--help"], ["sample", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["train", "optimus:nano", "--help"], ["sample", "--help"], ["import", "optimus", "--help"]]
+)
 def test_help_imports_no_torch(words):
     code = (
         f"import sys; sys.argv = ['genera', *{words}]\n"

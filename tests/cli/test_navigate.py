@@ -89,7 +89,7 @@ def test_real_data_of_the_field(run, real_data):
     ("arguments", "message"),
     [
         (["baseline", "--split", "val"], "unknown split of world:houses: 'val'; did you mean"),
-        (["check", "--data", "world:captions"], "world:captions holds no episodes"),
+        (["check", "--data", "world:captions"], "world:captions gives texts, but navigation episodes are needed"),
         (["check", "--data", "r2r:/nowhere"], "/nowhere is not a folder"),
         (["score", "/nowhere.json"], "/nowhere.json does not exist"),
     ],

@@ -243,8 +243,8 @@ def test_graphs_may_lie_beside_the_episodes(folder, write):
     [
         ("r2r:{folder}/no", "is not a folder; r2r: needs the folder"),
         ("hanna:{folder}", "has no episodes; hanna: needs files hanna_SPLIT.json"),
-        ("text:{folder}", "holds texts and no episodes; use r2r:DIR"),
-        ("world:captions", "holds no episodes; use world:houses"),
+        ("text:{folder}", "gives texts, but navigation episodes are needed here: r2r:DIR"),
+        ("world:captions", "gives texts, but navigation episodes are needed here"),
         ("r2d2:{folder}", "unknown data scheme 'r2d2'; did you mean r2r"),
         ("r2r:", "is not a data source; write one of .*r2r:DIR"),
     ],

@@ -148,7 +148,7 @@ def test_fingerprint_follows_content_and_options(write, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("txt:a", r"unknown data scheme 'txt'; did you mean text\? \(there are: text, tsv, jsonl, world, "),
+        ("txt:a", r"unknown data scheme 'txt'; did you mean text\? \(there are: text, tsv, jsonl, "),
         ("corpus.txt", "'corpus.txt' is not a data source; write one of text:PATH, .* text:corpus.txt"),
         ("text:", "'text:' is not a data source"),
         ("world:caption", "unknown world 'caption'; did you mean captions"),

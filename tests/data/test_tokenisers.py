@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -188,3 +189,16 @@ def test_hub_name_without_network(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(GeneraError, match="'no-one/nothing' is neither a directory here nor could it be fetched"):
         Tokeniser.load("no-one/nothing", "bpe")
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+def test_an_exported_tokeniser_gives_the_same_ids_in_transformers_and_here(request, tmp_path, kind):
+    tokeniser = request.getfixturevalue(kind)
+    tokeniser.export(tmp_path)
+    texts = ["a man walks .", "dogs  run", "naïve 42 !"]
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ids = tokeniser.encode_batch(texts)
+    assert theirs(texts).input_ids == ids
+    assert theirs.pad_token_id == tokeniser.pad
+    assert [text.strip() for text in theirs.batch_decode(ids, skip_special_tokens=True)] == tokeniser.decode_batch(ids)
+    assert Tokeniser.load(tmp_path, kind).encode_batch(texts) == ids

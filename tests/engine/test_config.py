@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import pytest
@@ -84,3 +84,11 @@ def test_sentences_longer_than_the_model_are_refused_before_training():
     for spec in ("optimus:nano", "gpt2-lm:nano"):
         with pytest.raises(GeneraError, match="--max-tokens 129 exceeds the 128 positions"):
             registry.configure(spec, max_tokens=129).check()
+
+
+@pytest.mark.parametrize("name", sorted(registry.entries()))
+def test_no_option_has_two_meanings(name):
+    """The fields of data, train and model are all options of one command line."""
+    _, config = registry.preset(name)
+    names = [f.name for part in (config.data, config.train, config.model) for f in fields(part)]
+    assert sorted(names) == sorted(set(names))

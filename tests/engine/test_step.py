@@ -62,7 +62,8 @@ def noise(seed=42, world=1, accumulate=1, index=3, stage=0):
     network = linear()
 
     def loss(batch, step):
-        rows.append(torch.cat([step.normal(len(batch), 2), step.uniform(len(batch), 2)], 1))
+        count = len(batch)
+        rows.append(torch.cat([step.normal(count, 2), step.uniform(count, 2), step.integers(99, count, 2)], 1))
         return {"loss": network.weight.sum()}
 
     for rank in range(world):
@@ -313,3 +314,69 @@ def test_a_loss_that_is_not_finite_stops_fp16_too():
     step = new_step({"one": network}, precision="fp16")
     with pytest.raises(GeneraError, match="term 'loss'"):
         step.minimise("one", lambda batch, step: {"loss": network(batch.x).mean() / 0}, points())
+
+
+# staged statistics, averages of buffers
+
+
+class Counter(nn.Module):
+    """A network that counts its rows when it runs and keeps them at the end of a turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.inner = nn.Linear(3, 1), nn.ModuleList()
+        self.register_buffer("rows", torch.zeros(()))
+        self.seen, self.commits = 0, 0
+
+    def forward(self, x):
+        self.seen += len(x)
+        return self.linear(x)
+
+    def commit(self):
+        self.rows += self.seen
+        self.seen, self.commits = 0, self.commits + 1
+
+
+def test_statistics_of_every_player_are_committed_once_a_turn():
+    networks = {"one": Counter(), "other": nn.Sequential(Counter())}
+    step = new_step(networks, accumulate=2)
+    step.begin(0, 0.0)
+    step.minimise(
+        "one", lambda batch, step: {"loss": networks["one"](networks["other"](batch.x).expand(-1, 3)).mean()}, points()
+    )
+    for counter in (networks["one"], networks["other"][0]):
+        assert (counter.rows, counter.commits) == (8, 1)
+
+
+@pytest.mark.parametrize("average_buffers", [False, True])
+def test_the_average_may_follow_buffers_and_begin_late(average_buffers):
+    network = Counter()
+    player = Player(network, torch.optim.SGD(network.parameters(), lr=0.1), constant, average_buffers=average_buffers)
+    config = TrainConfig(steps=10, clip=0.0, ema=0.75, ema_start=1)
+    step = Step(config, ALONE, enrol({"one": player}, config, ALONE))
+    trainee = step.trainees["one"]
+    for index in range(2):
+        step.begin(index, 0.0)
+        step.minimise("one", squares(network), points())
+        if index == 0:
+            assert all(torch.equal(a, b) for a, b in zip(trainee.average, trainee.followed, strict=True))
+    assert len(trainee.average) == 2 + average_buffers
+    assert not torch.equal(trainee.average[0], network.linear.weight)
+    if average_buffers:
+        assert trainee.average[2] == 0.75 * 8 + 0.25 * 16
+
+
+def test_integers_cover_their_range_evenly():
+    step = new_step({"one": linear()})
+    step.begin(3, 0.0)
+    drawn = step.integers(5, 5000)
+    assert drawn.dtype == torch.int64
+    assert torch.bincount(drawn).tolist() == pytest.approx([1000] * 5, abs=120)
+
+
+def test_rows_that_parts_do_not_divide_are_refused():
+    network = linear()
+    step = new_step({"one": network}, accumulate=3)
+    step.begin(0, 0.0)
+    with pytest.raises(GeneraError, match="has 8 rows on this rank, which --accumulate 3 does not divide"):
+        step.minimise("one", squares(network), points())

@@ -24,7 +24,8 @@ from genera.errors import GeneraError
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
 from genera.methods.optimus.config import OptimusConfig
 
-METHODS = [name for name, entry in registry.entries().items() if entry.implementation.startswith("genera.")]
+METHODS = [name for name in registry.entries() if isinstance(registry.preset(name)[1].data, DataConfig)]
+"""Those of text. A field of TrainConfig that has an effect on them has it on all."""
 
 
 # what a field may change: (config, empty folder) → something to compare
@@ -36,6 +37,12 @@ def weights(config: RunConfig, out: Path) -> Any:
     last = checkpoint.pick(folder.checkpoints)
     tensors = load_file(last / "weights.safetensors")
     return {name: (t.shape, hashlib.sha256(t.numpy().tobytes()).digest()) for name, t in tensors.items()}
+
+
+def averages(config: RunConfig, out: Path) -> Any:
+    """The moving averages of weights, by their bytes."""
+    last = checkpoint.pick(genera.train(config, out).checkpoints)
+    return {name: t.numpy().tobytes() for name, t in load_file(last / "average.safetensors").items()}
 
 
 def metrics(config: RunConfig, out: Path) -> Any:
@@ -113,7 +120,8 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "accumulate": Change(2),
         "clip": Change(0.1),
         "precision": Change("bf16"),
-        "ema": Change(0.9, files),
+        "ema": Change(0.0, files),
+        "ema_start": Change(3, averages),
         "compile": Change(True, compiled),
         "init": Change("nowhere", refusal),  # what it does: tests/engine/test_init.py
         "seed": Change(7),
@@ -227,7 +235,7 @@ def base(files_at: Path) -> Callable[[str], RunConfig]:
         return genera.configure(
             f"{method}:nano", data=f"tsv:{files_at}/mine/*.tsv", text_column="1", max_words=30, vocabulary=400,
             steps=4, batch_size=8, log_every=2, validate_every=2, validate_batches=1, checkpoint_every=2, warmup=0,
-            device="cpu",
+            ema=0.5, device="cpu",
         )  # fmt: skip
 
     return of

@@ -14,7 +14,7 @@ from genera.worlds.houses import Houses
 from genera.worlds.scenery import imagined_scenery, read_scenery, synthetic_views
 
 SMALL = Houses(
-    "small", "", "r2r", train_houses=3, unseen_houses=2, train_paths=40, seen_paths=10, unseen_paths=10, routes=5
+    "small", "r2r", train_houses=3, unseen_houses=2, train_paths=40, seen_paths=10, unseen_paths=10, routes=5
 )
 
 
@@ -154,7 +154,7 @@ def test_the_instructions_are_a_text_source(monkeypatch, tmp_path):
     splits = [item.split for item in source.items()]
     assert splits.count("valid") == 900
     assert 3400 < splits.count("train") < 3600
-    assert worlds.load("houses").description
+    assert worlds.summary("houses")
 
 
 # -- what is seen -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""BERT and GPT-2 weights in the Hugging Face layout: read from a folder or the hub, and given back under its names."""
+"""BERT and GPT-2 in the Hugging Face layout: read from a folder or the hub, and written as such a folder."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import snapshot_download
@@ -16,7 +16,7 @@ from genera.blocks.bert import Bert
 from genera.blocks.gpt2 import Gpt2
 from genera.blocks.size import TransformerSize
 from genera.errors import GeneraError
-from genera.files import read_json
+from genera.files import read_json, write_json, write_tensors
 
 # Our layer (a block's number is "{}") → theirs. Several of theirs are stacked into one of ours.
 _BERT = {
@@ -44,12 +44,30 @@ _GPT2 = {
     "norm": ["ln_f"],
 }
 # What their files also hold and a bare model does not need: heads, and constants of old versions.
-_IGNORED = {
-    Bert: r"cls\..*|pooler\..*|classifier\..*|embeddings\.position_ids",
-    Gpt2: r"lm_head\.weight|h\.\d+\.attn\.(masked_)?bias",
-}
+BERT_EXTRAS = r"cls\..*|pooler\..*|classifier\..*|embeddings\.position_ids"
+GPT2_EXTRAS = r"lm_head\.weight|h\.\d+\.attn\.(masked_)?bias"
 _TENSORFLOW = {"gamma": "weight", "beta": "bias"}
 _INDEX = "model.safetensors.index.json"
+_CLASSES = {"bert": "BertModel", "gpt2": "GPT2LMHeadModel"}
+# Our sizes → entries of their config.json.
+_SIZES = {
+    "bert": {
+        "layers": "num_hidden_layers",
+        "hidden": "hidden_size",
+        "heads": "num_attention_heads",
+        "feed_forward": "intermediate_size",
+        "positions": "max_position_embeddings",
+        "vocabulary": "vocab_size",
+    },
+    "gpt2": {
+        "layers": "n_layer",
+        "hidden": "n_embd",
+        "heads": "n_head",
+        "feed_forward": "n_inner",
+        "positions": "n_positions",
+        "vocabulary": "vocab_size",
+    },
+}
 _DROPOUTS = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "gpt2": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
@@ -74,16 +92,16 @@ _IMPLEMENTED: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
-def find(source: str | Path) -> Path:
+def find(source: str | Path, wanted: Iterable[str] = ("config.json", "model*.safetensors", _INDEX)) -> Path:
     """A folder as it is, or the local copy of a hub model such as "gpt2" (downloaded at first).
 
+    wanted: patterns of the files that a download is to bring.
     Raises GeneraError where there is neither.
     """
     if Path(source).is_dir():
         return Path(source)
     try:
-        wanted = ["config.json", "model*.safetensors", _INDEX]
-        return Path(snapshot_download(str(source), allow_patterns=wanted))
+        return Path(snapshot_download(str(source), allow_patterns=list(wanted)))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise GeneraError(
             f"{source} is neither a folder nor a model that the hub gave ({type(error).__name__}); "
@@ -108,27 +126,35 @@ def read_size(folder: str | Path, kind: str) -> TransformerSize:
     if len(set(dropouts.values())) > 1:
         raise GeneraError(f"{path} has several dropout rates, {dropouts}; set them to one value.")
     try:
-        if kind == "bert":
-            return TransformerSize(
-                layers=config["num_hidden_layers"],
-                hidden=config["hidden_size"],
-                heads=config["num_attention_heads"],
-                feed_forward=config["intermediate_size"],
-                vocabulary=config["vocab_size"],
-                positions=config["max_position_embeddings"],
-                dropout=dropouts["hidden_dropout_prob"],
-            )
-        return TransformerSize(
-            layers=config["n_layer"],
-            hidden=config["n_embd"],
-            heads=config["n_head"],
-            feed_forward=config.get("n_inner") or 4 * config["n_embd"],
-            vocabulary=config["vocab_size"],
-            positions=config["n_positions"],
-            dropout=dropouts["resid_pdrop"],
-        )
+        if kind == "gpt2" and config.get("n_inner") is None:
+            config["n_inner"] = 4 * config["n_embd"]
+        sizes = {ours: config[theirs] for ours, theirs in _SIZES[kind].items()}
+        return TransformerSize(**sizes, dropout=dropouts[_DROPOUTS[kind][0]])
     except KeyError as missing:
         raise GeneraError(f"{path} has no entry {missing}; restore the file from where it came.") from None
+
+
+class Slot(NamedTuple):
+    """Where a parameter stands in files: the names of its parts, and whether those are stored transposed."""
+
+    parameter: Tensor
+    names: list[str]
+    transposed: bool = False
+
+
+def slots(model: Bert | Gpt2, prefix: str = "") -> list[Slot]:
+    """The parameters of `model` under Hugging Face's names with `prefix` before them.
+
+    GPT-2's projections (c_…) are stored (in, out), where a linear layer has (out, in).
+    """
+    table, found = _BERT if isinstance(model, Bert) else _GPT2, []
+    for name, parameter in model.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        number = re.search(r"\d+", layer)
+        theirs = table[re.sub(r"\d+", "{}", layer)]
+        names = [f"{prefix}{part.format(number and number[0])}.{kind}" for part in theirs]
+        found.append(Slot(parameter, names, ".c_" in names[0] and kind == "weight"))
+    return found
 
 
 def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
@@ -136,53 +162,39 @@ def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
 
     Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor.
     """
-    folder = Path(folder)
-    found: dict[str, tuple[Any, str]] = {}  # their name without prefix → (open file, its name there)
-    try:
-        with ExitStack() as stack, torch.no_grad():
-            for path in _files(folder):
-                file = stack.enter_context(safe_open(path, framework="pt"))
-                found |= {_plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            _check(model, folder, {k: tuple(file.get_slice(name).get_shape()) for k, (file, name) in found.items()})
-            for parameter, names, transposed in _layout(model):
-                parts = [file.get_tensor(name) for file, name in map(found.__getitem__, names)]
-                parameter.copy_(torch.cat([part.T if transposed else part for part in parts]))
-    except SafetensorError as error:
-        raise GeneraError(f"a safetensors file in {folder} is damaged ({error}); fetch it again.") from error
+    extras = BERT_EXTRAS if isinstance(model, Bert) else GPT2_EXTRAS
+    files = dict.fromkeys(weight_files(folder), "")
+    fill(slots(model), files, extras, f"the weights in {folder} do not fit {model.size}")
 
 
-def export_weights(model: Bert | Gpt2) -> dict[str, Tensor]:
-    """The weights under Hugging Face's names, without a prefix: a state of BertModel or GPT2Model."""
-    tensors = {}
-    for parameter, names, transposed in _layout(model):
-        for name, part in zip(names, parameter.detach().chunk(len(names)), strict=True):
-            tensors[name] = (part.T if transposed else part).contiguous()
-    return tensors
+def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) -> None:
+    """Copy tensors from safetensors files into parameters.
 
-
-def _layout(model: Bert | Gpt2) -> Iterator[tuple[Tensor, list[str], bool]]:
-    """Each parameter, the names of its parts in Hugging Face's layout, and whether those are transposed.
-
-    GPT-2's projections (c_…) are stored (in, out), where a linear layer has (out, in).
+    files: file → what to put before the names in it, when they have lost "bert." or "transformer.".
+    extras: a pattern of names that may be there and are left aside. misfit: how the error begins.
+    Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor.
     """
-    table = _BERT if isinstance(model, Bert) else _GPT2
-    for name, parameter in model.named_parameters():
-        layer, _, kind = name.rpartition(".")
-        number = re.search(r"\d+", layer)
-        theirs = table[re.sub(r"\d+", "{}", layer)]
-        names = [f"{part.format(number and number[0])}.{kind}" for part in theirs]
-        yield parameter, names, ".c_" in names[0] and kind == "weight"
+    found: dict[str, tuple[Any, str]] = {}  # name → (open file, its name there)
+    with ExitStack() as stack, torch.no_grad():
+        for path, prefix in files.items():
+            try:
+                file = stack.enter_context(safe_open(path, framework="pt"))
+            except FileNotFoundError:
+                raise GeneraError(f"{path} is missing; fetch it again.") from None
+            except SafetensorError as error:
+                raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
+            found |= {prefix + _plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        shapes = {name: tuple(file.get_slice(own).get_shape()) for name, (file, own) in found.items()}
+        if wrong := _misfits(targets, shapes, extras):
+            raise GeneraError(f"{misfit}: {'; '.join(wrong)}.")
+        for parameter, names, transposed in targets:
+            parts = [file.get_tensor(name) for file, name in map(found.__getitem__, names)]
+            parameter.copy_(torch.cat([part.T if transposed else part for part in parts]))
 
 
-def _plain(name: str) -> str:
-    """Without the prefix, and without TensorFlow's names for LayerNorm, which bert-base-cased has on the hub."""
-    name = re.sub(r"^(bert|transformer)\.", "", name)
-    return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{_TENSORFLOW[m[1]]}", name)
-
-
-def _check(model: Bert | Gpt2, folder: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: str) -> list[str]:
     wrong, known = [], set()
-    for parameter, names, transposed in _layout(model):
+    for parameter, names, transposed in targets:
         rows, *rest = parameter.shape
         shape = (rows // len(names), *rest)
         for name in names:
@@ -192,13 +204,48 @@ def _check(model: Bert | Gpt2, folder: Path, shapes: dict[str, tuple[int, ...]])
                 wrong.append(f"{name} is missing")
             elif shapes[name] != wanted:
                 wrong.append(f"{name} is {shapes[name]} and not {wanted}")
-    ignored = re.compile(_IGNORED[type(model)])
-    wrong += [f"{name} is unknown" for name in shapes if name not in known and not ignored.fullmatch(name)]
-    if wrong:
-        raise GeneraError(f"the weights in {folder} do not fit {model.size}: {'; '.join(wrong)}.")
+    return wrong + [f"{name} is unknown" for name in shapes if name not in known and not re.fullmatch(extras, name)]
 
 
-def _files(folder: Path) -> list[Path]:
+def export_weights(model: Bert | Gpt2) -> dict[str, Tensor]:
+    """The weights under Hugging Face's names, without a prefix: a state of BertModel or GPT2Model."""
+    tensors = {}
+    for parameter, names, transposed in slots(model):
+        for name, part in zip(names, parameter.detach().chunk(len(names)), strict=True):
+            tensors[name] = (part.T if transposed else part).contiguous()
+    return tensors
+
+
+def write_folder(model: Bert | Gpt2, folder: Path, **tokens: int) -> None:
+    """Write config.json and model.safetensors of a BertModel or a GPT2LMHeadModel into `folder`, which is made.
+
+    tokens: entries of config.json that name special tokens, such as pad_token_id.
+    """
+    kind = "bert" if isinstance(model, Bert) else "gpt2"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model_type": kind,
+        "architectures": [_CLASSES[kind]],
+        **{theirs: getattr(model.size, ours) for ours, theirs in _SIZES[kind].items()},
+        **dict.fromkeys(_DROPOUTS[kind], model.size.dropout),
+        **{name: values[0] for name, values in _IMPLEMENTED[kind].items()},
+        **tokens,
+    }
+    write_json(folder / "config.json", config)
+    prefix = "transformer." if kind == "gpt2" else ""
+    tensors = {prefix + name: tensor for name, tensor in export_weights(model).items()}
+    write_tensors(folder / "model.safetensors", tensors)
+
+
+def _plain(name: str) -> str:
+    """Without the prefix, and without TensorFlow's names for LayerNorm, which bert-base-cased has on the hub."""
+    name = re.sub(r"^(bert|transformer)\.", "", name)
+    return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{_TENSORFLOW[m[1]]}", name)
+
+
+def weight_files(folder: str | Path) -> list[Path]:
+    """model.safetensors or its shards. Raises GeneraError where there is neither, or only a pickle."""
+    folder = Path(folder)
     if (folder / _INDEX).exists():
         files = [folder / name for name in sorted(set(read_json(folder / _INDEX)["weight_map"].values()))]
         if missing := [file.name for file in files if not file.exists()]:

@@ -52,6 +52,11 @@ class TransformerSize(TransformerShape):
     vocabulary: int
     """token ids 0 .. vocabulary - 1"""
 
+    @property
+    def shape(self) -> TransformerShape:
+        """This size without the vocabulary."""
+        return TransformerShape(**{field.name: getattr(self, field.name) for field in fields(TransformerShape)})
+
 
 BERT_BASE = TransformerShape(layers=12, hidden=768, heads=12, feed_forward=3072, positions=512, dropout=0.1)
 GPT2_BASE = TransformerShape(layers=12, hidden=768, heads=12, feed_forward=3072, positions=1024, dropout=0.1)

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
 
 def contents() -> dict[str, Any]:
     from genera import worlds
-    from genera.data.sources import SUMMARIES
+    from genera.data.schemes import SCHEMES
 
     return {
         "methods": [
@@ -49,6 +49,6 @@ def contents() -> dict[str, Any]:
             }
             for entry in registry.entries().values()
         ],
-        "sources": SUMMARIES,
-        "worlds": {name: worlds.load(name).description for name in worlds.names()},
+        "sources": {name: f"{scheme.argument} of {scheme.summary}" for name, scheme in SCHEMES.items()},
+        "worlds": {name: worlds.summary(name) for name in worlds.names()},
     }

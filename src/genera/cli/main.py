@@ -1,6 +1,7 @@
 """`genera`: picks the command and turns errors into one sentence. Imports a command's module only when it is called."""
 
 import importlib
+import keyword
 import sys
 import time
 
@@ -18,12 +19,15 @@ COMMANDS = {
     "reconstruct": "encode and decode your own items",
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
+    "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",
     "probe": "how few labels a classifier on the model's features needs",
     "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
+    "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
+    "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }
-"""name → summary; the module is `genera.cli.NAME`, with a function `main(arguments)`"""
+"""name → summary; the module is `genera.cli.NAME` (`NAME_` for a word of Python), with `main(arguments)`"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,7 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
-        importlib.import_module(f"genera.cli.{name}").main(rest)
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        importlib.import_module(f"genera.cli.{module}").main(rest)
     except GeneraError as error:
         from genera.console import PATIENCE, is_main_rank
 

@@ -1,4 +1,4 @@
-"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `world:NAME`, read as a stream of items.
+"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `hub:NAME`, `world:NAME`, read as a stream of items.
 
 The navigation sources `r2r:DIR`, `ndh:DIR` and `hanna:DIR` are opened here too; their texts are their instructions.
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from genera import worlds
+from genera.data.schemes import split_spec
 from genera.errors import GeneraError, unknown
 from genera.worlds.grammar import World
 
@@ -31,7 +32,7 @@ HELD_OUT_SHARE = 0.02
 HELD_OUT_MOST = 5_000
 WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 2_000}
 
-_SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
     ("valid", "val", "validation", "dev"), "valid"
 )
 
@@ -60,14 +61,9 @@ class Source(Protocol):
 
 
 def parse_source(spec: str, text_column: str | None = None, label_column: str | None = None) -> Source:
-    """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
-    scheme, colon, rest = spec.partition(":")
-    if not colon or not rest:
-        known = ", ".join(f"{name}:{summary.split()[0]}" for name, summary in SUMMARIES.items())
-        raise GeneraError(f"{spec!r} is not a data source; write one of {known}, for example text:{spec or 'FILE'}.")
-    if scheme not in SCHEMES:
-        raise GeneraError(f"{unknown('data scheme', scheme, SCHEMES)} (there are: {', '.join(SCHEMES)})")
-    return SCHEMES[scheme](spec, rest, text_column, label_column)
+    """The source of texts that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
+    scheme, rest = split_spec(spec, "text")
+    return _OPENERS[scheme](spec, rest, text_column, label_column)
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
@@ -95,7 +91,7 @@ class FileSource:
         for split, path in self.files:
             for text, label in self.read(read_lines(path), self.text_column, self.label_column):
                 text = text.strip()
-                yield Item(held_out.split(text) if split == "train" else split, text, label)
+                yield Item(held_out.split(text.encode()) if split == "train" else split, text, label)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.read.__name__, self.text_column, self.label_column)).encode())
@@ -110,14 +106,16 @@ class FileSource:
 
 
 class HeldOut:
-    """Sends training texts to the splits that have no file of their own, by a hash of the text."""
+    """Sends training items to the splits that have no file of their own, by a hash of their content."""
 
-    def __init__(self, absent: Iterable[str]) -> None:
+    def __init__(self, absent: Iterable[str], share: float = HELD_OUT_SHARE) -> None:
+        """share: of the items that each absent split gets."""
         self._held: dict[str, set[int]] = {split: set() for split in absent}
+        self._share = share
 
-    def split(self, text: str) -> str:
-        key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-        place = int((key >> 11) / 2**53 / HELD_OUT_SHARE)  # 0 and 1 are the two shares that may be held out
+    def split(self, content: bytes) -> str:
+        key = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+        place = int((key >> 11) / 2**53 / self._share)  # 0 and 1 are the two shares that may be held out
         split = SPLITS[place + 1] if place < 2 else "train"
         if split not in self._held:
             return "train"
@@ -156,8 +154,13 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
 
 def _split_of(path: Path) -> str:
     """The split that a part of the file's name says; "train" when none does."""
-    parts = re.split(r"[^a-z0-9]+", path.name.lower())
-    return next((_SPLIT_NAMES[part] for part in parts if part in _SPLIT_NAMES), "train")
+    return split_named(path.name) or "train"
+
+
+def split_named(name: str) -> str | None:
+    """The split that a part of `name` says."""
+    parts = re.split(r"[^a-z0-9]+", name.lower())
+    return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -215,7 +218,7 @@ def read_text(
 def file_label(path: Path) -> str:
     """`sentiment.train.0.txt.gz` → `sentiment.0`: the name without its endings and without its split."""
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-    return ".".join(part for part in stem.split(".") if part.lower() not in _SPLIT_NAMES) or stem
+    return ".".join(part for part in stem.split(".") if part.lower() not in SPLIT_NAMES) or stem
 
 
 def read_tsv(
@@ -240,7 +243,7 @@ def read_tsv(
         if max(places) >= len(row):
             raise GeneraError(f"{where} has {len(row)} columns, so no column {max(places)} (counted from 0).")
         values = [row[place] for place in places]
-        yield values[0], _label(where, values[1]) if label_column is not None else None
+        yield values[0], label_of(where, values[1]) if label_column is not None else None
 
 
 def read_jsonl(
@@ -266,10 +269,10 @@ def read_jsonl(
         if any("\ud800" <= character <= "\udfff" for character in record[field]):
             raise GeneraError(f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters.")
         label = None if label_column is None or record[label_column] is None else str(record[label_column])
-        yield record[field], _label(where, label or "") if label_column is not None else None
+        yield record[field], label_of(where, label or "") if label_column is not None else None
 
 
-def _label(where: str, label: str) -> str:
+def label_of(where: str, label: str) -> str:
     if not label.strip():
         raise GeneraError(f"{where} has no label; every row needs one when labels are asked for.")
     return label.strip()
@@ -315,22 +318,21 @@ def _navigation(task: str, spec: str, rest: str, text_column: str | None, label_
     return open_folder(task, spec, Path(rest).expanduser())
 
 
-SUMMARIES = {
-    "text": "PATH of texts, one a line: a file, a glob or a folder; plain or .gz; --label-column file or first",
-    "tsv": "PATH of tab-separated rows; --text-column and --label-column by number or header name",
-    "jsonl": "PATH of JSON objects, one a line; --text-column and --label-column name their fields",
-    "world": "NAME of an embedded world: procedural data with known truth",
-    "r2r": "DIR of Room-to-Room: R2R_SPLIT.json and connectivity/; plain or .gz, .tar.xz",
-    "ndh": "DIR of navigation from dialogue history: SPLIT.json and connectivity/",
-    "hanna": "DIR of HANNA's requests: hanna_SPLIT.json and connectivity/",
-}
-"""scheme → one line for lists"""
+# -- the hub --------------------------------------------------------------------------------------------------------
+
+
+def _hub(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    from genera.data.hub import open_hub  # which needs what stands above
+
+    return open_hub(spec, rest, text_column, label_column)
+
 
 # scheme → what opens it: (spec, rest, text column, label column) → Source
-SCHEMES: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
+_OPENERS: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "text": partial(_files, read_text),
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
+    "hub": _hub,
     "world": _world,
     "r2r": partial(_navigation, "r2r"),
     "ndh": partial(_navigation, "ndh"),

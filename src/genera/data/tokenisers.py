@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from genera.errors import GeneraError
-from genera.files import read_json, write_text
+from genera.files import read_json, write_json, write_text
 
 Kind: TypeAlias = Literal["wordpiece", "bpe"]
 
@@ -74,6 +74,29 @@ class Tokeniser:
     def save(self, folder: str | Path) -> None:
         """Write `folder`/tokenizer.json, which `load` and every library of the field can read."""
         write_text(Path(folder) / "tokenizer.json", self.to_json())
+
+    def export(self, folder: Path) -> None:
+        """As `save`, so that transformers' AutoTokenizer too gives the ids of `encode_batch`: what is done here in
+        Python, special tokens around a text and a blank before it, is written into the file."""
+        tokenizer = Tokenizer.from_str(self.to_json())
+        pad, bos, eos = _SPECIAL[self.kind]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A {eos}", special_tokens=[(bos, self.bos), (eos, self.eos)]
+        )
+        if isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        write_text(folder / "tokenizer.json", tokenizer.to_str())
+        begin, end = ("cls_token", "sep_token") if self.kind == "wordpiece" else ("bos_token", "eos_token")
+        write_json(
+            folder / "tokenizer_config.json",
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "pad_token": pad,
+                begin: bos,
+                end: eos,
+                "clean_up_tokenization_spaces": False,
+            },
+        )
 
     @classmethod
     def load(cls, where: str | Path, kind: Kind) -> "Tokeniser":

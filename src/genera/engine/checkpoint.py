@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genera.engine.config import from_dict
 from genera.engine.step import Step
 from genera.errors import GeneraError
-from genera.files import atomic, read_json, write_json
+from genera.files import atomic, read_json, write_json, write_tensors
 
 
 @dataclass
@@ -79,9 +79,9 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     if not step.ranks.main:
         step.ranks.barrier()
         return
-    names = {id(p): name for name, p in method.named_parameters()}
+    names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
     averages = {
-        names[id(p)]: mean for t in step.trainees.values() for p, mean in zip(t.parameters, t.average, strict=False)
+        names[id(p)]: mean for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)
     }
     tensors = {f"random/{rank}/{k}": v for rank, state in enumerate(random_states) for k, v in state.items()}
     groups = {}
@@ -96,7 +96,7 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     with atomic(target) as temporary:
         temporary.mkdir()
         for name, content in files.items():
-            _write_tensors(temporary / f"{name}.safetensors", content)
+            write_tensors(temporary / f"{name}.safetensors", content)
         write_json(
             temporary / "state.json",
             {
@@ -114,13 +114,6 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
         if old not in newest and old.name != name_of(position.best_step or 0):
             _remove(old)
     step.ranks.barrier()
-
-
-def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    try:
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, path)
-    except SafetensorError as error:  # which wraps what the system said
-        raise OSError(str(error).rpartition("I/O error: ")[2]) from None
 
 
 def _remove(checkpoint: Path) -> None:
@@ -213,7 +206,7 @@ def load_training(checkpoint: Path, method: nn.Module, step: Step) -> None:
     """Read weights, optimisers, averages, loss scale and random states, to go on exactly where `save` was called."""
     load_weights(method, checkpoint, average=False)
     tensors, state = read_tensors(checkpoint, "training"), _read_state(checkpoint)
-    names = {id(p): name for name, p in method.named_parameters()}
+    names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
     averages = read_tensors(checkpoint, "average") if any(t.average for t in step.trainees.values()) else {}
     for name, trainee in step.trainees.items():
         entries: dict[int, dict[str, Tensor]] = {}
@@ -222,7 +215,7 @@ def load_training(checkpoint: Path, method: nn.Module, step: Step) -> None:
                 index, field = key.removeprefix(f"optimiser/{name}/").split("/", 1)
                 entries.setdefault(int(index), {})[field] = value
         trainee.player.optimiser.load_state_dict({"state": entries, "param_groups": state["groups"][name]})
-        for parameter, mean in zip(trainee.parameters, trainee.average, strict=False):
+        for parameter, mean in zip(trainee.followed, trainee.average, strict=False):
             mean.copy_(averages[names[id(parameter)]])
     if step.scaler:
         step.scaler.load_state_dict(state["scaler"])

@@ -32,6 +32,8 @@ class TrainConfig:
     """Autocast type of the forward pass; weights stay fp32."""
     ema: float = 0.0
     """Decay per step of the moving average of weights that evaluation then uses; 0 keeps none."""
+    ema_start: int = 0
+    """Steps of a stage before which the moving average is a copy of the weights."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: str | None = None
@@ -71,6 +73,7 @@ class TrainConfig:
             ),
             (self.clip >= 0, f"--clip must be 0 or above, got {self.clip}"),
             (0 <= self.ema < 1, f"--ema must lie in [0, 1), got {self.ema}"),
+            (self.ema_start >= 0, f"--ema-start must be 0 or above, got {self.ema_start}"),
             (self.log_every >= 1, f"--log-every must be at least 1, got {self.log_every}"),
             (self.validate_every >= 0, f"--validate-every must be 0 or above, got {self.validate_every}"),
             (

@@ -29,6 +29,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.assets = self.path / "assets"
         self.artefacts = self.path / "artefacts"
+        self.samples = self.path / "samples"
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":

@@ -70,6 +70,8 @@ def run_stage(
         while progress < 1:
             step.begin(at.stage_step, progress)
             stage.update(fetch(at.stage_step).to(ranks.device), step)
+            step.end()
+            step.end()
             at.step, at.stage_step = at.step + 1, at.stage_step + 1
             at.stage_seconds = time.monotonic() - started
             at.seconds = before + at.stage_seconds
@@ -129,7 +131,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
 @contextmanager
 def averaged(step: Step) -> Iterator[None]:
     """The moving averages in the place of the weights they follow."""
-    pairs = [(p, mean) for t in step.trainees.values() for p, mean in zip(t.parameters, t.average, strict=False)]
+    pairs = [(p, mean) for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)]
     with torch.no_grad():
         live = [p.detach().clone() for p, _ in pairs]
         for p, mean in pairs:

@@ -55,6 +55,8 @@ class Player:
     """(step, progress in [0, 1)) → multiplier of every learning rate"""
     averaged: bool = True
     """Whether the run's moving average of weights (`--ema`) covers this network."""
+    average_buffers: bool = False
+    """Whether it also covers floating buffers (batch-norm statistics, spectral vectors); live ones are used if not."""
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Method(nn.Module):
         raise TypeError(f"{type(self).__name__} must define players() or stages()")
 
     def update(self, batch: Any, step: Step) -> None:
-        """One training step on this rank's rows of a batch; calls `step.minimise` once for each player's turn."""
+        """One training step on this rank's rows of a batch; calls `step.minimise` for each player's turns."""
         raise TypeError(f"{type(self).__name__} must define update() or stages()")
 
     def stages(self) -> list[Stage]:

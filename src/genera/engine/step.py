@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,11 @@ class Trainee:
     objective: nn.Module
     parameters: list[nn.Parameter]
     base_rates: list[float]
+    followed: list[Tensor]
+    """What the moving average follows: the parameters and, if the player says so, floating buffers."""
     average: list[Tensor]
+    staging: list[nn.Module]
+    """Modules that gather statistics over a turn and move their buffers once, in `commit`."""
     guarded: bool
     """The optimiser skips a step on the device when told of a non-finite gradient (fused Adam, SGD, …)."""
 
@@ -92,13 +97,23 @@ class Step:
         """U[0, 1), as `normal`."""
         return self._draw(torch.rand, shape)
 
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Uniform among 0 .. high - 1 (int64), as `normal`."""
+        return self._draw(partial(torch.randint, high, dtype=torch.int64), shape)
+
+    def chance(self) -> float:
+        """One U[0, 1) on the host for the whole batch at hand, the same on all ranks and for all accumulated parts."""
+        return float(np.random.default_rng(self._next_key()).random())
+
+    def _next_key(self) -> np.random.SeedSequence:
+        self._draws += 1
+        return np.random.SeedSequence((self.config.seed, self.stage, self.index, self._turn, self._draws))
+
     def _draw(self, kind: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         device = self.ranks.device
         if device.type == "meta":
-            return torch.empty(shape, device=device)
-        self._draws += 1
-        key = np.random.SeedSequence((self.config.seed, self.stage, self.index, self._turn, self._draws))
-        generator = torch.Generator(device).manual_seed(int(key.generate_state(1)[0]))
+            return kind(shape, device=device)
+        generator = torch.Generator(device).manual_seed(int(self._next_key().generate_state(1)[0]))
         parts = self.ranks.world * self._parts
         whole = kind((parts * shape[0], *shape[1:]), generator=generator, device=device)
         first = (self.ranks.rank * self._parts + self._part) * shape[0]
@@ -106,20 +121,27 @@ class Step:
 
     # learning
 
-    def minimise(self, name: str, loss: Callable[[Any, Step], Terms], batch: Any) -> None:
+    def minimise(self, name: str, loss: Callable[[Any, Step], Terms], batch: Any, *, turn: str = "") -> None:
         """One optimiser step of player `name` on the mean of `loss(part, step)["loss"]` over the batch's parts.
 
-        Handles accumulation, autocast, rank averaging, clipping, the learning rate and the moving average. Other
-        players' parameters get no gradient meanwhile.
+        Handles accumulation, autocast, rank averaging, clipping and the learning rate. Other players' parameters get no
+        gradient meanwhile. Statistics that modules of any player staged (dictionaries, batch moments, spectral vectors)
+        move once, after the optimiser. `turn` sets the telemetry of a player's second kind of loss apart from that of
+        its first.
 
         Raises:
-            GeneraError: a loss or gradient is not finite; the weights have not moved.
+            GeneraError: a loss or gradient is not finite; the weights have not moved. The rows do not divide.
         """
         self.check()
         trainee = self.trainees[name]
         self._turn += 1
         self._parts = self.config.accumulate
-        size = len(batch) // self._parts
+        size, rest = divmod(len(batch), self._parts)
+        if rest or not size:
+            raise GeneraError(
+                f"a turn of player {name!r} has {len(batch)} rows on this rank, which --accumulate {self._parts} does "
+                "not divide; change --batch-size."
+            )
         recorded: dict[str, Tensor] = {}
         with self._only(trainee):
             for part in range(self._parts):
@@ -134,9 +156,11 @@ class Step:
                     recorded[key] = recorded[key] + share if key in recorded else share
         self._draws = self._part = 0
         self._parts = 1
-        self._move(name, trainee, recorded, batch)
+        self._move(name, trainee, recorded, batch, turn)
+        for module in (module for t in self.trainees.values() for module in t.staging):
+            module.commit()  # type: ignore[operator]
 
-    def _move(self, name: str, trainee: Trainee, recorded: dict[str, Tensor], batch: Any) -> None:
+    def _move(self, name: str, trainee: Trainee, recorded: dict[str, Tensor], batch: Any, turn: str) -> None:
         optimiser = trainee.player.optimiser
         if self.scaler:
             self.scaler.unscale_(optimiser)
@@ -165,11 +189,17 @@ class Step:
         else:
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        if trainee.average:
-            torch._foreach_lerp_(trainee.average, [p.data for p in trainee.parameters], 1 - self.config.ema)
 
-        prefix = f"{name}/" if len(self.trainees) > 1 else ""
+        prefix = (f"{name}/" if len(self.trainees) > 1 else "") + (f"{turn}/" if turn else "")
         self.record(**{prefix + key: value for key, value in recorded.items()}, **{prefix + "grad_norm": norm})
+
+    def end(self) -> None:
+        """Let the moving averages follow the weights, once a step however often a player moved; the engine calls this
+        after `Method.update`."""
+        decay = self.config.ema if self.index >= self.config.ema_start else 0.0
+        for trainee in self.trainees.values():
+            if trainee.average:
+                torch._foreach_lerp_(trainee.average, [t.detach() for t in trainee.followed], 1 - decay)
 
     def averages(self) -> dict[str, float]:
         """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device."""
@@ -246,12 +276,27 @@ def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict
         objective: nn.Module = Objective(player.network)
         if ranks.world > 1:
             objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+        followed: list[Tensor] = [*parameters]
+        if player.average_buffers:
+            kept = player.network.state_dict(keep_vars=True)
+            followed += [b for name, b in player.network.named_buffers() if name in kept and b.is_floating_point()]
         trainees[name] = Trainee(
             player=player,
             objective=objective,
             parameters=parameters,
             base_rates=[group["lr"] for group in player.optimiser.param_groups],
-            average=[p.detach().clone() for p in parameters] if config.ema and player.averaged else [],
+            followed=followed,
+            average=[t.detach().clone() for t in followed] if config.ema and player.averaged else [],
+            staging=list(_staging(player.network)),
             guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
         )
     return trainees
+
+
+def _staging(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules that have a `commit`; one commits for what is inside it."""
+    if hasattr(module, "commit"):
+        yield module
+    else:
+        for child in module.children():
+            yield from _staging(child)

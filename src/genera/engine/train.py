@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from genera.console import say
 from genera.engine import checkpoint as ckpt
@@ -73,7 +74,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     method: Method = implementation(config.model, data.assets).to(ranks.device)
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
     if config.train.compile:
-        for network in method.children():
+        for network in _networks(method):
             network.compile()
 
     stages = method.stages()
@@ -120,6 +121,15 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
                 stage.restore(folder.artefacts / stage.name)
     if ranks.main:
         folder.write_status("done", step=position.step, seconds=round(position.seconds, 1), ranks=ranks.world)
+
+
+def _networks(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules that are called; lists and dictionaries of modules are not."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleDict | nn.ModuleList):
+            yield from _networks(child)
+        else:
+            yield child
 
 
 def _predecessor(config: RunConfig) -> Path:

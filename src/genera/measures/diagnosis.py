@@ -6,33 +6,29 @@ thresholds lie where runs of known health separate; each finding carries the fig
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-Figures = Mapping[str, float]
+from genera.measures import image_diagnosis
+from genera.measures.finding import Figures, Finding, evidence
+from genera.measures.image_diagnosis import Shares
+
 Lengths = Mapping[str, Sequence[float]]
 
 
-@dataclass(frozen=True)
-class Finding:
-    level: Literal["good", "note", "warning"]
-    finding: str
-    """what the figures say"""
-    evidence: dict[str, float]
-    """the figures, by catalogue name"""
-    advice: str
-    """what to try, or how to read the figures"""
-
-
-def diagnose(figures: Figures, lengths: Lengths | None = None) -> list[Finding]:
+def diagnose(
+    figures: Figures, lengths: Lengths | None = None, shares: Shares | None = None, images: float = 0
+) -> list[Finding]:
     """All findings: warnings, then what is good, then notes.
 
     figures: {catalogue name: value}; values that are not finite count as not measured.
     lengths: {"words": bin centres, "reconstruction_nats": means, "exact": shares}, one entry a length bin.
+    shares: {factor: {value: {"generated": share, "data": share}}}, how often images show each value.
+    images: how many generated images those shares are of.
     """
     figures = {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
     found = [finding for rule in _RULES for finding in rule(figures)]
     found += _dependence_on_length(lengths or {})
+    if shares:
+        found += image_diagnosis.dropped_values(figures, shares, images)
     return sorted(found, key=lambda f: ("warning", "good", "note").index(f.level))
 
 
@@ -56,7 +52,7 @@ def _collapse(figures: Figures) -> Iterator[Finding]:
     kl = figures.get("kl")
     if kl is None:
         return
-    evidence = _evidence(figures, "kl", "likelihood_lost_on_swap", "exact_reconstruction", "au")
+    used = evidence(figures, "kl", "likelihood_lost_on_swap", "exact_reconstruction", "au")
     units = figures.get("au", 0)
     caveat = (
         f" The {units:.0f} active units do not contradict this: the encoder moves, but little listens." if units else ""
@@ -70,13 +66,13 @@ def _collapse(figures: Figures) -> Iterator[Finding]:
         swap = figures.get("likelihood_lost_on_swap")
         lost = "" if swap is None else f", and swapping it for another item's costs {swap:.2f} nats"
         text = f"Posterior collapse: the latent carries at most {kl:.2f} nats an item{lost}.{caveat}"
-        yield Finding("warning", text, evidence, advice)
+        yield Finding("warning", text, used, advice)
     elif _barely_used(figures):
         text = (
             f"The latent is nearly unused: at most {kl:.2f} nats an item (about {math.exp(kl):.0f} kinds of "
             f"item) and {figures['exact_reconstruction']:.1%} exact reconstructions.{caveat}"
         )
-        yield Finding("warning", text, evidence, advice)
+        yield Finding("warning", text, used, advice)
 
 
 def _collapsed(figures: Figures) -> bool:
@@ -99,7 +95,7 @@ def _latent_in_use(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "good",
             f"The latent is used: {', '.join(parts)}.",
-            _evidence(figures, "kl", "exact_reconstruction", "likelihood_lost_on_swap"),
+            evidence(figures, "kl", "exact_reconstruction", "likelihood_lost_on_swap"),
             "Reconstruction, interpolation and analogy mean something for this model.",
         )
 
@@ -124,7 +120,7 @@ def _latent_holes(figures: Figures) -> Iterator[Finding]:
             "warning",
             f"It reconstructs but does not sample: KL {kl:.0f} nats against a reconstruction term of "
             f"{reconstruction:.1f}, and {seen}. The posteriors sit on islands that the prior misses.",
-            _evidence(figures, "kl", "reconstruction", "exact_reconstruction", "grammatical_samples", "elbo"),
+            evidence(figures, "kl", "reconstruction", "exact_reconstruction", "grammatical_samples", "elbo"),
             "Use it as an autoencoder (reconstruct, interpolate, analogy), not as a sampler or a density. To "
             "sample, train on with a larger --beta, or a --beta-schedule that ends at 1.",
         )
@@ -132,7 +128,7 @@ def _latent_holes(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "good",
             f"The prior samples well: {valid:.0%} of the samples are grammatical.",
-            _evidence(figures, "grammatical_samples", "distinct_samples", "novel"),
+            evidence(figures, "grammatical_samples", "distinct_samples", "novel"),
             "Latents near the prior decode to valid items.",
         )
 
@@ -150,7 +146,7 @@ def _saturated_information(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"Mutual information is saturated: {information:.2f} of at most ln M = {ceiling:.2f} nats.",
-            _evidence(figures, "mi", "mi_ceiling"),
+            evidence(figures, "mi", "mi_ceiling"),
             "It says only that the measured items can be told apart. Do not rank models by it; KL, exact "
             "reconstructions and the likelihood lost on a swap still differ.",
         )
@@ -163,7 +159,7 @@ def _unused_dimensions(figures: Figures) -> Iterator[Finding]:
     yield Finding(
         "note",
         f"{size - active:.0f} of {size:.0f} latent dimensions are unused.",
-        _evidence(figures, "au", "latent_size", "kl"),
+        evidence(figures, "au", "latent_size", "kl"),
         "A smaller --latent-size would do as well; or raise --free-bits, whose floor holds in each dimension.",
     )
 
@@ -211,10 +207,6 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _evidence(figures: Figures, *names: str) -> dict[str, float]:
-    return {name: figures[name] for name in names if name in figures}
-
-
 _RULES: list[Callable[[Figures], Iterator[Finding]]] = [
     _below_the_floor,
     _collapse,
@@ -223,4 +215,5 @@ _RULES: list[Callable[[Figures], Iterator[Finding]]] = [
     _saturated_information,
     _unused_dimensions,
     _loose_bound,
+    *image_diagnosis.RULES,
 ]

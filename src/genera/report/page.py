@@ -1,5 +1,6 @@
 """One self-contained HTML page for a run: what came out, in plain words first, from the run folder's files alone."""
 
+import base64
 import math
 import shlex
 from functools import cache
@@ -28,6 +29,12 @@ HEADLINES = (
     "analogy_exact",
     "novel",
     "self_bleu",
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "valid_images",
+    "modes_covered",
 )
 TILES = 6
 FIRST_CURVES = ("loss", "reconstruction", "kl", "beta", "lr", "grad_norm", "items_per_second", "memory_mb")
@@ -73,6 +80,8 @@ def render_report(record: Record) -> str:
         probe=probe_of(record.path),
         guides=guides_of(record.path),
         examples=examples,
+        images=_images(record),
+        factor_shares=evaluation.get("factor_shares") or {},
         config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
         facts=_facts(record),
     )
@@ -191,6 +200,17 @@ def _latent_map(latent_map: dict[str, Any]) -> dict[str, Any]:
         "points": [(x, y, texts[i] if i < len(texts) else "") for i, x, y in points],
         "labels": labels,
     }
+
+
+def _images(record: Record) -> list[dict[str, str]]:
+    """The pictures of the evaluation that are still in the run folder, inside the page."""
+    found = []
+    for entry in record.evaluation.get("images") or []:
+        file = record.path / entry["file"]
+        if file.is_file() and file.resolve().is_relative_to(record.path.resolve()):
+            content = base64.b64encode(file.read_bytes()).decode()
+            found.append({**entry, "uri": f"data:image/png;base64,{content}"})
+    return found
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -6,9 +6,13 @@ method reads them. A method's class gets a capability by having its members; not
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 from torch import Generator, Tensor
+
+from genera.engine.config import RunConfig
+from genera.uses.origin import Origin
 
 
 @dataclass
@@ -39,6 +43,18 @@ class Score:
 class Samples(Protocol):
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[Any]:
         """Draw `count` items from the model."""
+        ...
+
+
+@runtime_checkable
+class SamplesByClass(Protocol):
+    classes: int
+    """How many classes the model tells apart."""
+
+    def sample(
+        self, count: int, *, generator: Generator | None = None, classes: Sequence[int] | None = None, **options: Any
+    ) -> list[Any]:
+        """As `Samples`; `classes` (by number) take turns over the `count` items."""
         ...
 
 
@@ -74,4 +90,56 @@ class Scores(Protocol):
 class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    directions: Sequence[str]
+    """names of the ways from one domain to another, such as a2b"""
+
+    def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
+        """Items of one domain → as many of the other."""
+        ...
+
+
+@runtime_checkable
+class Attends(Protocol):
+    directions: Sequence[str]
+
+    def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
+        """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class MixesStyles(Protocol):
+    latent_size: int
+
+    def mix(
+        self, coarse: Tensor, fine: Tensor, *, layer: int, generator: Generator | None = None, **options: Any
+    ) -> list[Any]:
+        """Items with the styles of latents `coarse` (B, P) up to a layer and of `fine` (B, P) from it on."""
+        ...
+
+
+@runtime_checkable
+class Shares(Protocol):
+    """Can be written as a folder in the Hugging Face layout, and built from one."""
+
+    def export(self, folder: Path) -> str:
+        """Write weights and tokenisers into the empty `folder`; returns what a reader must know of its files."""
+        ...
+
+    @classmethod
+    def from_export(cls, config: RunConfig, folder: Path) -> Self:
+        """The model of `config`, with what `export` wrote. Raises GeneraError listing every tensor that misfits."""
+        ...
+
+    @classmethod
+    def from_origin(cls, config: RunConfig, origin: Origin) -> tuple[RunConfig, Self]:
+        """A model with weights that others made, and `config` with their sizes and tokenisers in it.
+
+        What they do not bring is drawn from torch's global generator. Raises GeneraError as `from_export` does.
+        """
         ...

@@ -18,7 +18,11 @@ from genera.measures.estimate import Estimate
 from genera.uses.run import Run
 from genera.uses.settings import EvaluateConfig
 
-PARTS = {"text": "genera.uses.text_evaluation"}
+PARTS = {
+    "text": "genera.uses.text_evaluation",
+    "images": "genera.uses.image_evaluation",
+    "image-pairs": "genera.uses.pair_evaluation",
+}
 """kind of items → module whose `PARTS` maps a part's name to its function"""
 
 
@@ -32,7 +36,9 @@ class Evaluation:
     measures: dict[str, Estimate] = field(default_factory=dict)
     examples: dict[str, list[Any]] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
-    """latent_map, factors, lengths, kl_per_dimension, variance_per_dimension"""
+    """What evaluation.json holds besides: latent_map, factors, lengths, images, factor_shares, …"""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What one part made and others use; it is not written."""
 
     def items(self, count: int) -> list[Any]:
         """The first `count` items of the split; the splits themselves are unordered."""
@@ -56,7 +62,8 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
     data_config = run.config.data
     if config.data:
         columns = {"text_column": config.text_column, "label_column": config.label_column}
-        data_config = replace(data_config, data=config.data, **columns)
+        known = {name: value for name, value in columns.items() if hasattr(data_config, name)}
+        data_config = replace(data_config, data=config.data, **known)
     try:
         data = dataset.open(data_config, run.method.assets)
     except GeneraError as error:
@@ -71,7 +78,9 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
                 raise GeneraError(f"{run.config.method} on {data_config.data} cannot be measured by {name!r}.")
 
     figures = {name: estimate.value for name, estimate in evaluation.measures.items()}
-    findings = diagnose(figures, evaluation.extras.get("lengths"))
+    findings = diagnose(
+        figures, evaluation.extras.get("lengths"), evaluation.extras.get("factor_shares"), config.images
+    )
     written = {
         "method": run.config.method,
         "preset": run.config.preset,

@@ -1,6 +1,7 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
-from genera.errors import GeneraError
-from genera.uses.capabilities import Decodes, Encodes, Posterior, Samples, Score, Scores
+from genera.errors import GeneraError, unknown
+from genera.uses.capabilities import (
+    Attends,
+    Decodes,
+    Encodes,
+    MixesStyles,
+    Posterior,
+    Samples,
+    Score,
+    Scores,
+    Translates,
+)
 from genera.uses.settings import GuideConfig, ProbeConfig
 
 
@@ -87,6 +98,40 @@ class Run:
         z_a, z_b, z_c = self.encode([a, b, c]).mean
         return self.decode((z_c + degree * (z_b - z_a))[None], seed=seed, **options)[0]
 
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """z ~ N(0, I) of each seed: (seeds, P)."""
+        size = self.able(Decodes, "decode latents").latent_size
+        return torch.cat([torch.randn(1, size, generator=self.generator(s), device=self.device) for s in seeds])
+
+    def walk(self, seeds: Sequence[int], *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
+        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included."""
+        if len(seeds) < 2 or steps < 1:
+            raise GeneraError(f"a walk needs two seeds and a step at least, got seeds {list(seeds)} and {steps} steps.")
+        t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
+        z = self.latents(seeds)
+        ways = [slerp(a, b, t) for a, b in pairwise(z)]
+        return self.decode(torch.cat([*ways, z[-1:]]), seed=seed, **options)
+
+    def mix(self, coarse: int, fine: int, *, layer: int, seed: int = 0, **options: Any) -> Any:
+        """The item with the styles of seed `coarse` below `layer` and of seed `fine` from it on."""
+        model = self.able(MixesStyles, "mix styles")
+        a, b = self.latents([coarse, fine]).split(1)
+        return model.mix(a, b, layer=layer, generator=self.generator(seed), **options)[0]
+
+    def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
+        """Items of one domain → as many of the other; direction: such as a2b."""
+        return self._directed(Translates, "translate", direction).translate(_several(items), direction)
+
+    def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
+        """Where the translation of each item looks: (H, W) in [0, 1]."""
+        return self._directed(Attends, "show attention", direction).attention(_several(items), direction)
+
+    def _directed(self, capability: type, to_do: str, direction: str) -> Any:
+        model = self.able(capability, to_do)
+        if direction not in model.directions:
+            raise unknown("direction", direction, model.directions)
+        return model
+
     def score(self, items: Sequence[Any], *, samples: int = 100, seed: int = 0) -> Score:
         """Likelihood terms of each item under `samples` importance samples."""
         if samples < 1:
@@ -117,12 +162,26 @@ class Run:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""
         if isinstance(self.method, capability):
             return self.method
-        others = [
-            name
-            for name, entry in registry.entries().items()
-            if all(hasattr(entry.load(), member) for member in _members(capability))
-        ]
-        raise GeneraError(f"{self.config.method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+        raise lacking(capability, self.config.method, to_do)
+
+
+def lacking(capability: type, method: str, to_do: str) -> GeneraError:
+    """The error for a method without `capability`: it says which methods have it."""
+    others = [
+        name
+        for name, entry in registry.entries().items()
+        if all(hasattr(entry.load(), member) for member in _members(capability))
+    ]
+    return GeneraError(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Points (T, P) at the shares t (T, 1) of the great circle from a (P,) to b (P,), their lengths interpolated: as
+    likely under a Gaussian as the ends, which points on the straight line are not."""
+    angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
+    if angle < 1e-4:
+        return a + t * (b - a)
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 
 
 def _several(items: Sequence[Any]) -> Sequence[Any]:

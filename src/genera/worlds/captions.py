@@ -4,7 +4,6 @@ from genera.worlds.grammar import World
 
 CAPTIONS = World(
     name="captions",
-    description="natural captions with 12 factors; the default data of the text methods",
     template=(
         "{determiner} {subject} [in {colour} {garment}] {tense} [{sentiment}] {action} a {object} "
         "{relation} the {place} [{time}] ."
@@ -30,7 +29,6 @@ CAPTIONS = World(
 
 CAPTIONS_SMALL = World(
     name="captions-small",
-    description="a smaller grammar of 16.72 nats, for measured signatures that take minutes on one core",
     template=(
         "{determiner} {subject} [in a {colour} {garment}] {number} {action} the {object} {relation} the {place} "
         "[{time}] ."

@@ -49,7 +49,6 @@ class World:
     """
 
     name: str
-    description: str
     template: str
     words: Mapping[str, Mapping[str, str] | str]
     """factor → its values and their words: `{value: words}`, or one string where each value is its own first word

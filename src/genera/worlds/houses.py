@@ -30,7 +30,6 @@ class Houses:
     """
 
     name: str
-    description: str
     task: str
     """"r2r", "ndh" or "hanna\""""
     train_houses: int = 30
@@ -83,6 +82,6 @@ class Houses:
             )
 
 
-HOUSES = Houses("houses", "houses with rooms, landmarks and instructions: the default data of navigation", "r2r")
-HOUSES_NDH = Houses("houses-ndh", "the same houses with dialogues between a walker and a guide", "ndh")
-HOUSES_HANNA = Houses("houses-hanna", "the same houses with requests for objects and routes of a helper", "hanna")
+HOUSES = Houses("houses", "r2r")
+HOUSES_NDH = Houses("houses-ndh", "ndh")
+HOUSES_HANNA = Houses("houses-hanna", "hanna")

@@ -13,7 +13,8 @@ from pathlib import Path
 from genera.data.navigation import connectivity
 from genera.data.navigation.episodes import READERS, EpisodeTable, Route, Supervision, read_ndh, read_routes
 from genera.data.navigation.graphs import Graphs
-from genera.data.sources import SCHEMES, SPLITS, HeldOut, Item, parse_source
+from genera.data.schemes import split_spec
+from genera.data.sources import SPLITS, HeldOut, Item, parse_source
 from genera.errors import GeneraError, unknown
 
 _ENDINGS = (".json", ".json.gz")
@@ -74,7 +75,7 @@ class NavigationSource:
             for episode in READERS[self.task][1](path):
                 text = episode.instruction.strip()
                 place = places[split]
-                yield Item(held_out.split(text) if place == "train" else place, text, None)
+                yield Item(held_out.split(text.encode()) if place == "train" else place, text, None)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.task.encode())
@@ -110,14 +111,11 @@ def open_navigation(spec: str, graphs: Path | None = None, strict: bool = True) 
 
     graphs: where the connectivity files are, if not with the episodes. Raises GeneraError when there are no episodes.
     """
-    scheme, _, rest = spec.partition(":")
-    if scheme in READERS and rest:
+    scheme, rest = split_spec(spec, "navigation")
+    if scheme in READERS:
         return open_folder(scheme, spec, Path(rest).expanduser(), graphs, strict)
-    if scheme in SCHEMES and scheme != "world" and rest:
-        raise GeneraError(f"{spec} holds texts and no episodes; use r2r:DIR, ndh:DIR, hanna:DIR or world:houses.")
     source = parse_source(spec)
-    if not isinstance(source, NavigationSource):
-        raise GeneraError(f"{spec} holds no episodes; use world:houses, r2r:DIR, ndh:DIR or hanna:DIR.")
+    assert isinstance(source, NavigationSource)  # split_spec has let only such worlds through
     if graphs is not None:
         raise GeneraError(f"{spec} has graphs of its own; leave {graphs} out.")
     return source

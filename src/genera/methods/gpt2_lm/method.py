@@ -1,7 +1,9 @@
 """The GPT-2 language model: maximum likelihood, and what the trained model can do."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -9,16 +11,20 @@ from torch import Generator, Tensor
 from genera.blocks.decoding import generate
 from genera.blocks.gpt2 import Gpt2
 from genera.blocks.likelihood import sequence_log_likelihood
+from genera.blocks.pretrained import find, load_weights, read_size, write_folder
 from genera.blocks.size import decoding
 from genera.blocks.warm_start import warm_start
 from genera.data.corpus import DecoderCorpus
 from genera.data.text import TextBatch, collate
-from genera.data.tokenisers import Tokenisers
+from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.engine.config import RunConfig
 from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adamw_player
 from genera.engine.step import Step
+from genera.errors import GeneraError
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
 from genera.uses.capabilities import Score
+from genera.uses.origin import Origin
 
 ROWS_AT_ONCE = 512
 """Sentences scored together outside of training."""
@@ -89,3 +95,37 @@ class Gpt2Lm(Method):
             lengths.append(batch.length - 1)
         exact = torch.cat(likelihoods)[None]
         return Score(log_weights=exact, log_likelihood=exact, lengths={"tokens": torch.cat(lengths)})
+
+    # sharing
+
+    def export(self, folder: Path) -> str:
+        tokeniser = self.tokeniser
+        ids = {"pad_token_id": tokeniser.pad, "bos_token_id": tokeniser.bos, "eos_token_id": tokeniser.eos}
+        write_folder(self.decoder, folder, **ids)
+        tokeniser.export(folder)
+        return (
+            "- One GPT-2 with its byte-level BPE tokeniser: `GPT2LMHeadModel.from_pretrained` of transformers loads it."
+        )
+
+    @classmethod
+    def from_export(cls, config: RunConfig, folder: Path) -> Self:
+        method = cls(config.model, Tokenisers(encoder=None, decoder=Tokeniser.load(folder, "bpe")))
+        own, size = method.decoder.size, read_size(folder, "gpt2")
+        if replace(size, init=own.init) != own:
+            raise GeneraError(f"{folder} is of size {size}, and genera.json in it says {own}.")
+        load_weights(method.decoder, folder)
+        return method
+
+    @classmethod
+    def from_origin(cls, config: RunConfig, origin: Origin) -> tuple[RunConfig, Self]:
+        """A GPT-2; the vectors of the three special tokens are drawn where it has not got them."""
+        origin.only("source", "decoder_tokeniser", because="gpt2-lm is one model, named as the source")
+        if origin.source is None:
+            raise GeneraError("an import of gpt2-lm needs a GPT-2 as its source: a directory or a hub name.")
+        size = read_size(find(origin.source), "gpt2")
+        tokeniser = origin.decoder_tokeniser or origin.source
+        data = replace(config.data, decoder_tokeniser=tokeniser, max_tokens=min(config.data.max_tokens, size.positions))
+        model = replace(config.model, decoder=size.shape, pretrained_decoder=origin.source)
+        method = cls(model, Tokenisers(encoder=None, decoder=Tokeniser.load(tokeniser, "bpe")))
+        method.initialise()
+        return replace(config, model=model, data=data), method

@@ -1,7 +1,8 @@
 """Optimus: the objective, one training step, and what the trained model can do."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -11,15 +12,19 @@ from genera.blocks.size import decoding
 from genera.blocks.warm_start import warm_start
 from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
-from genera.data.tokenisers import Tokenisers
+from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.engine.config import RunConfig
 from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adamw_player
 from genera.engine.schedules import cyclical, monotone
 from genera.engine.step import Step
+from genera.errors import GeneraError
 from genera.measures.latent import gaussian_kl
+from genera.methods.optimus import exchange
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.model import OptimusNetwork
 from genera.uses.capabilities import Posterior, Score
+from genera.uses.origin import Origin
 
 ROWS_AT_ONCE = 256
 """Sentences decoded or scored together outside of training."""
@@ -47,10 +52,18 @@ class Optimus(Method):
     # training
 
     def initialise(self) -> None:
-        if self.config.pretrained_encoder:
-            warm_start(self.network.encoder, self.config.pretrained_encoder)
-        if self.config.pretrained_decoder:
-            warm_start(self.network.decoder, self.config.pretrained_decoder)
+        config, network, wrong = self.config, self.network, []
+        for model, source in (
+            (network.encoder, config.pretrained_encoder),
+            (network.decoder, config.pretrained_decoder),
+        ):
+            try:
+                if source:
+                    warm_start(model, source)
+            except GeneraError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise GeneraError(" ".join(wrong))
 
     def players(self) -> dict[str, Player]:
         return {"vae": adamw_player(self.network, self.config)}
@@ -159,6 +172,36 @@ class Optimus(Method):
         batches, parts = self._batches(items), z.split(ROWS_AT_ONCE)
         rows = [self.network.log_likelihood(b.decoder, part) for b, part in zip(batches, parts, strict=True)]
         return torch.cat(rows).double()
+
+    # sharing
+
+    def export(self, folder: Path) -> str:
+        return exchange.write_folder(self.network, self.assets, folder)
+
+    @classmethod
+    def from_export(cls, config: RunConfig, folder: Path) -> Self:
+        method = cls(config.model, Tokenisers.load(folder))
+        exchange.read_folder(method.network, folder)
+        return method
+
+    @classmethod
+    def from_origin(cls, config: RunConfig, origin: Origin) -> tuple[RunConfig, Self]:
+        """A BERT and a GPT-2 with fresh latent maps between them, or an Optimus under the original code's names."""
+        folder = None
+        if origin.source is None:
+            config = exchange.from_parts(config, origin)
+        else:
+            config, folder = exchange.from_original(config, origin)
+        tokenisers = Tokenisers(
+            encoder=Tokeniser.load(config.data.encoder_tokeniser, "wordpiece"),
+            decoder=Tokeniser.load(config.data.decoder_tokeniser, "bpe"),
+        )
+        method = cls(config.model, tokenisers)
+        if folder is None:
+            method.initialise()
+        else:
+            exchange.read_original(method.network, folder)
+        return config, method
 
     def _likelihood_of_rows(self, ids: Tensor, z: Tensor) -> Tensor:
         """ids (B, T), z (K, B, P) → (K, B) float64."""

@@ -1,0 +1,14 @@
+"""Adversarial losses on scores that are higher for real."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Lim & Ye 2017)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """-E D(G(z))."""
+    return -fake.mean()

@@ -1,0 +1,347 @@
+"""Feature quantisation: moving dictionaries inside any discriminator (Zhao et al., ICML 2020).
+
+    fq = genera.quantize(discriminator, after=["blocks.2"], example=images, codes=64)
+    loss = ... + fq.commitment().mean()      # after a forward pass of the discriminator
+    fq.commit()                              # after the optimiser's step; the engine does it by itself
+    fq.remove()
+
+Shapes: B rows, C channels, H × W positions, N = B·H·W features, K codes.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from genera.blocks.precision import full_precision
+from genera.blocks.quantiser_config import QuantiserConfig
+from genera.errors import GeneraError, unknown
+
+SMOOTHING = 1e-5
+"""ε of the Laplace smoothing of counts."""
+LOOKUP_CELLS = 2**26
+"""Distances (features × codes) held in memory at once."""
+CANDIDATES_PER_ROW = 16
+"""Features of a row among which first codes and revived codes are chosen."""
+
+ALL = slice(None)
+
+
+class FeatureQuantiser(nn.Module):
+    """One dictionary e_1 … e_K of C-vectors, shared by all positions, classes, real and fake rows.
+
+    `forward` looks features up and, in training, stages their counts and sums; `commit` then moves the dictionary once,
+    so that neither accumulated parts nor ranks change it. It has no learnable parameter. `config.after` and
+    `config.codes` are not read.
+    """
+
+    codes: Tensor
+    counts: Tensor
+    sums: Tensor
+    updates: Tensor
+    ready: Tensor
+    staged: Tensor
+    seen: Tensor
+
+    def __init__(self, channels: int, codes: int, config: QuantiserConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or QuantiserConfig()
+        self.channels, self.size = channels, codes
+        self.commitment: Tensor | None = None
+        """(B,) α · mean over C, H, W of (h - sg(e))², of the last forward pass"""
+        self.indices: Tensor | None = None
+        """(B, H, W) the code of each feature of the last forward pass"""
+        self.learns_from: dict[str, slice] = {"all": ALL}
+        """kind → rows of the input that move the dictionary; ranks and parts hold equally many of each kind"""
+        self._candidates: dict[str, list[Tensor]] = {}
+        self._staged = False
+
+        first = torch.randn(codes, channels)
+        if config.init == "variance_scaling":
+            nn.init.trunc_normal_(first, std=channels**-0.5, a=-2 * channels**-0.5, b=2 * channels**-0.5)
+        self.register_buffer("codes", first)
+        self.register_buffer("counts", torch.zeros(codes))
+        self.register_buffer("sums", torch.zeros(codes, channels))
+        self.register_buffer("updates", torch.zeros(()))
+        # 0 as long as a dictionary that begins with data has seen none
+        self.register_buffer("ready", torch.tensor(0.0 if config.init == "data" else 1.0))
+        # sums (K·C), counts (K), squared error, squared norm: one flat tensor, so that ranks meet once
+        self.register_buffer("staged", torch.zeros(codes * channels + codes + 2), persistent=False)
+        # counts, squared error and squared norm of the last update: telemetry
+        self.register_buffer("seen", torch.zeros(codes + 2), persistent=False)
+        self._place(torch.ones(codes, dtype=torch.bool), first.clone())
+
+    # forward
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h: (B, C, H, W) → the same features, or their codes (see QuantiserConfig.mode)."""
+        with full_precision(h):
+            features = h.permute(0, 2, 3, 1).float()
+            flat = features.detach().reshape(-1, self.channels)
+            index = self.look_up(flat)
+            code = self.codes[index].view_as(features)
+            self.commitment = self.config.weight * self.ready * (features - code).square().flatten(1).mean(1)
+            self.indices = index.view(features.shape[:3])
+            if self.training:
+                self._stage(features.detach(), self.indices, code)
+        if self.config.mode == "commit":
+            return h
+        quantised = (features + (code - features).detach()).permute(0, 3, 1, 2).to(h.dtype)
+        return torch.where((self.updates >= self.config.warmup) & (self.ready > 0), quantised, h)
+
+    @torch.no_grad()
+    def look_up(self, features: Tensor) -> Tensor:
+        """features: (N, C) float32 → (N,) nearest code of each, the first on ties."""
+        norms = self.codes.square().sum(1)
+        parts = features.split(max(1, LOOKUP_CELLS // self.size))  # ‖f‖² is the same for all codes: left out
+        return torch.cat([torch.addmm(norms, part, self.codes.t(), alpha=-2).argmin(1) for part in parts])
+
+    # learning
+
+    @torch.no_grad()
+    def _stage(self, features: Tensor, index: Tensor, code: Tensor) -> None:
+        """Add features and codes (B, H, W, C) and their indices (B, H, W) to what the next `commit` learns from."""
+        sums, counts, rest = self.staged.split([self.size * self.channels, self.size, 2])
+        for kind, rows in self.learns_from.items():
+            self._staged = True
+            own, ids = features[rows].reshape(-1, self.channels), index[rows].reshape(-1)
+            sums.view(self.size, self.channels).index_add_(0, ids, own)
+            counts.index_add_(0, ids, torch.ones_like(own[:, 0]))
+            rest.add_(torch.stack([(own - code[rows].reshape_as(own)).square().sum(), own.square().sum()]))
+            if self.needs_candidates:  # of every row the same positions, whatever rank or part it is in
+                positions = self._shuffled(features.shape[1] * features.shape[2])[:CANDIDATES_PER_ROW]
+                chosen = features[rows].flatten(1, 2)[:, positions].flatten(0, 1)
+                self._candidates.setdefault(kind, []).append(chosen)
+
+    @property
+    def needs_candidates(self) -> bool:
+        return self.config.init == "data" or self.config.revive_below > 0
+
+    def commit(self) -> None:
+        """One update of the dictionary from what was staged since the last, over all ranks; none if nothing was."""
+        commit([self])
+
+    def _move(self, staged: Tensor, candidates: Tensor | None) -> None:
+        """n ← λn + (1-λ)c, m ← λm + (1-λ)s, then e_j ← m_j / ñ_j with ñ = (n + ε) / (T + Kε) · T, T = Σ n."""
+        sums, counts, _ = staged.split([self.size * self.channels, self.size, 2])
+        self.seen.copy_(staged[self.size * self.channels :])
+        begun, weight = self.ready > 0, (1 - self.config.decay) * self.ready
+        self.counts.lerp_(counts, weight)
+        self.sums.lerp_(sums.view_as(self.sums), weight)
+        self.updates += self.ready
+        n, m = self.averages()
+        smoothed = (n + SMOOTHING) / (n.sum() + self.size * SMOOTHING) * n.sum()
+        self.codes.copy_(torch.where(begun, m / smoothed[:, None], self.codes))
+        if candidates is not None:
+            dead = torch.where(begun, n < self.config.revive_below, True)
+            shuffled = candidates[self._shuffled(len(candidates))]
+            own = (dead.cumsum(0) - 1).clamp(min=0) % len(shuffled)  # a candidate each, while there are enough
+            self._place(dead, shuffled[own])
+        self.ready.fill_(1.0)
+
+    def averages(self) -> tuple[Tensor, Tensor]:
+        """Average counts n (K,) and sums m (K, C) of features per update."""
+        share = self._share(self.updates.clamp(min=1))
+        return self.counts / share, self.sums / share
+
+    def _share(self, updates: Tensor) -> Tensor:
+        """What the weights of an average that began at zero sum to after so many updates; 1 where it did not."""
+        debias = self.config.ema == "debias"
+        return 1 - self.config.decay**updates if debias else torch.ones_like(updates)
+
+    @torch.no_grad()
+    def _place(self, which: Tensor, codes: Tensor) -> None:
+        """Put the codes marked in `which` (K,) at `codes` (K, C), their sums too, with a count of one feature."""
+        share = self._share(self.updates)
+        count = (self.updates > 0).float() if self.config.ema == "release" else share  # the release starts from none
+        self.codes.copy_(torch.where(which[:, None], codes, self.codes))
+        self.counts.copy_(torch.where(which, count, self.counts))
+        self.sums.copy_(torch.where(which[:, None], codes * share, self.sums))
+
+    def _shuffled(self, count: int) -> Tensor:
+        """A permutation of 0 .. count - 1, another one at each update, that every rank and part draws alike."""
+        key = torch.arange(count, device=self.codes.device) + (2 * self.updates + self.ready).long() * 0x9E3779B1
+        for _ in range(2):  # integer hash: mixes high bits into low ones
+            key = ((key ^ (key >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+        return key.argsort(stable=True)
+
+    # telemetry
+
+    def telemetry(self) -> dict[str, Tensor]:
+        """Of the features of the last update: share of codes in use, perplexity, and ‖h - e‖² relative to ‖h‖²."""
+        counts, (error, norm) = self.seen[: self.size], self.seen[self.size :]
+        p = counts / counts.sum().clamp(min=1)
+        return {
+            "usage": (counts > 0).float().mean(),
+            "perplexity": (-(p * (p + 1e-10).log()).sum()).exp(),
+            "relative_error": error / norm.clamp(min=1e-12),
+        }
+
+
+@torch.no_grad()
+def commit(quantisers: Sequence[FeatureQuantiser]) -> None:
+    """One update of each dictionary that staged something; ranks meet once for all sums, and once for candidates."""
+    quantisers = [q for q in quantisers if q._staged]
+    if not quantisers:
+        return
+    candidates = [_gathered([torch.cat(own) for _, own in sorted(q._candidates.items())]) for q in quantisers]
+    staged = [q.staged for q in quantisers]
+    if dist.is_initialized():
+        flat = torch.cat(staged)
+        dist.all_reduce(flat)
+        staged = list(flat.split([len(s) for s in staged]))
+    for quantiser, total, some in zip(quantisers, staged, candidates, strict=True):
+        quantiser._move(total, some)
+        quantiser.staged.zero_()
+        quantiser._candidates, quantiser._staged = {}, False
+
+
+def _gathered(kinds: list[Tensor]) -> Tensor | None:
+    """All ranks' candidates (M, C), in the order that one rank would have staged them in; None where there are none."""
+    if dist.is_initialized():
+        for i, own in enumerate(kinds):
+            everyones = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+            dist.all_gather(everyones, own.contiguous())
+            kinds[i] = torch.cat(everyones)
+    return torch.cat(kinds) if kinds else None
+
+
+@dataclass(frozen=True)
+class QuantisedLayer:
+    """Where a dictionary sits."""
+
+    path: str
+    channels: int
+    positions: tuple[int, int]
+    """height and width of the features, for the example's size"""
+    codes: int
+
+
+class Quantisation(nn.Module):
+    """The dictionaries of one discriminator, as `quantize` makes them. Belongs into a checkpoint: its buffers learn."""
+
+    def __init__(self, config: QuantiserConfig, layers: Sequence[QuantisedLayer]) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = tuple(layers)
+        self.quantisers = nn.ModuleList(FeatureQuantiser(at.channels, at.codes, config) for at in layers)
+        self._handles: list[Any] = []
+
+    @property
+    def _each(self) -> list[FeatureQuantiser]:
+        return list(self.quantisers)  # type: ignore[arg-type]
+
+    def commitment(self) -> Tensor:
+        """α-weighted commitment losses (B,) of the discriminator's last forward pass, summed over layers."""
+        terms = [q.commitment for q in self._each]
+        if any(term is None for term in terms):
+            raise GeneraError("no commitment loss: the discriminator has not run since the last one was taken.")
+        for q in self._each:
+            q.commitment = None
+        return torch.stack(terms).sum(0)  # type: ignore[arg-type]
+
+    @contextmanager
+    def learning(
+        self, *, fake: slice | None = None, real: slice | None = None, generator_step: bool = False
+    ) -> Iterator[None]:
+        """Inside, of what the discriminator sees only these rows move the dictionaries, as far as `update_from` and
+        `update_on_generator_steps` let them; without rows nothing does (gradient penalties). Outside, all rows do."""
+        rows = {}
+        counted = self.config.update_on_generator_steps or not generator_step
+        if fake is not None and counted and self.config.update_from != "real":
+            rows["fake"] = fake
+        if real is not None and self.config.update_from != "fake":
+            rows["real"] = real
+        for q in self._each:
+            q.learns_from = rows
+        try:
+            yield
+        finally:
+            for q in self._each:
+                q.learns_from = {"all": ALL}
+
+    def commit(self) -> None:
+        """Move all dictionaries once, by what was staged since the last time on all ranks."""
+        commit(self._each)
+
+    def telemetry(self) -> dict[str, Tensor]:
+        """`path/usage`, `path/perplexity` and `path/relative_error` of each layer."""
+        return {
+            f"{at.path}/{name}": value
+            for at, q in zip(self.layers, self._each, strict=True)
+            for name, value in q.telemetry().items()
+        }
+
+    def remove(self) -> None:
+        """Take the dictionaries out: the discriminator is what it was."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **settings: Any) -> Quantisation:
+    """Put a dictionary after each of the layers `after` (paths as in `named_modules`) of any module.
+
+    The module itself stays as it is; hooks on the layers do it. Keep what is returned beside the module (as an
+    attribute, in the state dict, on the same device): it reports `layers`, gives the commitment loss and learns.
+
+    example: an input of the module, or a tuple of its inputs, from which the sizes of features are read in one forward
+    pass in eval mode. settings: fields of QuantiserConfig; `codes` may be one number.
+    Raises GeneraError for an unknown path or setting, and for a layer that does not run or gives no (B, C, H, W).
+    """
+    known = QuantiserConfig.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise unknown("setting of quantize", name, known)
+    if isinstance(settings.get("codes"), int):
+        settings["codes"] = (settings["codes"],)
+    config = QuantiserConfig(**{**settings, "after": tuple(after)})
+    if complaints := config.check() or ([] if after else ["after names no layer"]):
+        raise GeneraError("; ".join(complaints) + ".")
+
+    places = {path: layer for path, layer in module.named_modules() if path}
+    for path in after:
+        if path not in places:
+            raise unknown(f"layer of {type(module).__name__}", path, places)
+    shapes = _shapes({path: places[path] for path in after}, module, example)
+    sizes = config.codes * (len(after) if len(config.codes) == 1 else 1)
+    layers = [QuantisedLayer(path, c, (h, w), k) for (path, (_, c, h, w)), k in zip(shapes.items(), sizes, strict=True)]
+    quantisation = Quantisation(config, layers)
+    for path, quantiser in zip(after, quantisation._each, strict=True):
+        quantisation._handles.append(places[path].register_forward_hook(partial(_quantised, quantiser)))
+    return quantisation
+
+
+def _quantised(quantiser: FeatureQuantiser, layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return quantiser(output)
+
+
+@torch.no_grad()
+def _shapes(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, tuple[int, ...]]:
+    """Shape of each place's output when `module` runs on `example`, in eval mode so that nothing moves."""
+    found: dict[str, Any] = {}
+
+    def note(path: str, layer: nn.Module, inputs: Any, output: Any) -> None:
+        found[path] = output
+
+    handles = [layer.register_forward_hook(partial(note, path)) for path, layer in places.items()]
+    modes = {m: m.training for m in module.modules()}
+    try:
+        module.eval()(*(example if isinstance(example, tuple) else (example,)))
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+        for handle in handles:
+            handle.remove()
+    for path in places:
+        if path not in found:
+            raise GeneraError(f"layer {path!r} does not run in the forward pass of {type(module).__name__}.")
+        if not isinstance(found[path], Tensor) or found[path].ndim != 4:
+            got = f"shape {tuple(found[path].shape)}" if isinstance(found[path], Tensor) else type(found[path]).__name__
+            raise GeneraError(f"layer {path!r} gives {got}; features of shape (rows, channels, height, width) needed.")
+    return {path: tuple(found[path].shape) for path in places}

@@ -1,0 +1,66 @@
+"""What can be chosen in the residual class-conditional GAN of BigGAN and TAC-GAN. No torch."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from genera.blocks.quantiser_config import QuantiserConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetGanConfig:
+    """Networks, optimisers and turns; the defaults are the published CIFAR settings. Every D turn of a step takes its
+    own share of the batch, so the batch size is that of a turn times the D turns."""
+
+    width: int = 64
+    """Channel unit ch of both networks; layers have multiples of it."""
+    latent_size: int = 128
+    """Dimensions of z ~ N(0, I)."""
+    shared_embedding: int = 0
+    """Size of one class embedding that all layers of G map to gains and biases; 0: each layer embeds the classes."""
+    hierarchical: bool = False
+    """Deal z in equal chunks to the first layer and every block of G (needs the shared embedding)."""
+    attention: int = 0
+    """Resolution at which both networks attend to all positions; 0 nowhere."""
+    norm: Literal["batch", "group"] = "batch"
+    """Normalisation in G; group for batches too small for moments."""
+    test_statistics: Literal["batch", "running"] = "batch"
+    """Moments that batch normalisation uses on samples: their own batch's, or the running ones."""
+    first_weights: Literal["normal", "orthogonal"] = "normal"
+    """First weights: N(0, 0.02), or orthogonal."""
+    spectral_eps: float = 1e-8
+    """Smallest norm in the power iteration."""
+
+    d_steps: int = 4
+    """Turns of the discriminator per turn of the generator, each on its own rows."""
+    g_lr: float = 2e-4
+    """Learning rate of the generator (Adam)."""
+    d_lr: float = 2e-4
+    """Learning rate of the discriminator (Adam)."""
+    betas: tuple[float, float] = (0.0, 0.999)
+    """Adam's decays of first and second moments."""
+    adam_eps: float = 1e-8
+    """Adam's epsilon."""
+    quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
+    """Feature quantisation of the discriminator; off while `after` is empty."""
+
+    def check(self) -> list[str]:
+        rules = [
+            (self.width >= 1, f"--width must be at least 1, got {self.width}"),
+            (self.latent_size >= 1, f"--latent-size must be at least 1, got {self.latent_size}"),
+            (self.shared_embedding >= 0, f"--shared-embedding must be 0 or above, got {self.shared_embedding}"),
+            (not self.hierarchical or self.shared_embedding > 0, "--hierarchical needs a --shared-embedding above 0"),
+            (self.spectral_eps > 0, f"--spectral-eps must be above 0, got {self.spectral_eps}"),
+            (self.d_steps >= 1, f"--d-steps must be at least 1, got {self.d_steps}"),
+            (self.g_lr > 0 and self.d_lr > 0, f"--g-lr and --d-lr must be above 0, got {self.g_lr} and {self.d_lr}"),
+            (
+                len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+                f"--betas must be two numbers in [0, 1), got {self.betas}",
+            ),
+            (self.adam_eps > 0, f"--adam-eps must be above 0, got {self.adam_eps}"),
+        ]
+        complaints = [complaint for holds, complaint in rules if not holds]
+        return complaints + (self.quantiser.check() if self.quantiser.after else [])
+
+    def check_data(self, data: Any) -> list[str]:
+        """Complaints about the data config: none, the networks fit any size that the data has."""
+        return []

@@ -1,0 +1,69 @@
+"""Layers whose weight is divided by its largest singular value (Miyato et al. 2018), as BigGAN uses them.
+
+One power iteration a turn of training: `forward` takes a step from u and stages the result, `commit` keeps it. So all
+accumulated parts and all forward passes of a turn see the same weight. In eval mode u stays.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genera.blocks.precision import full_precision
+
+
+class Spectral(nn.Module):
+    """Mixin for layers with a `weight` (out, …). `eps` keeps vectors of zero weights finite."""
+
+    weight: Tensor
+    u: Tensor
+    eps: float
+
+    def begin(self, eps: float) -> None:
+        """Draw u ~ N(0, I); the layers' constructors call it."""
+        self.eps = eps
+        self.register_buffer("u", torch.randn(len(self.weight)))
+        self._next: Tensor | None = None
+
+    def normalised(self) -> Tensor:
+        """weight / σ, where σ = uᵀ W v carries gradient to W alone."""
+        with full_precision(self.weight):
+            matrix = self.weight.flatten(1)
+            with torch.no_grad():
+                v = F.normalize(matrix.t().mv(self.u), dim=0, eps=self.eps)
+                u = F.normalize(matrix.mv(v), dim=0, eps=self.eps)
+            if self.training:
+                self._next = u
+            return self.weight / u.dot(matrix.mv(v))
+
+    @torch.no_grad()
+    def commit(self) -> None:
+        if self._next is not None:
+            self.u.copy_(self._next)
+            self._next = None
+
+
+class SpectralConv2d(Spectral, nn.Conv2d):
+    def __init__(self, inputs: int, outputs: int, size: int, *, bias: bool = True, eps: float) -> None:
+        super().__init__(inputs, outputs, size, padding=size // 2, bias=bias)
+        self.begin(eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.normalised(), self.bias, padding=self.padding)
+
+
+class SpectralLinear(Spectral, nn.Linear):
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, eps: float) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        self.begin(eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.normalised(), self.bias)
+
+
+class SpectralEmbedding(Spectral, nn.Embedding):
+    def __init__(self, rows: int, size: int, *, eps: float) -> None:
+        super().__init__(rows, size)
+        self.begin(eps)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.normalised())

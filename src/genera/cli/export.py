@@ -1,0 +1,27 @@
+"""`genera export RUN --out FOLDER`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from genera.cli.parsing import parse, print_json
+from genera.cli.uses import UseOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(UseOptions):
+    """A folder that others can read: Hugging Face layout, safetensors, tokenisers, settings and a model card."""
+
+    run: Positional[Path]
+    """The run folder."""
+    out: Path
+    """The folder to write, new."""
+
+
+def main(arguments: list[str]) -> None:
+    command = parse(Export, arguments, "export")
+    from genera.uses.share import export_run
+
+    folder = export_run(command.load(command.run), command.out)
+    print_json({"export": str(folder)}) if command.json else print(folder)

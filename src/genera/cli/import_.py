@@ -1,0 +1,57 @@
+"""`genera import METHOD[:PRESET] ...`: weights from elsewhere become a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from genera.cli.parsing import parse, print_json
+from genera.console import say
+from genera.errors import GeneraError
+from genera.uses.origin import Origin
+
+HELP = """usage: genera import METHOD[:PRESET] [SOURCE] --out RUN [options]
+
+Makes a run folder of weights from elsewhere, for every use, for `genera evaluate` and for `genera train --init RUN`.
+Sources are directories or hub names; METHOD alone is its published preset.
+
+  genera import optimus --encoder google-bert/bert-base-cased --decoder openai-community/gpt2 --out runs/start
+  genera import optimus original_checkpoint --out runs/original
+  genera import gpt2-lm openai-community/gpt2 --out runs/gpt2
+  genera import optimus exported --out runs/again
+
+`genera import METHOD --help` explains the options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import(Origin):
+    """A run folder of weights from elsewhere: every tensor is checked by name and shape."""
+
+    source: Positional[str | None] = None
+    """What `genera export` wrote; a whole GPT-2; or weights under the names of the original Optimus code."""
+    out: Path | None = None
+    """The run folder, new."""
+    seed: int = 42
+    """Seed of the weights that the source lacks, such as latent maps between BERT and GPT-2."""
+    json: bool = False
+    """Print the result as JSON on stdout."""
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] not in ("-h", "--help"):
+            raise GeneraError(f"name the method first: genera import METHOD {' '.join(arguments)}")
+        print(HELP)
+        return
+    spec, *rest = arguments
+    command = parse(Import, rest, f"import {spec}")
+    if command.out is None:
+        raise GeneraError("say where the run should go: --out runs/NAME.")
+    from genera.uses.share import import_run
+
+    folder = import_run(spec, command.out, command, seed=command.seed)
+    if command.json:
+        print_json({"run": str(folder.path), **folder.status()})
+    config = folder.config()
+    begin = f"genera train {config.method}:{config.preset} --init {folder.path} --data SOURCE --out RUN"
+    say(f"next: genera evaluate {folder.path} --data SOURCE, or {begin}")

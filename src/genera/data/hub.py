@@ -1,0 +1,108 @@
+"""Hugging Face data sets by name: `hub:NAME[:CONFIG]`, streamed by the library `datasets` (the extra `data`).
+
+The splits that a data set names are used; one that it lacks is held out of the training texts, as for files.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from genera.console import say
+from genera.data.sources import SPLITS, HeldOut, Item, label_of, split_named
+from genera.errors import GeneraError, unknown
+
+TROUBLE = (OSError, ValueError, RuntimeError)
+"""What `datasets` raises for a name, a configuration or a network that is not there."""
+
+
+@dataclass(frozen=True)
+class HubSource:
+    spec: str
+    parts: tuple[tuple[str, str, Any], ...]
+    """(split, its name on the hub, rows that can be read as often as asked), training first"""
+    text_column: str
+    label_column: str | None
+    label_names: tuple[str, ...] | None
+    """what the labels 0, 1, … mean, where the data set says so"""
+    version: str
+
+    def items(self) -> Iterator[Item]:
+        held_out = HeldOut([split for split in SPLITS if split not in {part[0] for part in self.parts}])
+        for split, name, rows in self.parts:
+            try:
+                for number, row in enumerate(rows, start=1):
+                    text, label = self._read(row, f"row {number} of {name} in {self.spec}")
+                    yield Item(held_out.split(text.encode()) if split == "train" else split, text, label)
+            except TROUBLE as error:
+                raise _unreadable(self.spec, error) from error
+
+    def _read(self, row: dict[str, Any], where: str) -> tuple[str, str | None]:
+        text = row[self.text_column]
+        if not isinstance(text, str):
+            raise GeneraError(f"{where}: the column {self.text_column!r} is not a string; give --text-column.")
+        if self.label_column is None:
+            return text.strip(), None
+        label = row[self.label_column]
+        if self.label_names is not None and label is not None:
+            label = self.label_names[label] if label >= 0 else None
+        return text.strip(), label_of(where, "" if label is None else str(label))
+
+    def fingerprint(self) -> str:
+        parts = [part[:2] for part in self.parts]
+        return hashlib.sha256(repr((self.version, parts, self.text_column, self.label_column)).encode()).hexdigest()
+
+
+def open_hub(spec: str, rest: str, text_column: str | None, label_column: str | None) -> HubSource:
+    """Raises GeneraError when `datasets` is not installed, or there is no such data set, configuration or column."""
+    datasets = _library()
+    name, _, config = rest.partition(":")
+    try:
+        version = datasets.load_dataset_builder(name, config or None).hash
+        found = datasets.load_dataset(name, config or None, streaming=True)
+    except TROUBLE as error:
+        raise _unreadable(spec, error) from error
+    text_column = text_column or "text"
+    features = next(iter(found.values())).features or {}
+    for column in filter(None, (text_column, label_column)):
+        if features and column not in features:
+            raise unknown(f"column of {spec}", column, features)
+    names = getattr(features.get(label_column), "names", None)
+    return HubSource(
+        spec=spec,
+        parts=_parts(spec, found, label_column if names else None),
+        text_column=text_column,
+        label_column=label_column,
+        label_names=tuple(names) if names else None,
+        version=f"{name}:{config}:{version}",
+    )
+
+
+def _parts(spec: str, found: Any, hidden_in: str | None) -> tuple[tuple[str, str, Any], ...]:
+    """What each split of the hub is used as. hidden_in: the label column, where -1 stands for a hidden label."""
+    uses = {name: split_named(name) for name in found}
+    if "train" not in uses.values():
+        if len(set(uses.values())) > 1:
+            raise GeneraError(f"{spec} has the splits {', '.join(uses)}, and none of them is for training.")
+        uses = dict.fromkeys(uses, "train")
+    for name, rows in found.items():
+        if uses[name] is None:
+            say(f"{spec}: the split {name} is left out.")
+        elif hidden_in and next(iter(rows))[hidden_in] == -1:
+            say(f"{spec}: the split {name} has hidden labels and is left out.")
+            uses[name] = None
+    return tuple((split, name, found[name]) for split in SPLITS for name, use in uses.items() if use == split)
+
+
+def _library() -> ModuleType:
+    try:
+        import datasets
+    except ImportError:
+        raise GeneraError("a hub: source needs the library datasets: pip install 'genera[data]'.") from None
+    return datasets
+
+
+def _unreadable(spec: str, error: Exception) -> GeneraError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return GeneraError(f"{spec} cannot be read ({reason}); check the name, the configuration and the network.")

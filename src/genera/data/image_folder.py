@@ -1,0 +1,43 @@
+"""Image files as tensors, and tensors as image files."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from genera.data.image_formats import SUFFIXES, existing_folder
+from genera.data.image_store import to_float, to_uint8
+from genera.data.pixels import Form, decode
+from genera.errors import GeneraError
+from genera.files import atomic
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every image file in a folder and its subfolders, hidden ones left out. Raises GeneraError if there is none."""
+    found = [
+        file
+        for file in sorted(existing_folder(str(folder)).rglob("*"))
+        if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+    if not found:
+        raise GeneraError(f"the folder {folder} has no images ({', '.join(sorted(SUFFIXES))}).")
+    return found
+
+
+def read_image(file: Path, form: Form) -> Tensor:
+    """(C, side, side) in [-1, 1]. Raises GeneraError naming a file that cannot be read."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise GeneraError(f"cannot read {file}: {error.strerror}.") from None
+    return to_float(form.fit(decode(content, str(file))))
+
+
+def write_png(file: Path, image: Tensor) -> None:
+    """image: (C, H, W) in [-1, 1], C = 1 grey or 3 RGB."""
+    pixels = to_uint8(image).permute(1, 2, 0).numpy()
+    encoded = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(encoded, "PNG")
+    with atomic(file) as temporary:
+        temporary.write_bytes(encoded.getvalue())

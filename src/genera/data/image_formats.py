@@ -1,0 +1,334 @@
+"""Readers of the field's own image formats: idx, CIFAR, image folders, .npz, the Hugging Face hub."""
+
+import gzip
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genera.data.image_parts import ArrayImages, EncodedImages, ImageSource, Part
+from genera.data.plain_pickle import read_pickle
+from genera.data.sources import SPLIT_NAMES
+from genera.errors import GeneraError, unknown
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+def idx(spec: str, rest: str) -> ImageSource:
+    """`train-images-idx3-ubyte[.gz]` and its labels; `t10k-…` or `test-…` is the test split."""
+    folder = existing_folder(rest)
+    files = sorted(file for file in folder.iterdir() if "images-idx" in file.name.replace(".idx", "-idx"))
+    if not files:
+        raise GeneraError(f"{folder} has no idx files (train-images-idx3-ubyte or .gz, train-labels-idx1-ubyte).")
+    parts, used, seen = [], [], 0
+    for file in files:
+        split = "test" if file.name.startswith(("t10k", "test")) else "train"
+        pixels = read_idx(file)
+        if pixels.ndim not in (3, 4):
+            raise GeneraError(f"{file} holds {pixels.ndim} axes; images need 3 (count, rows, columns) or 4.")
+        used.append(file)
+        name = file.name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
+        labels = None
+        if (beside := folder / name).exists():
+            labels = read_idx(beside).astype(np.int64)
+            if labels.shape != pixels.shape[:1]:
+                raise GeneraError(f"{beside} has {labels.size} labels for the {len(pixels)} images of {file.name}.")
+            seen = max(seen, int(labels.max(initial=-1)) + 1)
+            used.append(beside)
+        parts.append(ArrayImages(split, pixels, labels))
+    return ImageSource(spec, training_first(parts), _numbered(seen), hash_files(used))
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """The array of unsigned bytes in an idx file, plain or gzip. Raises GeneraError when it is damaged."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged or cut short"
+        raise GeneraError(f"cannot read {path}: {reason}.") from None
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise GeneraError(f"{path} is no idx file of unsigned bytes; it should begin with 00 00 08.")
+    axes = content[3]
+    shape = np.frombuffer(content, ">u4", axes, 4).tolist() if len(content) >= 4 + 4 * axes else [-1]
+    body = np.frombuffer(content, np.uint8, offset=min(len(content), 4 + 4 * axes))
+    if body.size != np.prod(shape):
+        raise GeneraError(f"{path} is cut short: {body.size} bytes of {'x'.join(map(str, shape))}; fetch it again.")
+    return body.reshape(shape)
+
+
+_CIFAR_LABELS = (b"labels", b"fine_labels")
+
+
+def cifar(spec: str, rest: str) -> ImageSource:
+    """data_batch_1 … 5 and test_batch (CIFAR-10), or train and test (CIFAR-100; fine labels); binary or python."""
+    folder = existing_folder(rest)
+    if not any(file.is_file() for file in folder.iterdir()):
+        inner = sorted(folder.glob("cifar-*"))
+        folder = inner[0] if inner else folder
+    known = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch", "train", "test"]
+    files = [file for name in known for file in (folder / f"{name}.bin", folder / name) if file.is_file()]
+    if not files:
+        raise GeneraError(f"{folder} has no CIFAR files (data_batch_1 … test_batch, or train and test; .bin or not).")
+    parts, seen = [], 0
+    for file in files:
+        pixels, labels = _cifar_binary(file) if file.suffix == ".bin" else _cifar_python(file)
+        seen = max(seen, int(labels.max(initial=-1)) + 1)
+        split = "test" if file.name.startswith("test") else "train"
+        parts.append(ArrayImages(split, pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels))
+    names = _cifar_names(folder)
+    if names and len(names) < seen:
+        raise GeneraError(f"{folder} names {len(names)} classes, but its labels go up to {seen - 1}.")
+    return ImageSource(spec, training_first(parts), names or _numbered(seen), hash_files(files))
+
+
+def _cifar_binary(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    content = np.fromfile(file, np.uint8)
+    heads = 2 if file.stem in ("train", "test") else 1  # CIFAR-100: coarse label, fine label
+    if not content.size or content.size % (3072 + heads):
+        raise GeneraError(f"{file} is cut short: {content.size:,} bytes are no multiple of {3072 + heads}.")
+    rows = content.reshape(-1, 3072 + heads)
+    return rows[:, heads:], rows[:, heads - 1].astype(np.int64)
+
+
+def _cifar_python(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    batch = read_pickle(file)
+    keys = list(batch) if isinstance(batch, dict) else []
+    label = next((key for key in _CIFAR_LABELS if key in keys), None)
+    pixels = batch[b"data"] if b"data" in keys else None
+    if label is None or not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
+        raise GeneraError(f"{file} is no CIFAR batch: data (N, 3072) of uint8 and labels were expected.")
+    labels = np.asarray(batch[label], np.int64)
+    if labels.shape != pixels.shape[:1]:
+        raise GeneraError(f"{file} has {labels.size} labels for {len(pixels)} images.")
+    return pixels, labels
+
+
+def _cifar_names(folder: Path) -> tuple[str, ...]:
+    for name in ("batches.meta.txt", "fine_label_names.txt"):
+        if (folder / name).is_file():
+            return tuple((folder / name).read_text().split())
+    for name, key in (("batches.meta", b"label_names"), ("meta", b"fine_label_names")):
+        if (folder / name).is_file():
+            return tuple(label.decode() for label in read_pickle(folder / name)[key])
+    return ()
+
+
+def images(spec: str, rest: str) -> ImageSource:
+    """DIR or its folders train, valid, test; the images in them, or in folders named by class."""
+    folder = existing_folder(rest)
+    splits: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and entry.name.lower() in SPLIT_NAMES:
+            splits.setdefault(SPLIT_NAMES[entry.name.lower()], []).append(entry)
+    if "train" not in splits:
+        splits = {"train": [folder]}
+    found = [(split, *labelled_files(root)) for split, roots in splits.items() for root in roots]
+    return of_files(spec, found)
+
+
+def of_files(spec: str, found: Iterable[tuple[str, list[Path], list[str]]]) -> ImageSource:
+    """A source of (split, files, label names; no names without labels)."""
+    found = list(found)
+    classes = tuple(sorted({name for _, _, names in found for name in names}))
+    if classes and not all(names for _, _, names in found):
+        raise GeneraError(f"{spec} has class folders in some of its splits only; give all images a label, or none.")
+    place = {name: i for i, name in enumerate(classes)}
+    parts = [
+        EncodedImages(
+            split,
+            len(files),
+            partial(_file_content, files),
+            partial(_file_name, files),
+            np.array([place[name] for name in names], np.int64) if classes else None,
+        )
+        for split, files, names in found
+    ]
+    every = [file for _, files, _ in found for file in files]
+    return ImageSource(spec, training_first(parts), classes, hash_files(every, repr([f[::2] for f in found])))
+
+
+def labelled_files(root: Path) -> tuple[list[Path], list[str]]:
+    """All images under `root`, and the names of the folders of `root` that they lie in; none if they lie in it."""
+    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and not _hidden(file, root))
+    if not files:
+        raise GeneraError(f"the folder {root} has no images ({', '.join(sorted(SUFFIXES))}).")
+    inside = [file.relative_to(root).parts[0] for file in files if file.parent != root]
+    if inside and len(inside) < len(files):
+        lone = next(file for file in files if file.parent == root)
+        raise GeneraError(f"{root} has images beside its class folders, such as {lone.name}; move or remove them.")
+    return files, inside
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _file_content(files: list[Path], row: int) -> bytes:
+    try:
+        return files[row].read_bytes()
+    except OSError as error:
+        raise GeneraError(f"cannot read {files[row]}: {error.strerror}.") from None
+
+
+def _file_name(files: list[Path], row: int) -> str:
+    return str(files[row])
+
+
+_NPZ_ARRAYS = (("train", "images", "labels"), ("train", "x_train", "y_train"), ("test", "x_test", "y_test"))
+_NPZ_LABELS = ("labels", "label", "subject")
+
+
+def npz(spec: str, rest: str) -> ImageSource:
+    """`images` (N, H, W[, 3]) or `jpeg` with `offset`, and `labels` with `label_names`; or x_train, y_train …"""
+    path = Path(rest).expanduser()
+    arrays = _open_npz(path)
+    parts: list[ArrayImages | EncodedImages] = []
+    lone = next((arrays[label] for label in _NPZ_LABELS if label in arrays), None)
+    if {"jpeg", "offset"} <= arrays.keys():
+        parts.append(_jpegs(path, arrays["jpeg"], arrays["offset"], lone))
+    for split, images, labels in _NPZ_ARRAYS:
+        if images in arrays:
+            beside = lone if images == "images" else arrays.get(labels)
+            pixels = _checked_pixels(arrays[images], f"{images!r} of {path}")
+            parts.append(ArrayImages(split, pixels, _npz_labels(beside, len(pixels), path)))
+    if not parts:
+        raise GeneraError(f"{path} has no images: arrays named images, or jpeg and offset, were expected.")
+    given = [part.labels for part in parts if part.labels is not None]
+    if not given:
+        return ImageSource(spec, parts, (), hash_files([path]))
+    if len(given) < len(parts):
+        raise GeneraError(f"{path} has labels for some of its images only; give all of them labels, or none.")
+    present = np.unique(np.concatenate(given))
+    if "label_names" not in arrays:  # the numbers that occur are the names
+        numbered = [replace(p, labels=np.searchsorted(present, own)) for p, own in zip(parts, given, strict=True)]
+        return ImageSource(spec, numbered, tuple(map(str, present)), hash_files([path]))
+    names = tuple(map(str, arrays["label_names"]))
+    if len(names) <= present.max():
+        raise GeneraError(f"{path} names {len(names)} classes, but its labels go up to {present.max()}.")
+    return ImageSource(spec, parts, names, hash_files([path]))
+
+
+def _open_npz(path: Path) -> Mapping[str, NDArray]:
+    if not path.is_file():
+        raise GeneraError(f"{path} does not exist; npz:FILE names one .npz file.")
+    try:
+        with np.load(path, allow_pickle=False) as opened:
+            if not isinstance(opened, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            return {name: opened[name] for name in opened.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GeneraError(f"{path} is no readable .npz of plain arrays ({reason}); fetch or save it again.") from None
+
+
+def _jpegs(path: Path, flat: NDArray, offset: NDArray, labels: NDArray | None) -> EncodedImages:
+    if offset.ndim != 1 or len(offset) < 2 or offset[0] < 0 or (np.diff(offset) < 0).any() or offset[-1] > flat.size:
+        raise GeneraError(f"{path}: offset must rise from 0 to the {flat.size} bytes of jpeg.")
+    count = len(offset) - 1
+    return EncodedImages(
+        "train",
+        count,
+        lambda row: flat[offset[row] : offset[row + 1]].tobytes(),
+        lambda row: f"image {row} of {path}",
+        _npz_labels(labels, count, path),
+    )
+
+
+def _checked_pixels(pixels: NDArray, what: str) -> NDArray[np.uint8]:
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] in (1, 3, 4))):
+        shape = "x".join(map(str, pixels.shape))
+        raise GeneraError(f"{what} is {pixels.dtype} {shape}; images must be uint8 (N, H, W) or (N, H, W, 3), 0..255.")
+    return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
+
+
+def _npz_labels(labels: NDArray | None, count: int, path: Path) -> NDArray[np.int64] | None:
+    if labels is None:
+        return None
+    labels = labels.reshape(-1)
+    if len(labels) != count or not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
+        raise GeneraError(
+            f"{path} has {len(labels)} labels of {labels.dtype} for {count} images; whole numbers from 0."
+        )
+    return labels.astype(np.int64)
+
+
+def hub(spec: str, rest: str) -> ImageSource:
+    """A data set of the Hugging Face hub: its column of images, and its column of class labels if it has one."""
+    try:
+        import datasets
+    except ImportError:
+        raise GeneraError(f"{spec} needs the Hugging Face library: pip install 'genera[data]'.") from None
+    try:
+        opened = datasets.load_dataset(rest)
+    except Exception as error:  # whatever the hub, the network or the data set's files may raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GeneraError(f"{spec} cannot be loaded ({reason}).") from None
+    parts, classes, marks = [], (), []
+    for name, rows in opened.items():
+        if name not in SPLIT_NAMES:
+            continue
+        columns = {column for column, kind in rows.features.items() if isinstance(kind, datasets.Image)}
+        if not columns:
+            raise GeneraError(f"{spec} has no column of images; its columns are {', '.join(rows.features)}.")
+        image = min(columns)
+        label = next((c for c, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)), None)
+        if label is not None:
+            classes = tuple(rows.features[label].names)
+        parts.append(_hub_images(spec, name, rows.cast_column(image, datasets.Image(decode=False)), image, label))
+        marks.append((name, rows._fingerprint))
+    if not any(part.split == "train" for part in parts):
+        raise GeneraError(f"{spec} has no training split; its splits are {', '.join(opened)}.")
+    return ImageSource(spec, training_first(parts), classes, hash_text(repr((rest, marks))))
+
+
+def _hub_images(spec: str, split: str, rows: Any, image: str, label: str | None) -> EncodedImages:
+    def content(row: int) -> bytes:
+        stored = rows[row][image]
+        return stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
+
+    labels = None if label is None else np.asarray(rows[label], np.int64)
+    return EncodedImages(SPLIT_NAMES[split], len(rows), content, lambda row: f"{split} image {row} of {spec}", labels)
+
+
+# -- small parts ------------------------------------------------------------------------------------------------------
+
+
+def existing_folder(rest: str) -> Path:
+    folder = Path(rest).expanduser()
+    if folder.is_dir():
+        return folder
+    siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    if folder.exists() or not siblings:
+        raise GeneraError(f"{folder} is no folder." if folder.exists() else f"the folder {folder} does not exist.")
+    raise unknown(f"folder in {folder.parent}:", folder.name, siblings)
+
+
+def training_first(parts: Iterable[Any]) -> list[Part]:
+    return sorted(parts, key=lambda part: part.split != "train")
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+def hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_files(files: Sequence[Path], about: str = "") -> str:
+    digest = hashlib.sha256(about.encode())
+    for file in files:
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        with open(file, "rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""Two domains of images without known pairs, for image-to-image translation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genera.console import say
+from genera.data.batch import Batch
+from genera.data.image_config import ImageConfig
+from genera.data.image_sources import parse_pairs
+from genera.data.image_store import ImageStore, augmented, counts, shape, stored
+from genera.data.images import ImageAssets, ImageData
+from genera.errors import GeneraError
+
+Domain = Literal["a", "b"]
+DOMAINS: tuple[Domain, Domain] = ("a", "b")
+
+
+@dataclass
+class PairBatch(Batch):
+    """B images of each domain, drawn independently; `ids` are those of domain A."""
+
+    a: Tensor
+    """(B, C, S, S) float32 in [-1, 1]"""
+    b: Tensor
+    """(B, C, S, S) float32 in [-1, 1]"""
+
+
+class PairStream:
+    """Batches of both domains; see `genera.data.batch.Stream`.
+
+    Each domain is walked through in permutations of its own, one after the other; an epoch is one pass over the larger
+    domain. Crops and mirrorings are keyed as in `ImageStream`, another draw for each domain.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[Domain, ImageStore],
+        *,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        flip: bool,
+        crop: bool,
+    ) -> None:
+        """Raises GeneraError when a domain cannot fill one batch, or the ranks cannot share one."""
+        for domain, store in stores.items():
+            if len(store) < batch:
+                raise GeneraError(
+                    f"domain {domain.upper()} has {len(store)} images, fewer than one batch of {batch}; "
+                    f"use a batch of at most {len(store)} or more data."
+                )
+        if batch % ranks:
+            raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
+        self.steps_per_epoch = max(map(len, stores.values())) // batch
+        self._stores, self._seed, self._size = stores, seed, batch
+        self._flip = flip
+        self._crop = crop and stores["a"].form.side > stores["a"].form.size
+        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
+        self._order = lru_cache(maxsize=4)(self._make_order)
+
+    def batch(self, step: int) -> PairBatch:
+        """This rank's rows of the global batch of `step`."""
+        rows = {domain: self._rows(domain, step) for domain in DOMAINS}
+        a, b = (
+            augmented(
+                self._stores[domain],
+                rows[domain],
+                (self._seed, step, DOMAINS.index(domain)),
+                self._size,
+                self._mine,
+                self._flip,
+                self._crop,
+            )
+            for domain in DOMAINS
+        )
+        return PairBatch(ids=torch.from_numpy(rows["a"]), a=a, b=b)
+
+    def _rows(self, domain: Domain, step: int) -> NDArray[np.int64]:
+        length = len(self._stores[domain])
+        drawn = np.arange(step * self._size, (step + 1) * self._size)
+        orders = np.stack([self._order(domain, epoch) for epoch in range(drawn[0] // length, drawn[-1] // length + 1)])
+        return orders[drawn // length - drawn[0] // length, drawn % length][self._mine]
+
+    def _make_order(self, domain: Domain, epoch: int) -> NDArray[np.int64]:
+        random = np.random.default_rng([self._seed, DOMAINS.index(domain), epoch])
+        return random.permutation(len(self._stores[domain]))
+
+
+@dataclass(frozen=True)
+class PairData:
+    """Train, valid and test images of two domains, in one shape."""
+
+    kind: ClassVar[str] = "image-pairs"
+    assets_type: ClassVar[type[ImageAssets]] = ImageAssets
+
+    config: ImageConfig
+    assets: ImageAssets
+    """`classes` is empty."""
+    domains: Mapping[Domain, Mapping[str, ImageStore]]
+    world: Any
+    """where the images come from, if from a world: it knows the true translation"""
+    key: str
+    """A hash of everything the stored images depend on, for what is kept beside them."""
+
+    @classmethod
+    def open(cls, config: ImageConfig, assets: ImageAssets | None = None) -> Self:
+        """Read the two domains of `config`, or find them in the cache.
+
+        Raises GeneraError when the data cannot be read, is no data of pairs, or lacks a domain.
+        """
+        *sources, world = parse_pairs(config.data)
+        opened = {domain: stored(source, config) for domain, source in zip(DOMAINS, sources, strict=True)}
+        domains = {domain: stores for domain, (stores, _) in opened.items()}
+        for domain, stores in domains.items():
+            say(f"{config.data}: domain {domain.upper()} of {counts(stores)} images, {shape(config)}.")
+        key = "-".join(key for _, key in opened.values())
+        return cls(config, ImageAssets(config.image_size, config.channels, ()), domains, world, key)
+
+    def size(self, split: str) -> int:
+        """Of the smaller domain."""
+        return min(len(self.domains[domain][split]) for domain in DOMAINS)
+
+    def items(self, split: str, count: int, domain: Domain = "a") -> list[Tensor]:
+        """The first `count` images of a domain, each (C, S, S) in [-1, 1]."""
+        return list(self.domains[domain][split].images(slice(count)))
+
+    def domain(self, domain: Domain) -> ImageData:
+        """One domain alone, as a data set of images without labels."""
+        world = None if self.world is None else getattr(self.world, domain)
+        return ImageData(self.config, self.assets, self.domains[domain], world, f"{self.key}-{domain}")
+
+    def labels(self, split: str, count: int) -> None:
+        return None
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> PairStream:
+        """Batches of a split, shuffled; `batch_size` is the global one. Only training images are augmented."""
+        training = split == "train"
+        return PairStream(
+            {domain: self.domains[domain][split] for domain in DOMAINS},
+            batch=batch_size,
+            seed=seed,
+            rank=rank,
+            ranks=ranks,
+            flip=training and self.config.flip,
+            crop=training and self.config.crop == "random",
+        )
+
+    @classmethod
+    def sketch(cls, config: ImageConfig, batch_size: int) -> tuple[ImageAssets, PairBatch]:
+        """Assets, and a batch of the right shapes, without reading any data."""
+        images = torch.zeros(batch_size, config.channels, config.image_size, config.image_size)
+        ids = torch.zeros(batch_size, dtype=torch.int64)
+        return ImageAssets(config.image_size, config.channels, ()), PairBatch(ids=ids, a=images, b=images.clone())

@@ -1,0 +1,92 @@
+"""Where images come from: `idx:DIR`, `cifar:DIR`, `images:DIR`, `npz:FILE`, `hub:NAME`, `pairs:DIR`, `world:NAME`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from genera import worlds
+from genera.data.image_formats import (
+    cifar,
+    existing_folder,
+    hash_text,
+    hub,
+    idx,
+    images,
+    labelled_files,
+    npz,
+    of_files,
+    training_first,
+)
+from genera.data.image_parts import ImageSource, Part, WorldImages
+from genera.data.schemes import split_spec
+from genera.data.sources import SPLIT_NAMES
+from genera.errors import GeneraError
+
+WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 5_000}
+
+
+def parse_images(spec: str) -> ImageSource:
+    """The source of images that `spec` ("scheme:rest") names. Raises GeneraError when there is none."""
+    scheme, rest = split_spec(spec, "images")
+    return _OPENERS[scheme](spec, rest)
+
+
+def parse_pairs(spec: str) -> tuple[ImageSource, ImageSource, Any]:
+    """The two domains of a source of pairs, and the world that knows their true translation, if they come from one.
+
+    Raises GeneraError when there is none.
+    """
+    scheme, rest = split_spec(spec, "image-pairs")
+    if scheme == "world":
+        world = worlds.load(rest)
+        return _of_world(spec, world.a), _of_world(spec, world.b), world
+    folder = existing_folder(rest)
+    a, b = (_domain(spec, folder, letter) for letter in "AB")
+    return a, b, None
+
+
+def _of_world(spec: str, world: Any) -> ImageSource:
+    parts = [
+        WorldImages(split, world, count, world.labels(world.draw(count, split=split)) if world.classes else None)
+        for split, count in WORLD_SIZES.items()
+    ]
+    return ImageSource(spec, parts, world.classes, hash_text(repr((world, WORLD_SIZES))), world)
+
+
+def _domain(spec: str, folder: Path, letter: str) -> ImageSource:
+    """Domain A or B of a folder with trainA, trainB (testA, testB): folders of images, or .npz files."""
+    found: list[tuple[str, list[Path], list[str]]] = []
+    packed: list[ImageSource] = []
+    for entry in sorted(folder.iterdir()):
+        stem = entry.name.removesuffix(".npz").removesuffix("_jpeg")
+        split = SPLIT_NAMES.get(stem[:-1].lower())
+        if split is None or stem[-1] != letter:
+            continue
+        if entry.is_dir():
+            found.append((split, labelled_files(entry)[0], []))
+        elif entry.suffix == ".npz":
+            inner = npz(spec, str(entry))
+            parts = [_resplit(part, split) for part in inner.parts if part.split == "train"]
+            packed.append(ImageSource(spec, parts, (), inner.fingerprint))
+    sources = ([of_files(spec, found)] if found else []) + packed
+    parts = [part for source in sources for part in source.parts]
+    if not any(part.split == "train" for part in parts):
+        raise GeneraError(
+            f"{folder} has no train{letter}: a folder train{letter} or a file train{letter}.npz is needed."
+        )
+    return ImageSource(spec, training_first(parts), (), hash_text(repr([source.fingerprint for source in sources])))
+
+
+def _resplit(part: Any, split: str) -> Part:
+    return replace(part, split=split, labels=None)
+
+
+_OPENERS: dict[str, Callable[[str, str], ImageSource]] = {
+    "idx": idx,
+    "cifar": cifar,
+    "images": images,
+    "npz": npz,
+    "hub": hub,
+    "world": lambda spec, rest: _of_world(spec, worlds.load(rest)),
+}

@@ -1,0 +1,148 @@
+"""Images in one shape on disk: a memory-mapped cache of uint8, by a hash of all that the images depend on."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genera.console import progress_bar
+from genera.data.cache import build_once, cache_folder
+from genera.data.image_config import ImageConfig
+from genera.data.image_parts import ImageSource
+from genera.data.pixels import Form
+from genera.data.sources import SPLITS, HeldOut
+from genera.errors import GeneraError
+
+HELD_OUT_SHARE = 0.05
+"""Of the training images, for each split that the data does not bring."""
+
+_VERSION = "1"  # of what the cache holds; a change makes the older folders unused
+_CHUNK = 512
+
+
+class ImageStore:
+    """One split in the cache: (N, C, side, side) uint8 and (N,) labels, read from disk row by row."""
+
+    def __init__(self, folder: Path, split: str, form: Form) -> None:
+        """Raises GeneraError when a file is missing or cut short."""
+        self.form = form
+        self.pixels: NDArray[np.uint8] = _opened(folder / f"{split}.images.npy")
+        labels = folder / f"{split}.labels.npy"
+        self.labels: NDArray[np.int64] | None = _opened(labels) if labels.exists() else None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def images(self, rows: slice | NDArray[np.int64] = slice(None)) -> Tensor:
+        """(B, C, S, S) float32 in [-1, 1]: the middle of each, as outside of training."""
+        first = (self.form.side - self.form.size) // 2
+        middle = slice(first, first + self.form.size)
+        return to_float(self.pixels[rows][..., middle, middle])
+
+    def cut(self, rows: NDArray[np.int64], top: NDArray[np.int64], left: NDArray[np.int64]) -> Tensor:
+        """(B, C, S, S) float32 in [-1, 1]: of each image the square at its own place."""
+        window = (self.form.size, self.form.size)
+        places = np.lib.stride_tricks.sliding_window_view(self.pixels, window, axis=(2, 3))
+        return to_float(places[rows, :, top, left])
+
+
+def augmented(
+    store: ImageStore,
+    rows: NDArray[np.int64],
+    key: tuple[int, ...],
+    batch: int,
+    mine: slice,
+    flip: bool,
+    crop: bool,
+) -> Tensor:
+    """(B, C, S, S) in [-1, 1]: `rows`, which are the part `mine` of a global batch, cut and mirrored by `key`."""
+    random = np.random.default_rng([*key, 1])
+    top, left, mirror = random.random((3, batch))[:, mine]
+    if crop:
+        room = store.form.side - store.form.size + 1
+        images = store.cut(rows, (top * room).astype(np.int64), (left * room).astype(np.int64))
+    else:
+        images = store.images(rows)
+    if flip:
+        images = torch.where(torch.from_numpy(mirror < 0.5)[:, None, None, None], images.flip(3), images)
+    return images
+
+
+def to_float(pixels: NDArray[np.uint8]) -> Tensor:
+    """0..255 → float32 in [-1, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32)).div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[-1, 1] → uint8 0..255, rounded; what lies outside is clipped. Undoes `to_float` exactly."""
+    return images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def stored(source: ImageSource, config: ImageConfig) -> tuple[dict[str, ImageStore], str]:
+    """The splits of `source` in the shape that `config` asks for, from the cache or built now; and their key."""
+    form = Form(config.image_size, config.channels, config.crop)
+    key = hashlib.sha256(repr((_VERSION, source.fingerprint, form, config.limit)).encode()).hexdigest()[:20]
+    folder = cache_folder() / f"images-{key}"
+    build_once(folder, lambda temporary: _build(temporary, source, form, config.limit))
+    return {split: ImageStore(folder, split, form) for split in SPLITS}, key
+
+
+def counts(stores: Mapping[str, ImageStore]) -> str:
+    return ", ".join(f"{len(stores[split]):,} {split}" for split in SPLITS)
+
+
+def shape(config: ImageConfig) -> str:
+    return f"{config.image_size}x{config.image_size} {'RGB' if config.channels == 3 else 'grey'}"
+
+
+def _build(folder: Path, source: ImageSource, form: Form, limit: int | None) -> None:
+    """Write SPLIT.images.npy and SPLIT.labels.npy into `folder`."""
+    places = _assigned(source)
+    if not len(places["train"]):
+        raise GeneraError(f"{source.spec} has no training images.")
+    places["train"] = places["train"][:limit]
+    with progress_bar() as bar:
+        task = bar.add_task("preparing images", total=sum(map(len, places.values())))
+        for split, place in places.items():
+            shape = (len(place), form.channels, form.side, form.side)
+            images = np.lib.format.open_memmap(folder / f"{split}.images.npy", "w+", np.uint8, shape)
+            labels = np.zeros(len(place), np.int64)
+            for first in range(0, len(place), _CHUNK):
+                chunk = place[first : first + _CHUNK]
+                for number in np.unique(chunk[:, 0]):
+                    part, own = source.parts[number], np.flatnonzero(chunk[:, 0] == number)
+                    images[first + own] = part.read(chunk[own, 1], form)
+                    if part.labels is not None:
+                        labels[first + own] = part.labels[chunk[own, 1]]
+                bar.advance(task, len(chunk))
+            images.flush()
+            if source.classes:
+                np.save(folder / f"{split}.labels.npy", labels)
+
+
+def _assigned(source: ImageSource) -> dict[str, NDArray[np.int64]]:
+    """split → (N, 2): part and row of each image. Files come shuffled, so that the first are a fair sample."""
+    brought = {part.split for part in source.parts}
+    held_out = HeldOut([split for split in SPLITS if split not in brought], HELD_OUT_SHARE)
+    found: dict[str, list[tuple[int, int]]] = {split: [] for split in SPLITS}
+    for number, part in enumerate(source.parts):
+        for row in range(len(part)):
+            split = part.split
+            if split == "train" and len(brought) < len(SPLITS):
+                split = held_out.split(part.content(row))
+            found[split].append((number, row))
+    places = {split: np.array(rows, np.int64).reshape(-1, 2) for split, rows in found.items()}
+    if source.world is None:
+        places = {split: np.random.default_rng(0).permutation(rows) for split, rows in places.items()}
+    return places
+
+
+def _opened(path: Path) -> NDArray:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        raise GeneraError(f"{path} is damaged; delete the folder {path.parent}, it is made again.") from None

@@ -1,0 +1,181 @@
+"""Images ready for training: source → one shape → a memory-mapped cache of uint8 → batches of floats in [-1, 1]."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genera.console import say
+from genera.data.batch import Batch
+from genera.data.image_config import ImageConfig
+from genera.data.image_parts import ImageSource
+from genera.data.image_sources import parse_images
+from genera.data.image_store import ImageStore, augmented, counts, shape, stored
+from genera.errors import GeneraError, unknown
+from genera.files import read_json, write_json
+
+
+@dataclass
+class ImageBatch(Batch):
+    """B images."""
+
+    images: Tensor
+    """(B, C, S, S) float32 in [-1, 1]"""
+    labels: Tensor | None
+    """(B,) int64, or None where the data has no labels"""
+
+
+@dataclass(frozen=True)
+class ImageAssets:
+    """What an image model needs of its data to be used without it."""
+
+    size: int
+    """height and width"""
+    channels: int
+    classes: tuple[str, ...]
+    """names of labels 0, 1, …; empty without labels"""
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "images.json", asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises GeneraError when the file is missing or damaged."""
+        path = folder / "images.json"
+        values = read_json(path)
+        try:
+            return cls(int(values["size"]), int(values["channels"]), tuple(map(str, values["classes"])))
+        except (TypeError, KeyError, ValueError):
+            raise GeneraError(f"{path} is damaged (size, channels, classes were expected).") from None
+
+
+class ImageStream:
+    """Training batches of a store; see `genera.data.batch.Stream`.
+
+    Each epoch is a fresh permutation of (seed, epoch); what does not fill a batch is left out, another part each time.
+    Crops and mirrorings are drawn for the global batch from (seed, step), so that an image's do not depend on how many
+    ranks or parts share the batch, nor on an interruption.
+    """
+
+    def __init__(
+        self, store: ImageStore, *, batch: int, seed: int, rank: int = 0, ranks: int = 1, flip: bool, crop: bool
+    ) -> None:
+        """batch: the global batch size; flip, crop: mirror and cut at random, else the middle as it is.
+
+        Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
+        """
+        if len(store) < batch:
+            raise GeneraError(
+                f"the data has {len(store)} images, fewer than one batch of {batch}; "
+                f"use a batch of at most {len(store)} or more data."
+            )
+        if batch % ranks:
+            raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
+        self.steps_per_epoch = len(store) // batch
+        self._store, self._seed, self._size = store, seed, batch
+        self._flip, self._crop = flip, crop and store.form.side > store.form.size
+        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
+        self._order = lru_cache(maxsize=1)(self._make_order)
+
+    def batch(self, step: int) -> ImageBatch:
+        """This rank's rows of the global batch of `step`."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._order(epoch)[place * self._size : (place + 1) * self._size][self._mine]
+        labels = self._store.labels
+        return ImageBatch(
+            ids=torch.from_numpy(rows),
+            images=augmented(self._store, rows, (self._seed, step), self._size, self._mine, self._flip, self._crop),
+            labels=None if labels is None else torch.from_numpy(labels[rows]),
+        )
+
+    def _make_order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, epoch]).permutation(len(self._store))
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Train, valid and test images of one shape, and what is known of them."""
+
+    kind: ClassVar[str] = "images"
+    assets_type: ClassVar[type[ImageAssets]] = ImageAssets
+
+    config: ImageConfig
+    assets: ImageAssets
+    stores: Mapping[str, ImageStore]
+    world: Any
+    """where the images come from, if from a world"""
+    key: str
+    """A hash of everything the stored images depend on, for what is kept beside them."""
+
+    @classmethod
+    def open(cls, config: ImageConfig, assets: ImageAssets | None = None) -> Self:
+        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+
+        assets: those of a run that is there already; labels are then numbered as in that run.
+        Raises GeneraError when the data cannot be read, is no image data, or has no training image.
+        """
+        source = parse_images(config.data)
+        stores, key = stored(source, config)
+        classes = source.classes
+        if assets is not None and classes and assets.classes and classes != assets.classes:
+            _renumber(stores, source, assets)
+            classes = assets.classes
+        say(f"{config.data}: {counts(stores)} images, {len(classes) or 'no'} classes, {shape(config)}.")
+        if len(classes) == 1:
+            say(f"all images are of one class, {classes[0]!r}; classes are the folders right below the one given.")
+        found = ImageAssets(config.image_size, config.channels, classes)
+        return cls(config, found, stores, source.world, key)
+
+    def size(self, split: str) -> int:
+        return len(self.stores[split])
+
+    def items(self, split: str, count: int) -> list[Tensor]:
+        """The first `count` images of a split, each (C, S, S) in [-1, 1]; the splits themselves are unordered."""
+        return list(self.stores[split].images(slice(count)))
+
+    def labels(self, split: str, count: int) -> list[str] | None:
+        """The label names of `items(split, count)`; None where the data has no labels."""
+        labels = self.stores[split].labels
+        return None if labels is None else [self.assets.classes[label] for label in labels[:count]]
+
+    def factors(self, split: str, count: int) -> Any:
+        """The true factors of `items(split, count)`, as the world has them; None where there is no world."""
+        return None if self.world is None else self.world.draw(self.size(split), split=split)[:count]
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> ImageStream:
+        """Batches of a split, shuffled; `batch_size` is the global one. Only training images are augmented."""
+        training = split == "train"
+        return ImageStream(
+            self.stores[split],
+            batch=batch_size,
+            seed=seed,
+            rank=rank,
+            ranks=ranks,
+            flip=training and self.config.flip,
+            crop=training and self.config.crop == "random",
+        )
+
+    @classmethod
+    def sketch(cls, config: ImageConfig, batch_size: int) -> tuple[ImageAssets, ImageBatch]:
+        """Assets, and a batch of the right shapes, without reading any data."""
+        assets = ImageAssets(config.image_size, config.channels, tuple(map(str, range(config.classes))))
+        ids = torch.zeros(batch_size, dtype=torch.int64)
+        images = torch.zeros(batch_size, config.channels, config.image_size, config.image_size)
+        return assets, ImageBatch(ids=ids, images=images, labels=ids.clone() if config.classes else None)
+
+
+def _renumber(stores: Mapping[str, ImageStore], source: ImageSource, assets: ImageAssets) -> None:
+    """Number labels as `assets` does. Raises GeneraError for a class that it does not have."""
+    for name in source.classes:
+        if name not in assets.classes:
+            raise unknown(f"class of {source.spec} (the run was trained on other classes):", name, assets.classes)
+    places = np.array([assets.classes.index(name) for name in source.classes])
+    for store in stores.values():
+        if store.labels is not None:
+            store.labels = places[store.labels]

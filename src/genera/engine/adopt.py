@@ -1,0 +1,42 @@
+"""A run folder around weights that were made elsewhere: done at step 0, as if training had ended there."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genera.engine import checkpoint as ckpt
+from genera.engine.checkpoint import Position
+from genera.engine.config import RunConfig
+from genera.engine.folder import RunFolder
+from genera.engine.method import Method
+from genera.engine.ranks import Ranks
+from genera.engine.step import Step, enrol
+from genera.errors import GeneraError
+from genera.files import write_text
+
+
+def free(path: str | Path) -> RunFolder:
+    """The folder for a new run. Raises GeneraError when a run with weights is there already."""
+    folder = RunFolder(path)
+    if ckpt.list_checkpoints(folder.checkpoints):
+        raise GeneraError(f"{path} holds a run already; choose another --out.")
+    return folder
+
+
+def adopt(config: RunConfig, method: Method, folder: RunFolder, **facts: Any) -> RunFolder:
+    """Write config, assets and one checkpoint at step 0, from which `config` could also train.
+
+    facts: more entries of status.json, such as where the weights come from.
+    Raises GeneraError for values of `config` that do not go together, and where nothing can be written.
+    """
+    config.check()
+    with folder.lock():
+        folder.start(config)
+        method.assets.save(folder.assets)
+        write_text(folder.assets / ".done", "")
+        ranks = Ranks(0, 1, torch.device("cpu"))
+        step = Step(config.train, ranks, enrol(method.stages()[0].players(), config.train, ranks))
+        ckpt.save(folder.checkpoints, method, step, Position(), config.train.keep)
+        folder.write_status("done", step=0, seconds=0.0, ranks=1, **facts)
+    return folder

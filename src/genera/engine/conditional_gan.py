@@ -1,0 +1,170 @@
+"""What class-conditional image GANs share as methods: their players and fakes, feature quantisation, and samples."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Generator as Noise
+from torch import Tensor, nn
+
+from genera.blocks.quantiser import quantize
+from genera.blocks.resnet_gan import Generator, initialise
+from genera.blocks.resnet_gan_config import ResNetGanConfig
+from genera.data.images import ImageAssets, ImageBatch, ImageData
+from genera.engine.method import Method, Player
+from genera.engine.optimisers import adam_player
+from genera.engine.step import Step
+from genera.errors import GeneraError, unknown
+
+ROWS_AT_ONCE = 64
+"""Images generated together outside of training."""
+
+Class = int | str
+
+
+class ConditionalGan(Method):
+    """BigGAN's generator against a discriminator that the method brings. Unlabelled data is one class.
+
+    config.quantiser.after is all that turns feature quantisation on.
+    """
+
+    dataset = ImageData
+
+    def __init__(self, config: ResNetGanConfig, assets: ImageAssets) -> None:
+        super().__init__(config, assets)
+        self.latent_size = config.latent_size
+        self.classes = max(1, len(assets.classes))
+        self.generator = Generator(config, assets.size, assets.channels, self.classes)
+        self.discriminator = self.make_discriminator(assets.size, assets.channels)
+        image = torch.zeros(1, assets.channels, assets.size, assets.size)
+        inputs = (image, torch.zeros(1, dtype=torch.int64)) if self.discriminator.conditional else image
+        self.quantisation = (
+            quantize(self.discriminator, example=inputs, **vars(config.quantiser)) if config.quantiser.after else None
+        )
+
+    def make_discriminator(self, size: int, channels: int) -> Any:
+        """Images [, classes] → what the method's losses judge by; `conditional` says whether it takes the classes."""
+        raise TypeError(f"{type(self).__name__} must define make_discriminator()")
+
+    # training
+
+    def initialise(self) -> None:
+        initialise(self.generator, self.config.first_weights)
+        initialise(self.discriminator, self.config.first_weights)
+
+    def players(self) -> dict[str, Player]:
+        config = self.config
+        judge: nn.Module = self.discriminator
+        if self.quantisation is not None:
+            judge = nn.ModuleList([self.discriminator, self.quantisation])
+        adam = {"betas": config.betas, "eps": config.adam_eps}
+        return {
+            "discriminator": adam_player(judge, lr=config.d_lr, **adam, averaged=False),
+            "generator": adam_player(self.generator, lr=config.g_lr, **adam, average_buffers=True),
+        }
+
+    def turns(self, batch: ImageBatch) -> list[ImageBatch]:
+        """The batch dealt to the turns of D: row i goes to turn i mod d_steps, so that every turn has other rows, and
+        the same ones however many ranks hold the batch."""
+        count = self.config.d_steps
+        if len(batch) % count:
+            raise GeneraError(
+                f"{len(batch)} rows a rank do not deal into {count} turns of the discriminator; "
+                f"--batch-size must be a multiple of --d-steps {count} on every rank."
+            )
+        return [batch[first::count] for first in range(count)]
+
+    def fake(self, step: Step, count: int) -> tuple[Tensor, Tensor]:
+        """G(z, y) of z ~ N(0, I) and uniform classes y, and those classes."""
+        classes = step.integers(self.classes, count)
+        return self.generator(step.normal(count, self.latent_size), classes), classes
+
+    def labels(self, batch: ImageBatch) -> Tensor:
+        return torch.zeros_like(batch.ids) if batch.labels is None else batch.labels
+
+    # feature quantisation
+
+    @contextmanager
+    def quantising(self, **rows: Any) -> Iterator[None]:
+        """As Quantisation.learning; nothing where features are not quantised."""
+        if self.quantisation is None:
+            yield
+        else:
+            with self.quantisation.learning(**rows):
+                yield
+
+    def commitment(self, kinds: int) -> dict[str, Tensor]:
+        """α L_Q of what D saw last: its mean over each of `kinds` equal parts (fake, real), summed. {} if off."""
+        if self.quantisation is None:
+            return {}
+        return {"commitment": self.quantisation.commitment().view(kinds, -1).mean(1).sum()}
+
+    def record_dictionaries(self, step: Step) -> None:
+        if self.quantisation is not None:
+            step.record(**{f"quantiser/{name}": value for name, value in self.quantisation.telemetry().items()})
+
+    # what the trained model can do
+
+    def sample(
+        self,
+        count: int,
+        *,
+        generator: Noise | None = None,
+        classes: Class | Sequence[Class] | None = None,
+        truncation: float | None = None,
+    ) -> list[Tensor]:
+        """`count` images (C, S, S) in [-1, 1], on the CPU.
+
+        classes: one class by name or number, or several that take turns; drawn at random if not given.
+        truncation: z from N(0, I) cut at ± this; smaller is more typical and less varied.
+        Raises GeneraError for an unknown class, and a truncation that is not above 0.
+        """
+        device = self.generator.first.weight.device
+        if truncation is None:
+            z = torch.randn(count, self.latent_size, generator=generator, device=device)
+        elif truncation > 0:
+            bound = torch.tensor(truncation / 2**0.5, dtype=torch.float64, device=device).erf()
+            uniform = torch.rand(count, self.latent_size, generator=generator, device=device, dtype=torch.float64)
+            z = (2**0.5 * ((2 * uniform - 1) * bound).erfinv()).float()
+        else:
+            raise GeneraError(f"truncation is {truncation}; it must be above 0 (2 cuts off one value in 22).")
+        return self.decode(z, generator=generator, classes=classes)
+
+    @torch.no_grad()
+    def decode(
+        self, z: Tensor, *, generator: Noise | None = None, classes: Class | Sequence[Class] | None = None
+    ) -> list[Tensor]:
+        """z: (N, Z) → N images, as `sample`."""
+        y = self._numbers(classes, len(z), generator, z.device)
+        # Moments of the batch at hand need a whole one: random companions fill it up and are dropped.
+        whole = self.config.norm == "batch" and self.config.test_statistics == "batch"
+        images: list[Tensor] = []
+        for some, of in zip(z.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
+            missing = ROWS_AT_ONCE - len(some) if whole else 0
+            more = torch.randn(missing, self.latent_size, generator=generator, device=z.device)
+            others = self._numbers(None, missing, generator, z.device)
+            made = self.generator(torch.cat([some, more]), torch.cat([of, others]))
+            images += made[: len(some)].cpu()
+        return images
+
+    def _numbers(
+        self, classes: Class | Sequence[Class] | None, count: int, generator: Noise | None, device: torch.device
+    ) -> Tensor:
+        if classes is None:
+            return torch.randint(self.classes, (count,), generator=generator, device=device)
+        wanted = [classes] if isinstance(classes, int | str) else list(classes)
+        if not wanted:
+            raise GeneraError("classes is empty; name at least one class, or leave it out.")
+        numbers = [self._number(name) for name in wanted]
+        return torch.tensor(numbers, device=device)[torch.arange(count, device=device) % len(numbers)]
+
+    def _number(self, name: Class) -> int:
+        names = self.assets.classes
+        if isinstance(name, str) and name in names:
+            return names.index(name)
+        if isinstance(name, int) and 0 <= name < self.classes:
+            return name
+        if isinstance(name, int):
+            raise GeneraError(f"there is no class {name}; this model has 0 to {self.classes - 1}.")
+        raise unknown("class", name, names) if names else GeneraError(f"unknown class {name!r}; this model has none.")

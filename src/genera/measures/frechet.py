@@ -1,0 +1,123 @@
+"""The Fréchet distance between two sets of features, from moments that are gathered in one pass."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from genera.console import say
+from genera.errors import GeneraError
+from genera.measures.estimate import Estimate
+
+SIZES = 10
+"""Sample sizes from which the distance at infinity is extrapolated."""
+
+
+class Moments:
+    """Mean and covariance of features, added batch by batch in float64 on their device (Chan et al. 1979).
+
+    The result does not depend on how the features were split into batches.
+    """
+
+    def __init__(self, features: Tensor | None = None) -> None:
+        self.count = 0
+        self._mean: Tensor | None = None
+        self._scatter: Tensor | None = None
+        if features is not None:
+            self.add(features)
+
+    def add(self, features: Tensor) -> None:
+        """features: (B, D). Raises GeneraError for another shape or a value that is not finite."""
+        if features.ndim != 2 or (self._mean is not None and features.shape[1] != len(self._mean)):
+            raise GeneraError(f"features must be a table (items, dimensions), got {tuple(features.shape)}.")
+        if not len(features):
+            return
+        wide = features.double()
+        mean = wide.mean(0)
+        if not torch.isfinite(mean).all():
+            raise GeneraError("some features are not finite (NaN or infinite); look at the images or their extractor.")
+        centred = wide - mean
+        scatter = centred.T @ centred
+        if self._mean is None or self._scatter is None:
+            self.count, self._mean, self._scatter = len(features), mean, scatter
+            return
+        total = self.count + len(features)
+        gap = mean - self._mean
+        self._scatter += scatter + torch.outer(gap, gap) * (self.count * len(features) / total)
+        self._mean = self._mean + gap * (len(features) / total)
+        self.count = total
+
+    @property
+    def mean(self) -> Tensor:
+        """(D,) float64"""
+        self._enough(1)
+        assert self._mean is not None
+        return self._mean
+
+    @property
+    def covariance(self) -> Tensor:
+        """(D, D) float64, unbiased"""
+        self._enough(2)
+        assert self._scatter is not None
+        return self._scatter / (self.count - 1)
+
+    def _enough(self, least: int) -> None:
+        if self.count < least:
+            raise GeneraError(f"moments of {self.count} items were asked for; at least {least} are needed.")
+
+
+def frechet_distance(one: Moments, other: Moments) -> float:
+    """‖μ₁ − μ₂‖² + tr(C₁ + C₂ − 2 (C₁C₂)^½), the squared 2-Wasserstein distance of two Gaussians (Dowson & Landau
+    1982). Singular covariances are no difficulty: only eigenvalues of symmetric matrices are taken."""
+    if one.mean.shape != other.mean.shape:
+        raise GeneraError(f"features of {len(one.mean)} and of {len(other.mean)} dimensions cannot be compared.")
+    gap = (one.mean - other.mean).square().sum()
+    first, second = one.covariance, other.covariance
+    return float(gap + first.trace() + second.trace() - 2 * _trace_of_root(first, second))
+
+
+def _trace_of_root(first: Tensor, second: Tensor) -> Tensor:
+    """tr (C₁C₂)^½ = tr (Lᵀ C₂ L)^½ for any L with LLᵀ = C₁: the eigenvalues are the same, and now of a symmetric
+    matrix. L by Cholesky, or from the eigenvectors where C₁ is singular."""
+    root, failed = torch.linalg.cholesky_ex(first)
+    if failed:
+        values, vectors = torch.linalg.eigh(first)
+        root = vectors * values.clamp(min=0).sqrt()
+    return torch.linalg.eigvalsh(root.T @ second @ root).clamp(min=0).sqrt().sum()
+
+
+def fid(features: Tensor, reference: Tensor | Moments) -> Estimate:
+    """Fréchet distance of `features` (N, D) from those of the reference images; 0 or above, lower is better.
+
+    Biased upwards by about (dimensions / N): compare equal N only, or use `fid_infinity`. Says so aloud where N does
+    not exceed D, so that the covariance is singular.
+    """
+    reference = reference if isinstance(reference, Moments) else Moments(reference)
+    for count in (len(features), reference.count):
+        if count <= features.shape[1]:
+            say(
+                f"FID of {count:,} images with {features.shape[1]:,} features each: the covariance is singular and the "
+                "figure far too high; use more images, or features of fewer dimensions."
+            )
+    return Estimate(frechet_distance(Moments(features), reference), None, len(features))
+
+
+def fid_infinity(features: Tensor, reference: Tensor | Moments, *, generator: Generator | None = None) -> Estimate:
+    """FID extrapolated to infinitely many generated images (Chong & Forsyth 2020): the intercept of a straight line
+    through FID over 1/N at sizes from N/5 to N. Its error is that of the line; the bias of the reference's own size
+    stays. Needs at least 50 images."""
+    count = len(features)
+    if count < 50:
+        raise GeneraError(f"FID cannot be extrapolated from {count} images; give at least 50.")
+    reference = reference if isinstance(reference, Moments) else Moments(reference)
+    sizes = np.linspace(count // 5, count, SIZES).astype(int)
+    values = []
+    for size in sizes:
+        rows = torch.randperm(count, generator=generator)[:size].to(features.device)
+        values.append(frechet_distance(Moments(features[rows]), reference))
+    design = np.stack([np.ones(SIZES), 1 / sizes], 1)
+    solution, *_ = np.linalg.lstsq(design, np.array(values), rcond=None)
+    noise = np.array(values) - design @ solution
+    variance = (noise @ noise) / (SIZES - 2) * np.linalg.inv(design.T @ design)[0, 0]
+    return Estimate(float(solution[0]), math.sqrt(variance), count)

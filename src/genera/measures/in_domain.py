@@ -1,0 +1,146 @@
+"""Features of a data set's own: a small classifier that is trained on it once and kept in the cache.
+
+It learns whatever is known of the images: the factors of a world, else the classes, else by how many quarter turns an
+image was rotated (Gidaris et al. 2018). Its features see what matters in this data, at no download; figures from it
+compare models of one data set, and nothing else.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
+
+from genera.console import say, track
+from genera.data.cache import build_once, cache_folder
+from genera.data.images import ImageData
+from genera.errors import GeneraError
+from genera.files import read_json, write_json
+from genera.measures.features import Extractor
+
+FEATURES = 128
+STEPS, BATCH = 600, 128
+_VERSION = "1"  # of network and training; a change makes the older ones unused
+_LARGEST = 64
+_BINS = 4
+
+
+class Classifier(nn.Module):
+    """A small convolutional network with one head a target."""
+
+    def __init__(self, channels: int, classes: Sequence[int]) -> None:
+        """classes: how many values each target has."""
+        super().__init__()
+        self.classes = tuple(classes)
+        widths = (channels, 32, 64, FEATURES, FEATURES)
+        self.body = nn.Sequential()
+        for inputs, outputs, kernel, stride in zip(widths, widths[1:], (5, 3, 3, 3), (2, 2, 2, 1), strict=False):
+            self.body.append(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
+            self.body.append(nn.BatchNorm2d(outputs))
+            self.body.append(nn.ReLU())
+        self.heads = nn.Linear(FEATURES, sum(classes))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 → (B, 128). Images larger than 64 are shrunk to it."""
+        x = images.float() / 127.5 - 1
+        if x.shape[2] > _LARGEST:
+            x = adaptive_avg_pool2d(x, _LARGEST)
+        return self.body(x).mean((2, 3))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits of each target, (B, values) each."""
+        return self.heads(self.features(images)).split(self.classes, 1)
+
+
+def in_domain(data: ImageData, device: str | torch.device = "cpu") -> Extractor:
+    """The extractor of `data`, trained now or found in the cache. Its logits are those of the first target: the
+    world's first factor, the class, or nothing for images without labels."""
+    folder = cache_folder() / f"in-domain-{data.key}-{_VERSION}"
+    targets = _targets(data, "train")
+    values = [4] if targets is None else (targets.max(0).values + 1).tolist()
+
+    def build(temporary: Path) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = Classifier(data.assets.channels, values)
+        _train(network.to(device), data, targets)
+        save_file(network.state_dict(), temporary / "weights.safetensors")
+        write_json(temporary / "about.json", {"classes": values, "accuracy": _accuracy(network, data)})
+
+    build_once(folder, build)
+    about = read_json(folder / "about.json")
+    network = Classifier(data.assets.channels, about["classes"])
+    try:
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (RuntimeError, OSError) as error:
+        raise GeneraError(f"{folder} is damaged ({type(error).__name__}); delete it, it is made again.") from None
+    network.eval().to(device)
+    logits = None if targets is None else lambda images: network(images)[0]
+    return Extractor("in-domain classifier", network.features, logits, folder.name, device)
+
+
+def accuracy_of(data: ImageData) -> list[float]:
+    """How often each target of the extractor in the cache is right on validation images."""
+    return read_json(cache_folder() / f"in-domain-{data.key}-{_VERSION}" / "about.json")["accuracy"]
+
+
+def _targets(data: ImageData, split: str) -> Tensor | None:
+    """(N, targets) int64, or None where nothing is known."""
+    if data.world is not None:
+        factors = data.factors(split, data.size(split))
+        columns = [getattr(factors, name) for name in data.world.factors]
+        for name in data.world.ranges:  # in bins of equally wide ranges
+            low, high = data.world.ranges[name]
+            place = (getattr(factors, name) - low) / (high - low) * _BINS
+            columns.append(place.astype(np.int64).clip(0, _BINS - 1))
+        return torch.from_numpy(np.stack(columns, 1))
+    labels = data.stores[split].labels
+    return None if labels is None else torch.from_numpy(labels[:, None].copy())
+
+
+def _train(network: Classifier, data: ImageData, targets: Tensor | None) -> None:
+    """Adam with a falling rate over random batches, drawn with replacement so that small sets do too."""
+    store = data.stores["train"]
+    device = network.heads.weight.device
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, STEPS)
+    random = np.random.default_rng(0)
+    say("training the in-domain classifier for features (once for this data)")
+    network.train()
+    for _ in track(range(STEPS), "training features"):
+        rows = random.integers(len(store), size=BATCH)
+        images = torch.from_numpy(store.pixels[rows])
+        if targets is None:
+            images, wanted = _turned(images, torch.from_numpy(random.integers(4, size=BATCH)))
+        else:
+            wanted = targets[rows]
+        logits = network(images.to(device))
+        loss = sum(cross_entropy(own, wanted[:, i].to(device)) for i, own in enumerate(logits))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[union-attr]
+        optimiser.step()
+        schedule.step()
+    network.eval()
+
+
+def _turned(images: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+    """Each image by so many quarter turns; and the turns as a target (B, 1)."""
+    every = torch.stack([images.rot90(n, (2, 3)) for n in range(4)])
+    return every[turns, torch.arange(len(images))], turns[:, None]
+
+
+@torch.no_grad()
+def _accuracy(network: Classifier, data: ImageData, most: int = 1000) -> list[float]:
+    store, wanted = data.stores["valid"], _targets(data, "valid")
+    if not len(store):
+        return []
+    device = network.heads.weight.device
+    images = torch.from_numpy(store.pixels[:most].copy())
+    if wanted is None:
+        images, wanted = _turned(images, torch.arange(len(images)) % 4)
+    logits: Any = network(images.to(device))
+    return [float((own.argmax(1).cpu() == wanted[:most, i]).float().mean()) for i, own in enumerate(logits)]

@@ -1,0 +1,165 @@
+"""Optimus as others write it: BERT and GPT-2 folders with the latent maps beside them, or one set of original names."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from genera.blocks.pretrained import BERT_EXTRAS, GPT2_EXTRAS, Slot, fill, find, read_size, slots, weight_files
+from genera.blocks.pretrained import write_folder as write_transformer
+from genera.data.tokenisers import Tokenisers
+from genera.engine.config import RunConfig
+from genera.errors import GeneraError
+from genera.files import read_json, write_tensors
+from genera.methods.optimus.model import OptimusNetwork
+from genera.uses.origin import Origin
+
+_ENCODER, _DECODER = "encoder.", "decoder.transformer."
+_MAPS = {
+    "encoder.linear.weight": "to_posterior",
+    "decoder.transformer.linear.weight": "to_memory",
+    "decoder.transformer.linear_emb.weight": "to_embedding",
+}
+"""Name in the original code (W_E, W_M, W_D) → ours."""
+_EXTRAS = "|".join(
+    [
+        rf"encoder\.({BERT_EXTRAS})",
+        rf"decoder\.transformer\.({GPT2_EXTRAS})",
+        r"decoder\.lm_head\.weight",
+        *map(re.escape, _MAPS),
+    ]
+)
+_FILES = """\
+- `encoder/`: BERT{pooler}, with its WordPiece tokeniser, and `decoder/`: GPT-2, with its byte-level BPE tokeniser;
+  `from_pretrained` of transformers loads both.
+- `latent.safetensors`: the linear maps that join them, under the names of the original code: `encoder.linear.weight`
+  gives mean and log variance of z from the {feature}{maps}."""
+_FEATURES = {"pooler": "pooler's output", "cls": "last state of [CLS]", "mean": "mean of the last states"}
+_INJECTIONS = {
+    "decoder.transformer.linear.weight": "gives each layer of GPT-2 one slot that is key and value at once",
+    "decoder.transformer.linear_emb.weight": "is added to every token embedding",
+}
+
+
+# writing
+
+
+def write_folder(network: OptimusNetwork, tokenisers: Tokenisers, folder: Path) -> str:
+    """Write `encoder/`, `decoder/` and `latent.safetensors` into `folder`; returns what they are, in Markdown."""
+    assert tokenisers.encoder is not None
+    write_transformer(network.encoder, folder / "encoder", pad_token_id=tokenisers.encoder.pad)
+    tokenisers.encoder.export(folder / "encoder")
+    decoder = tokenisers.decoder
+    ids = {"pad_token_id": decoder.pad, "bos_token_id": decoder.bos, "eos_token_id": decoder.eos}
+    write_transformer(network.decoder, folder / "decoder", **ids)
+    decoder.export(folder / "decoder")
+    maps = _maps(network)
+    write_tensors(folder / "latent.safetensors", {slot.names[0]: slot.parameter for slot in maps})
+    return _FILES.format(
+        pooler="" if network.encoder.pooler else " without a pooler",
+        feature=_FEATURES[network.config.feature],
+        maps="".join(f"; `{slot.names[0]}` {_INJECTIONS[slot.names[0]]}" for slot in maps[1:]),
+    )
+
+
+def _maps(network: OptimusNetwork) -> list[Slot]:
+    layers = ((name, getattr(network, ours)) for name, ours in _MAPS.items())
+    return [Slot(layer.weight, [name]) for name, layer in layers if layer is not None]
+
+
+# reading
+
+
+def read_folder(network: OptimusNetwork, folder: Path) -> None:
+    """Fill `network` with what `write_folder` wrote. Raises GeneraError listing every tensor that does not fit."""
+    for side, kind in (("encoder", "bert"), ("decoder", "gpt2")):
+        own, size = getattr(network, side).size, read_size(folder / side, kind)
+        if replace(size, init=own.init) != own:
+            raise GeneraError(f"{folder / side} is of size {size}, and genera.json beside it says {own}.")
+    files = dict.fromkeys(weight_files(folder / "encoder"), _ENCODER)
+    files |= dict.fromkeys(weight_files(folder / "decoder"), _DECODER)
+    _fill(network, files | {folder / "latent.safetensors": ""}, folder)
+
+
+def read_original(network: OptimusNetwork, folder: Path) -> None:
+    """Fill `network` from the safetensors files of `folder`, which have the original code's names."""
+    _fill(network, dict.fromkeys(_safe_files(folder), ""), folder)
+
+
+def _fill(network: OptimusNetwork, files: dict[Path, str], folder: Path) -> None:
+    targets = [*slots(network.encoder, _ENCODER), *slots(network.decoder, _DECODER), *_maps(network)]
+    fill(targets, files, _EXTRAS, f"the weights in {folder} do not fit this Optimus")
+
+
+def _safe_files(folder: Path) -> list[Path]:
+    if found := sorted(folder.glob("*.safetensors")):
+        return found
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+    if pickles:
+        raise GeneraError(
+            f"{folder} has only {', '.join(pickles)}: pickles, which may run any code when they are read; "
+            "convert them to .safetensors once, as docs/share.md shows."
+        )
+    raise GeneraError(f"{folder} has no .safetensors file; give a folder that holds the weights in one.")
+
+
+# configs of imports
+
+
+def from_parts(config: RunConfig, origin: Origin) -> RunConfig:
+    """`config` for the BERT and the GPT-2 that `origin` names, which `Optimus.initialise` will then read."""
+    if origin.encoder is None or origin.decoder is None:
+        lacks = "--decoder GPT2" if origin.encoder else "--encoder BERT"
+        both = "--encoder BERT and --decoder GPT2, or a source: an exported or an original Optimus"
+        raise GeneraError(f"an import of optimus needs {lacks if origin.encoder or origin.decoder else both}.")
+    sizes = {"encoder": read_size(find(origin.encoder), "bert"), "decoder": read_size(find(origin.decoder), "gpt2")}
+    model = replace(
+        config.model,
+        encoder=sizes["encoder"].shape,
+        decoder=sizes["decoder"].shape,
+        pretrained_encoder=origin.encoder,
+        pretrained_decoder=origin.decoder,
+        latent_size=origin.latent_size or config.model.latent_size,
+    )
+    data = replace(
+        config.data,
+        encoder_tokeniser=origin.encoder_tokeniser or origin.encoder,
+        decoder_tokeniser=origin.decoder_tokeniser or origin.decoder,
+        max_tokens=min(config.data.max_tokens, *(size.positions for size in sizes.values())),
+    )
+    return replace(config, model=model, data=data)
+
+
+def from_original(config: RunConfig, origin: Origin) -> tuple[RunConfig, Path]:
+    """`config` with the latent size and tokenisers of the original checkpoint that `origin` names, and its folder."""
+    assert origin.source is not None
+    origin.only(
+        "source",
+        "encoder_tokeniser",
+        "decoder_tokeniser",
+        because=f"the weights in {origin.source} are of a whole Optimus",
+    )
+    folder = find(origin.source, ("*.safetensors",))
+    rows = _rows_of_posterior(folder)
+    encoder = origin.encoder_tokeniser or config.data.encoder_tokeniser
+    decoder = origin.decoder_tokeniser or config.data.decoder_tokeniser
+    if encoder is None or decoder is None:
+        raise GeneraError("these weights bring no tokenisers; give --encoder-tokeniser and --decoder-tokeniser.")
+    model = replace(config.model, latent_size=rows // 2, pretrained_encoder=None, pretrained_decoder=None)
+    data = replace(config.data, encoder_tokeniser=encoder, decoder_tokeniser=decoder)
+    return replace(config, model=model, data=data), folder
+
+
+def _rows_of_posterior(folder: Path) -> int:
+    name = next(iter(_MAPS))
+    for path in _safe_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                if name in file.keys():  # noqa: SIM118 (not a dict)
+                    return file.get_slice(name).get_shape()[0]
+        except SafetensorError as error:
+            raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
+    kind = read_json(folder / "config.json").get("model_type") if (folder / "config.json").exists() else None
+    what = f"a {kind} alone" if kind else f"no Optimus ({name} is missing)"
+    raise GeneraError(f"{folder} holds {what}; give --encoder BERT and --decoder GPT2, or all of an Optimus.")

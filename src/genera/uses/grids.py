@@ -1,0 +1,46 @@
+"""Images as people look at them: many in one PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genera.data.image_store import to_uint8
+from genera.errors import GeneraError
+from genera.files import atomic
+
+GAP = 2
+"""White pixels between images."""
+LEAST = 64
+"""Height that smaller images are enlarged to, by whole factors and without smoothing."""
+
+
+def grid(images: Sequence[Tensor], columns: int | None = None) -> Image.Image:
+    """One picture of N images (C, S, S) in [-1, 1], row by row; as many columns as rows unless told."""
+    if not images:
+        raise GeneraError("a grid of no images was asked for; give at least one.")
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    pixels = to_uint8(torch.stack(list(images)).cpu().float()).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    scale = max(1, LEAST // pixels.shape[1])
+    pixels = pixels.repeat(scale, 1).repeat(scale, 2)
+    count, high, wide, _ = pixels.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (high + GAP) - GAP, columns * (wide + GAP) - GAP, 3), 255, np.uint8)
+    for i, image in enumerate(pixels):
+        down, across = i // columns * (high + GAP), i % columns * (wide + GAP)
+        sheet[down : down + high, across : across + wide] = image
+    return Image.fromarray(sheet)
+
+
+def write_grid(path: str | Path, images: Sequence[Tensor], columns: int | None = None) -> Path:
+    """Write `grid` as a PNG, whole or not at all. Raises GeneraError for another ending, or where it cannot."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise GeneraError(f"{path} must end in .png, the one format that grids of images are written in.")
+    picture = grid(images, columns)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        picture.save(file, "PNG")
+    return path

@@ -1,0 +1,90 @@
+"""Weights from elsewhere made a run folder, and a run made a folder that others can read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genera.blocks.pretrained import find
+from genera.engine import registry
+from genera.engine.adopt import adopt, free
+from genera.engine.config import RunConfig, to_dict
+from genera.engine.folder import RunFolder
+from genera.errors import GeneraError
+from genera.files import atomic, read_json, write_json, write_text
+from genera.uses.capabilities import Shares
+from genera.uses.card import model_card
+from genera.uses.origin import Origin
+from genera.uses.run import Run, lacking
+
+PRESET = "paper"
+"""Of a method that is named alone: others' weights are of the published size."""
+ABOUT = "genera.json"
+"""In an exported folder: the run's settings."""
+_HUB_FILES = ("*.json", "*.txt", "*.safetensors")
+
+
+def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) -> RunFolder:
+    """Make the run folder `out`, done at step 0, of METHOD[:PRESET] with weights from `origin`.
+
+    The preset gives what the weights do not say; an export says all. seed: of the weights that `origin` lacks.
+    Raises GeneraError listing every tensor that is missing, unknown or misshapen, and when `out` is taken.
+    """
+    name, _, preset = spec.partition(":")
+    implementation = registry.entry(name).load()
+    if not hasattr(implementation, "from_origin"):
+        raise lacking(Shares, name, "be imported")
+    folder = free(out)
+    export = _export_at(origin)
+    if export is not None:
+        origin.only("source", because=f"{origin.source} was exported whole")
+        config = registry.run_config(read_json(export / ABOUT), str(export / ABOUT))
+        if config.method != name or preset not in ("", config.preset):
+            raise GeneraError(f"{origin.source} is an export of {config.method}:{config.preset}, and not of {spec}.")
+        method = implementation.from_export(config, export)
+    else:
+        _, config = registry.preset(f"{name}:{preset or PRESET}")
+        config = replace(config, train=replace(config.train, seed=seed))
+        with _seeded(seed):
+            config, method = implementation.from_origin(config, origin)
+    return adopt(config, method, folder, imported=str(origin))
+
+
+def export_run(run: Run, out: str | Path) -> Path:
+    """Write `run` to the new folder `out`: weights and tokenisers in the Hugging Face layout, settings, a model card.
+
+    Raises GeneraError when the method cannot, or `out` exists.
+    """
+    out, shares = Path(out), run.able(Shares, "be exported")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise GeneraError(f"{out} exists already; choose another --out.")
+    with atomic(out) as folder:
+        folder.mkdir()
+        files = shares.export(folder)
+        write_json(folder / ABOUT, _about(run.config))
+        write_text(folder / "README.md", model_card(run, files))
+    return out
+
+
+def _about(config: RunConfig) -> dict[str, Any]:
+    from genera import __version__
+
+    return {"genera": __version__, **to_dict(config)}
+
+
+def _export_at(origin: Origin) -> Path | None:
+    """The folder of the source, if `genera export` wrote it."""
+    if origin.source is None:
+        return None
+    found = (find(origin.source, (ABOUT,)) / ABOUT).exists()
+    return find(origin.source, _HUB_FILES) if found else None
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
