@@ -27,6 +27,7 @@ ARGUMENTS = {
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
     "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
+    "translate": ["PATH", "--out", "--direction", "--attention"],
     "navigate": ["check", "baseline", "score"],
     "import": ["METHOD", "SOURCE", "--out", "--encoder", "--decoder"],
     "export": ["PATH", "--out", "--checkpoint", "--json"],

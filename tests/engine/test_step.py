@@ -127,6 +127,7 @@ def test_the_moving_average_follows_by_its_decay():
     for index in range(3):
         step.begin(index, index / 3)
         step.minimise("one", squares(network), points())
+        step.end()
         expected = 0.75 * expected + 0.25 * network.weight.detach()
     torch.testing.assert_close(step.trainees["one"].average[0], expected)
 
@@ -358,6 +359,7 @@ def test_the_average_may_follow_buffers_and_begin_late(average_buffers):
     for index in range(2):
         step.begin(index, 0.0)
         step.minimise("one", squares(network), points())
+        step.end()
         if index == 0:
             assert all(torch.equal(a, b) for a, b in zip(trainee.average, trainee.followed, strict=True))
     assert len(trainee.average) == 2 + average_buffers

@@ -75,7 +75,7 @@ class Step:
     _turn: int = 0
     _part: int = 0
     _parts: int = 1
-    _pending: tuple[Tensor, dict[str, Tensor], Tensor, str, int] | None = None
+    _pending: tuple[Tensor, torch.cuda.Event | None, dict[str, Tensor], Tensor, str, int] | None = None
 
     def begin(self, index: int, progress: float) -> None:
         """Start step `index`; the engine calls this before `Method.update`."""
@@ -132,7 +132,6 @@ class Step:
         Raises:
             GeneraError: a loss or gradient is not finite; the weights have not moved. The rows do not divide.
         """
-        self.check()
         trainee = self.trainees[name]
         self._turn += 1
         self._parts = self.config.accumulate
@@ -177,7 +176,8 @@ class Step:
         if self.ranks.world > 1:
             bad = bad.float()
             dist.all_reduce(bad, dist.ReduceOp.MAX)
-        self._pending = (bad, recorded, batch.ids, name, self.before + self.index + 1)
+        self.check()  # of the turn before, whose flag has long arrived
+        self._pending = (*_on_its_way(bad), recorded, batch.ids, name, self.before + self.index + 1)
         if not trainee.guarded or self.ranks.device.type == "cpu":
             self.check()
         if self.scaler:
@@ -226,9 +226,11 @@ class Step:
         long arrived; the optimiser was told on the device not to move."""
         if self._pending is None or self.ranks.device.type == "meta":
             return
-        bad, recorded, ids, name, number = self._pending
+        flag, arrival, recorded, ids, name, number = self._pending
         self._pending = None
-        if not bad.item():
+        if arrival is not None:
+            arrival.synchronize()
+        if not flag.item():
             return
         broken = sorted((key for key, value in recorded.items() if not torch.isfinite(value)), key="loss".__eq__)
         everyones = self.ranks.gather((broken, ids.tolist()))  # all ranks know of it, and each saw its own rows
@@ -266,6 +268,17 @@ class Step:
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = AUTOCAST.get(self.config.precision)
         return torch.autocast(self.ranks.device.type, dtype) if dtype else nullcontext()
+
+
+def _on_its_way(flag: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """`flag` on the host, and the event after which it is there: on a GPU the copy runs behind the computation."""
+    if not flag.is_cuda:
+        return flag, None
+    host = torch.empty((), dtype=flag.dtype, pin_memory=True)
+    host.copy_(flag, non_blocking=True)
+    arrival = torch.cuda.Event()
+    arrival.record()
+    return host, arrival
 
 
 def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:
