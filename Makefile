@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/genera demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 bench: setup
 	$(BIN)/python -m benchmarks
