@@ -87,9 +87,11 @@ def test_accumulated_parts_equal_the_whole_batch(unbroken, tmp_path):
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_trainable_parameter_learns(name, tmp_path):
-    """Over the stages of one run, each parameter is in some optimiser and gets a gradient."""
+    """Over the stages of one run, each parameter is in some optimiser and gets a gradient. Without batch normalisation,
+    which takes a bias before it away: only rounding would move that."""
     spec, *overrides = tiny(name)
-    config = configured(spec, {k: safe_load(v) for k, v in (w.split("=", 1) for w in overrides)})
+    values = {k: safe_load(v) for k, v in (w.split("=", 1) for w in overrides)}
+    config = configured(spec, values | ROWS_APART.get(name.partition(":")[0], {}))
     implementation = registry.entry(config.method).load()
     data = implementation.dataset.open(config.data)
     method = implementation(config.model, data.assets)

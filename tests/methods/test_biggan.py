@@ -208,6 +208,7 @@ def test_the_moving_average_covers_statistics_and_begins_as_a_copy():
     method = make()
     step = step_of(method, ema=0.5, ema_start=1)
     method.update(batch(), step)
+    step.end()
     trainee = step.trainees["generator"]
     assert any(t is method.generator.norm.norm.running_mean for t in trainee.followed)
     assert any(t is method.generator.first.u for t in trainee.followed)
