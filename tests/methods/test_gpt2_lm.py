@@ -80,7 +80,7 @@ def test_without_a_latent_there_is_no_way_between_sentences(gpt2_lm, tmp_path):
     for use in (lambda: run.interpolate("a dog .", "a cat ."), lambda: run.analogy("a", "b", "c")):
         with pytest.raises(GeneraError, match="gpt2-lm cannot encode; methods that can: optimus"):
             use()
-    with pytest.raises(GeneraError, match="gpt2-lm cannot decode latents; methods that can: .*optimus"):
+    with pytest.raises(GeneraError, match=r"gpt2-lm cannot decode latents; methods that can: .*optimus"):
         run.decode(torch.zeros(1, 32))
 
 
