@@ -8,7 +8,7 @@ from typing import Any
 
 from genera.errors import GeneraError
 from genera.files import write_text
-from genera.measures.catalogue import Definition
+from genera.measures.definition import Definition
 from genera.report.page import curve_charts, flat, template
 from genera.report.record import Record, read_run
 from genera.report.words import in_catalogue_order
