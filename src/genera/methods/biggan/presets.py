@@ -33,7 +33,7 @@ NANO = BigGanConfig(
 
 PAPER_TRAIN = TrainConfig(epochs=500, batch_size=256, clip=0, ema=0.9999, ema_start=1000, validate_every=0)
 IMAGENET_TRAIN = replace(PAPER_TRAIN, epochs=100, ema_start=20_000, checkpoint_every=2000)
-NANO_TRAIN = TrainConfig(steps=1500, batch_size=32, clip=0, ema=0.999, ema_start=100, validate_every=0)
+NANO_TRAIN = TrainConfig(steps=1500, batch_size=32, clip=0, ema=0.99, ema_start=100, validate_every=0)
 
 RUNS = {
     "nano": (
