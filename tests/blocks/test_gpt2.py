@@ -196,17 +196,6 @@ def test_initial_weights_have_the_published_spread():
             assert parameter.std().item() == pytest.approx(wanted, rel=0.06), name
 
 
-def test_growing_keeps_the_old_rows_and_their_logits(gpt2):
-    ids, _, _ = inputs(gpt2)
-    before, table = gpt2.logits(gpt2(ids)), gpt2.tokens.weight.clone()
-    gpt2.grow(300)
-    assert gpt2.size.vocabulary == 340
-    assert_close(gpt2.logits(gpt2(ids))[..., :40], before)
-    assert torch.equal(gpt2.tokens.weight[:40], table)
-    assert gpt2.tokens.weight[40:].std().item() == pytest.approx(0.02, rel=0.1)
-    assert gpt2.tokens.weight.requires_grad
-
-
 def test_the_memory_takes_one_position(gpt2):
     ids = torch.zeros(1, 16, dtype=torch.int64)
     memory = torch.zeros(1, 3, 4, 1, 6)

@@ -1,8 +1,5 @@
 """GPT-2 (Radford et al., 2019): a causal decoder, with a memory and an embedding to ground it on a latent."""
 
-from dataclasses import replace
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -73,10 +70,3 @@ class Gpt2(nn.Module):
             for layer, slot in zip(cache, memory.unbind(1), strict=True):
                 layer.append(slot, slot)
         return cache
-
-    def grow(self, rows: int) -> None:
-        """Add `rows` token ids at the end, their vectors N(0, 0.02²); do so before making an optimiser."""
-        table = self.tokens.weight.detach()
-        new = torch.randn(rows, self.size.hidden).to(table) * 0.02
-        self.tokens = nn.Embedding.from_pretrained(torch.cat((table, new)), freeze=False)
-        self.size = replace(self.size, vocabulary=self.size.vocabulary + rows)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.console import say
-from genera.data.batch import Batch
+from genera.data.batch import Batch, count_steps
 from genera.data.image_config import ImageConfig
 from genera.data.image_parts import ImageSource
 from genera.data.image_sources import parse_images
@@ -70,14 +70,7 @@ class ImageStream:
 
         Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
         """
-        if len(store) < batch:
-            raise GeneraError(
-                f"the data has {len(store)} images, fewer than one batch of {batch}; "
-                f"use a batch of at most {len(store)} or more data."
-            )
-        if batch % ranks:
-            raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
-        self.steps_per_epoch = len(store) // batch
+        self.steps_per_epoch = count_steps(len(store), "images", batch, ranks)
         self._store, self._seed, self._size = store, seed, batch
         self._flip, self._crop = flip, crop and store.form.side > store.form.size
         self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)

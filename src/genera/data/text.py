@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genera.data.batch import Batch
+from genera.data.batch import Batch, count_steps
 from genera.data.store import Ragged, TokenStore
 from genera.data.tokenisers import Tokenisers
 from genera.errors import GeneraError
@@ -47,14 +47,7 @@ class TextStream:
 
         Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
         """
-        if len(store) < batch:
-            raise GeneraError(
-                f"the data has {len(store)} texts, fewer than one batch of {batch}; "
-                f"use a batch of at most {len(store)} or more data."
-            )
-        if batch % ranks:
-            raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
-        self.steps_per_epoch = len(store) // batch
+        self.steps_per_epoch = count_steps(len(store), "texts", batch, ranks)
         self._store, self._pad, self._seed, self._noise = store, pad, seed, noise
         self._size = batch
         self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
