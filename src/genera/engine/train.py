@@ -71,13 +71,18 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
             f"validation needs items that are not trained on, and there are {found}; --validate-every 0 leaves it out."
         )
     seed_all(config.train.seed)
-    method: Method = implementation(config.model, data.assets).to(ranks.device)
+    method: Method = implementation(config.model, data.assets)
+    if config.train.sharding == "none" or ranks.world == 1:
+        method.to(ranks.device)  # a sharded one goes there layer by layer, as each is cut into shares
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
     if config.train.compile:
         for network in _networks(method):
             network.compile()
 
     stages = method.stages()
+    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later one would use the shares of an earlier
+        names = ", ".join(stage.name for stage in stages)
+        raise GeneraError(f"--sharding fsdp needs a method of one stage, not {names}; leave it out.")
     start = ckpt.pick(folder.checkpoints, resume)
     position = ckpt.position_of(start) if start else Position()
     if ranks.main:
@@ -102,6 +107,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
                 position = Position(stage=index, step=position.step, seconds=position.seconds)
             before = position.step - position.stage_step
             step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks), stage=index, before=before)
+            method.to(ranks.device)  # and then what no player trains
             if config.train.precision == "fp16":
                 step.scaler = torch.amp.GradScaler(ranks.device.type)
             if start:
