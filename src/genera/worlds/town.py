@@ -5,7 +5,7 @@ Every function takes nodes and views of any common shape (...), int64; A is the 
 """
 
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class Town:
         self._places.setdefault(self.slot_node.device, self)
         if device not in self._places:
             values = {f.name: getattr(self, f.name) for f in fields(self)}
-            moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+            moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
             self._places[device] = replace(self, **moved)
         return self._places[device]
 
