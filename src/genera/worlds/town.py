@@ -91,8 +91,8 @@ class Town:
         device = torch.device(device)
         self._places.setdefault(self.slot_node.device, self)
         if device not in self._places:
-            values = {f.name: getattr(self, f.name) for f in fields(self)}
-            moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+            values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+            moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
             self._places[device] = replace(self, **moved)
         return self._places[device]
 
