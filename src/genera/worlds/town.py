@@ -92,8 +92,8 @@ class Town:
         self._places.setdefault(self.slot_node.device, self)
         if device not in self._places:
             values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-            moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
-            self._places[device] = replace(self, **moved)
+            values |= {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+            self._places[device] = replace(self, **values)
         return self._places[device]
 
     @property
