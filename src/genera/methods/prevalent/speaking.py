@@ -105,7 +105,6 @@ class SpeakerData:
     def __init__(self, data: NavigationData, longest: int) -> None:
         """longest: words of an instruction that are learnt from."""
         self._data, self._longest = data, longest
-        self._town = Town.build(data.graphs, data.views, data.assets.angle_size, data.assets.layout)
         self._walks: dict[str, Walks] = {}
 
     def size(self, split: str) -> int:
@@ -115,7 +114,7 @@ class SpeakerData:
         if split not in self._walks:
             data = self._data
             paths = data.paths(split)
-            self._walks[split] = Walks.of(paths, data.graphs, self._town, data.assets.words, self._longest)
+            self._walks[split] = Walks.of(paths, data.graphs, data.town, data.assets.words, self._longest)
         return self._walks[split]
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> WalkStream:
