@@ -25,6 +25,7 @@ from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.worlds.houses import SCENERY
 from genera.worlds.scenery import imagined_scenery, read_scenery, synthetic_views
+from genera.worlds.town import Town
 
 VALID = "val_seen"
 """The split that training validates on: `val_unseen` and `test` stay for what is reported."""
@@ -153,6 +154,11 @@ class NavigationData:
     @property
     def graphs(self) -> Graphs:
         return self.source.graphs
+
+    @cached_property
+    def town(self) -> Town:
+        """The panoramic world with these views, on the CPU."""
+        return Town.build(self.graphs, self.views, self.assets.angle_size, self.assets.layout)
 
     @cached_property
     def _tables(self) -> dict[str, EpisodeTable]:
