@@ -1,0 +1,187 @@
+"""Episodes as the agents of all tasks meet them: instructions as tokens, where they start, where they should stop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genera.data.batch import Batch, Stream
+from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData, RowStream
+from genera.data.navigation.episodes import EpisodeTable
+from genera.data.navigation.tokens import token_rows
+from genera.data.tokenisers import Tokeniser
+from genera.worlds.navigation import view_of
+from genera.worlds.town import Town
+
+SKETCHED_TOKENS = 80
+"""Of an instruction of R2R at most; what `--dry-run` reckons with."""
+
+
+@dataclass
+class EpisodeBatch(Batch):
+    """B episodes in a town."""
+
+    tokens: Tensor
+    """(B, L) int64, [CLS] … [SEP], then 0"""
+    node: Tensor
+    """(B,) where they start"""
+    view: Tensor
+    """(B,) the view in which they start"""
+    goals: Tensor
+    """(B, G) nodes, any of which is right to stop at; -1 after the last"""
+    paths: Tensor
+    """(B, R) nodes of the reference, -1 after the last"""
+    synthetic: Tensor
+    """(B,) bool: made from the graph alone, its instruction is still to be written"""
+    town: Town
+    longest: int
+    """tokens of an instruction at most"""
+    pictures: Tensor | None = None
+    """(B, F) factors of the features of what is seen; None changes nothing"""
+
+    def to(self, device: torch.device | str) -> Self:
+        return replace(super().to(device), town=self.town.to(device))
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """The episodes of a split."""
+
+    tokens: Tensor
+    node: Tensor
+    view: Tensor
+    goals: Tensor
+    paths: Tensor
+    synthetic: bool
+    town: Town
+    longest: int
+
+    @classmethod
+    def of(
+        cls,
+        table: EpisodeTable,
+        town: Town,
+        tokeniser: Tokeniser,
+        longest: int,
+        texts: Sequence[str] | None = None,
+        keep: Literal["first", "last"] = "first",
+    ) -> Self:
+        """texts: what is read, if not the episodes' instructions; longest, keep: as in `token_rows`."""
+        if texts is None:
+            texts = [episode.instruction for episode in table.episodes]
+        return cls(
+            tokens=torch.from_numpy(token_rows(tokeniser, texts, longest, keep).astype(np.int32)),
+            node=torch.from_numpy(table.start),
+            view=torch.from_numpy(view_of(table.heading)),
+            goals=torch.from_numpy(table.goals),
+            paths=torch.from_numpy(table.reference),
+            synthetic=False,
+            town=town,
+            longest=longest,
+        )
+
+    @classmethod
+    def of_paths(cls, paths: InstructedPaths, town: Town, longest: int) -> Self:
+        """Synthetic episodes, whose instructions are written anew each time."""
+        ends = (paths.nodes >= 0).sum(axis=1, keepdims=True) - 1
+        return cls(
+            tokens=torch.zeros(len(paths), 1, dtype=torch.int32),
+            node=torch.from_numpy(paths.nodes[:, 0]),
+            view=torch.from_numpy(view_of(paths.headings)),
+            goals=torch.from_numpy(np.take_along_axis(paths.nodes, ends, axis=1)),
+            paths=torch.from_numpy(paths.nodes),
+            synthetic=True,
+            town=town,
+            longest=longest,
+        )
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    def batch(self, rows: Tensor) -> EpisodeBatch:
+        """rows: (B,) int64."""
+        tokens = self.tokens[rows].long()
+        longest = max(1, int((tokens != 0).sum(dim=1).max()))
+        return EpisodeBatch(
+            ids=rows,
+            tokens=tokens[:, :longest],
+            node=self.node[rows],
+            view=self.view[rows],
+            goals=self.goals[rows],
+            paths=self.paths[rows],
+            synthetic=torch.full((len(rows),), self.synthetic),
+            town=self.town,
+            longest=self.longest,
+        )
+
+
+class EpisodeData:
+    """The splits of a run's data as episodes; in training every second one may be synthetic."""
+
+    def __init__(self, splits: dict[str, Episodes], synthetic: Episodes | None = None) -> None:
+        self.splits, self.synthetic = splits, synthetic
+
+    def size(self, split: str) -> int:
+        return len(self.splits[split]) if split in self.splits else 0
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Stream:
+        place = {"seed": seed, "rank": rank, "ranks": ranks}
+        if split == "train" and self.synthetic is not None:
+            half = batch_size // 2
+            real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", half, **place))
+            others = EpisodeStream(self.synthetic, RowStream(len(self.synthetic), "paths", half, **place))
+            return AlternatingStream(real, others)
+        return EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", batch_size, **place))
+
+
+class EpisodeStream:
+    """Batches of episodes; see `genera.data.batch.Stream`."""
+
+    def __init__(self, episodes: Episodes, rows: RowStream) -> None:
+        self.episodes, self.rows, self.steps_per_epoch = episodes, rows, rows.steps_per_epoch
+
+    def batch(self, step: int) -> EpisodeBatch:
+        return self.episodes.batch(self.rows.batch(step).ids)
+
+
+class AlternatingStream:
+    """A real episode, a synthetic one, and so on: however a batch is spread over ranks and parts, half is synthetic."""
+
+    def __init__(self, real: EpisodeStream, synthetic: EpisodeStream) -> None:
+        self.real, self.synthetic, self.steps_per_epoch = real, synthetic, real.steps_per_epoch
+
+    def batch(self, step: int) -> EpisodeBatch:
+        return alternate(self.real.batch(step), self.synthetic.batch(step))
+
+
+def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
+    """The rows of two batches of the same size in turn."""
+
+    def woven(name: str, padding: int) -> Tensor:
+        a, b = getattr(one, name), getattr(other, name)
+        if a.dim() == 2:
+            width = max(a.shape[1], b.shape[1])
+            a, b = (torch.nn.functional.pad(x, (0, width - x.shape[1]), value=padding) for x in (a, b))
+        return torch.stack([a, b], dim=1).flatten(0, 1)
+
+    paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "paths": -1, "synthetic": 0}
+    return replace(one, **{name: woven(name, padding) for name, padding in paddings.items()})
+
+
+def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:
+    """A batch in shape alone, for `--dry-run`."""
+    zeros = torch.zeros(rows, dtype=torch.int64)
+    return EpisodeBatch(
+        ids=zeros,
+        tokens=zeros[:, None].expand(rows, SKETCHED_TOKENS),
+        node=zeros,
+        view=zeros,
+        goals=zeros[:, None],
+        paths=zeros[:, None],
+        synthetic=zeros.bool(),
+        town=Town.sketch(assets.view_size, assets.angle_size, assets.slots),
+        longest=SKETCHED_TOKENS,
+    )
