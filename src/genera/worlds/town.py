@@ -89,12 +89,12 @@ class Town:
 
     @classmethod
     def sketch(cls, view_size: int, angle_size: int, slots: int) -> Self:
-        """One place without neighbours, in the shapes of larger towns."""
-        features = torch.zeros(1, VIEWS, view_size)
+        """One place with the shapes of any, for `--dry-run`."""
+        features = np.zeros((1, VIEWS, view_size), np.float16)
         return cls(
             slot_node=torch.zeros(HEADINGS, slots, dtype=torch.int32),
             slot_view=torch.zeros(HEADINGS, slots, dtype=torch.int8),
-            slot_valid=torch.zeros(HEADINGS, slots, dtype=torch.bool),
+            slot_valid=torch.ones(HEADINGS, slots, dtype=torch.bool),
             slot_angles=torch.zeros(HEADINGS, slots, 4),
             view_angles=torch.zeros(HEADINGS, VIEWS, angle_size),
             gazes=torch.zeros(VIEWS, angle_size),
@@ -102,8 +102,8 @@ class Town:
             hops=torch.zeros(1, dtype=torch.int16),
             pair_offset=torch.zeros(1, dtype=torch.int64),
             first=torch.zeros(1, dtype=torch.int64),
-            features=features,
-            views=ArrayViews(features.numpy()),
+            features=torch.from_numpy(features),
+            views=ArrayViews(features),
             layout="block",
         )
 

@@ -42,6 +42,8 @@ class PretrainConfig(AdamWConfig):
     """Share of the words that are to be predicted; of these 80% are hidden, 10% replaced and 10% left."""
     synthetic: float = 1.0
     """Share of the synthesised instructions that join the annotated ones, 0 .. 1; 0 is annotated triplets alone."""
+    source: str | None = None
+    """Folder of a set synthesised before, RUN/artefacts/synthesis [that of this run's synthesis stage]."""
     steps_of_one: int = 1
     """Triplets of one instruction that stand together in a batch; its text layers then run once for all of them."""
 
