@@ -105,7 +105,7 @@ class Critic(nn.Module):
 
 
 class Follower(nn.Module):
-    """The agent of R2R: the decoder of EnvDrop (Tan et al. 2019), whose recurrent input is h~ and not h, and a critic."""
+    """The agent of R2R: EnvDrop's decoder (Tan et al. 2019), whose recurrent input is h~ and not h, and a critic."""
 
     stride = 1
     """of the views that it sees"""
@@ -182,6 +182,4 @@ class DialogueFollower(nn.Module):
 
 def drop_features(features: Tensor, probability: float, angles: int, training: bool) -> Tensor:
     """Dropout of what is seen (..., F - G), never of where it is (..., G)."""
-    return torch.cat(
-        [F.dropout(features[..., :-angles], probability, training), features[..., -angles:]], dim=-1
-    )
+    return torch.cat([F.dropout(features[..., :-angles], probability, training), features[..., -angles:]], dim=-1)

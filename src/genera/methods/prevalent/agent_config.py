@@ -86,7 +86,7 @@ class R2RConfig(FollowerConfig):
     entropy: float = 0.01
     """Weight of the entropy of sampled actions."""
     back_translation: bool = False
-    """Let half of each batch be synthetic paths in environments with features dropped, described by the speaker there."""
+    """Half of each batch: synthetic paths in environments with features dropped, as the speaker describes them."""
     imitation_synthetic: float = 0.6
     """As `imitation`, for the synthetic half."""
     environment_dropout: float = 0.4
@@ -105,6 +105,10 @@ class R2RConfig(FollowerConfig):
             (
                 0 <= self.environment_dropout < 1,
                 f"environment-dropout must lie in [0, 1), got {self.environment_dropout}",
+            ),
+            (
+                not self.back_translation or self.modality == "both",
+                "back-translation needs views and instructions; leave modality as it is",
             ),
             (
                 not self.back_translation or self.batch_size % 2 == 0,

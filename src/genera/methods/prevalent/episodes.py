@@ -1,18 +1,17 @@
 """Episodes as the agents of all tasks meet them: instructions as tokens, where they start, where they should stop."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from genera.data.batch import Batch, Stream
-from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData, RowStream
+from genera.data.navigation.dataset import NavigationAssets, RowStream
 from genera.data.navigation.episodes import EpisodeTable
-from genera.data.navigation.tokens import token_rows
-from genera.data.tokenisers import Tokeniser
 from genera.worlds.navigation import view_of
 from genera.worlds.town import Town
 
@@ -48,54 +47,49 @@ class EpisodeBatch(Batch):
 
 @dataclass(frozen=True)
 class Episodes:
-    """The episodes of a split."""
+    """The E episodes of a split."""
 
     tokens: Tensor
+    """(E, L) int32"""
     node: Tensor
     view: Tensor
     goals: Tensor
     paths: Tensor
-    synthetic: bool
     town: Town
     longest: int
+    synthetic: bool = False
+    dark: bool = False
+    """whether the views show nothing but their angles"""
 
     @classmethod
     def of(
-        cls,
-        table: EpisodeTable,
-        town: Town,
-        tokeniser: Tokeniser,
-        longest: int,
-        texts: Sequence[str] | None = None,
-        keep: Literal["first", "last"] = "first",
+        cls, table: EpisodeTable, tokens: NDArray[np.int64], town: Town, longest: int, *, dark: bool = False
     ) -> Self:
-        """texts: what is read, if not the episodes' instructions; longest, keep: as in `token_rows`."""
-        if texts is None:
-            texts = [episode.instruction for episode in table.episodes]
+        """tokens: (E, L), what is read in each."""
         return cls(
-            tokens=torch.from_numpy(token_rows(tokeniser, texts, longest, keep).astype(np.int32)),
+            tokens=torch.from_numpy(tokens.astype(np.int32)),
             node=torch.from_numpy(table.start),
             view=torch.from_numpy(view_of(table.heading)),
             goals=torch.from_numpy(table.goals),
             paths=torch.from_numpy(table.reference),
-            synthetic=False,
             town=town,
             longest=longest,
+            dark=dark,
         )
 
     @classmethod
-    def of_paths(cls, paths: InstructedPaths, town: Town, longest: int) -> Self:
-        """Synthetic episodes, whose instructions are written anew each time."""
-        ends = (paths.nodes >= 0).sum(axis=1, keepdims=True) - 1
+    def of_paths(cls, nodes: NDArray[np.int64], headings: NDArray[np.float64], town: Town, longest: int) -> Self:
+        """Synthetic episodes along paths (E, T; -1 after the last), whose instructions are written anew each time."""
+        ends = (nodes >= 0).sum(axis=1, keepdims=True) - 1
         return cls(
-            tokens=torch.zeros(len(paths), 1, dtype=torch.int32),
-            node=torch.from_numpy(paths.nodes[:, 0]),
-            view=torch.from_numpy(view_of(paths.headings)),
-            goals=torch.from_numpy(np.take_along_axis(paths.nodes, ends, axis=1)),
-            paths=torch.from_numpy(paths.nodes),
-            synthetic=True,
+            tokens=torch.zeros(len(nodes), 1, dtype=torch.int32),
+            node=torch.from_numpy(nodes[:, 0]),
+            view=torch.from_numpy(view_of(headings)),
+            goals=torch.from_numpy(np.take_along_axis(nodes, ends, axis=1)),
+            paths=torch.from_numpy(nodes),
             town=town,
             longest=longest,
+            synthetic=True,
         )
 
     def __len__(self) -> int:
@@ -104,10 +98,10 @@ class Episodes:
     def batch(self, rows: Tensor) -> EpisodeBatch:
         """rows: (B,) int64."""
         tokens = self.tokens[rows].long()
-        longest = max(1, int((tokens != 0).sum(dim=1).max()))
+        width = max(1, int((tokens != 0).sum(dim=1).max()))
         return EpisodeBatch(
             ids=rows,
-            tokens=tokens[:, :longest],
+            tokens=tokens[:, :width],
             node=self.node[rows],
             view=self.view[rows],
             goals=self.goals[rows],
@@ -115,6 +109,7 @@ class Episodes:
             synthetic=torch.full((len(rows),), self.synthetic),
             town=self.town,
             longest=self.longest,
+            pictures=torch.zeros(len(rows), self.town.view_size) if self.dark else None,
         )
 
 
@@ -129,12 +124,13 @@ class EpisodeData:
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Stream:
         place = {"seed": seed, "rank": rank, "ranks": ranks}
-        if split == "train" and self.synthetic is not None:
-            half = batch_size // 2
-            real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", half, **place))
-            others = EpisodeStream(self.synthetic, RowStream(len(self.synthetic), "paths", half, **place))
-            return AlternatingStream(real, others)
-        return EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", batch_size, **place))
+        synthetic = self.synthetic if split == "train" else None
+        share = batch_size if synthetic is None else batch_size // 2
+        real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", share, **place))
+        if synthetic is None:
+            return real
+        paths = RowStream(len(synthetic), "synthetic paths", share, **place)
+        return AlternatingStream(real, EpisodeStream(synthetic, paths))
 
 
 class EpisodeStream:
@@ -164,11 +160,12 @@ def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
         a, b = getattr(one, name), getattr(other, name)
         if a.dim() == 2:
             width = max(a.shape[1], b.shape[1])
-            a, b = (torch.nn.functional.pad(x, (0, width - x.shape[1]), value=padding) for x in (a, b))
+            a, b = (F.pad(x, (0, width - x.shape[1]), value=padding) for x in (a, b))
         return torch.stack([a, b], dim=1).flatten(0, 1)
 
     paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "paths": -1, "synthetic": 0}
-    return replace(one, **{name: woven(name, padding) for name, padding in paddings.items()})
+    rows: dict[str, Any] = {name: woven(name, padding) for name, padding in paddings.items()}
+    return replace(one, **rows)
 
 
 def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genera.methods.prevalent.agent import Reading, Seen
 from genera.methods.prevalent.encoder import NavigationEncoder
@@ -57,18 +57,17 @@ class EncodedInstructions:
 
 
 @contextmanager
-def still(encoder: NavigationEncoder | None, unfrozen: bool) -> Iterator[None]:
-    """What of the encoder does not learn drops nothing either."""
-    if encoder is None:
+def evaluating(module: nn.Module | None) -> Iterator[None]:
+    """What does not learn drops nothing either."""
+    if module is None:
         yield
         return
-    before = encoder.training
-    encoder.eval()
-    encoder.layers.train(before and unfrozen)
+    before = module.training
+    module.eval()
     try:
         yield
     finally:
-        encoder.train(before)
+        module.train(before)
 
 
 class Trace(NamedTuple):
@@ -101,14 +100,13 @@ def rollout(
     choose: Choose,
     horizon: int,
     *,
-    pictures: Tensor | None = None,
     look_on: bool = False,
 ) -> Trace:
     """Let the agents of a batch walk until all have stopped, or for `horizon` steps.
 
-    pictures: (B, 1, F) factors of what is seen, as in `Town.observe`. look_on: compute the state after the last step,
-    which only a critic asks for; zeros otherwise.
+    look_on: compute the state after the last step, which only a critic asks for; zeros otherwise.
     """
+    pictures = None if batch.pictures is None else batch.pictures[:, None]
     town, node, view = batch.town, batch.node, batch.view
     before = town.candidate_features(node, view)[:, 0]  # that of STOP: nothing
     ended = torch.zeros_like(node, dtype=torch.bool)
