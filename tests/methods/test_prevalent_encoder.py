@@ -10,7 +10,7 @@ from transformers import LxmertConfig
 from transformers.models.lxmert.modeling_lxmert import LxmertForPreTraining
 
 from genera.errors import GeneraError
-from genera.methods.prevalent.encoder import NavigationEncoder, Pretrainer
+from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
 from genera.methods.prevalent.encoder_config import EncoderConfig
 from genera.methods.prevalent.exchange import encoder_slots, head_slots, read_released
 
@@ -19,9 +19,9 @@ SIZE = EncoderConfig(layers=2, hidden=24, heads=4, feed_forward=40, positions=16
 CROSS = 3
 
 
-def network(cross_layers=CROSS, size=SIZE, view_size=VIEW, **heads):
-    heads = {"words": True, "actions": True} | heads
-    return Pretrainer(NavigationEncoder(size, cross_layers, view_size), size, **heads)
+def network(cross_layers=CROSS, size=SIZE, view_size=VIEW, words=True, actions=True):
+    encoder = NavigationEncoder(size, cross_layers, view_size)
+    return Pretrainer(encoder, WordHead(size) if words else None, ActionHead(size) if actions else None)
 
 
 class Oracle(nn.Module):

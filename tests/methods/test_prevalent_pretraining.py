@@ -11,8 +11,9 @@ from torch.testing import assert_close
 from genera.data.navigation.config import NavigationConfig
 from genera.data.navigation.dataset import InstructedPaths, NavigationData
 from genera.data.navigation.graphs import STEP, canonical
+from genera.data.navigation.tokens import token_ids
 from genera.errors import GeneraError
-from genera.methods.prevalent.encoder import NavigationEncoder, Pretrainer
+from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
 from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
 from genera.methods.prevalent.pretraining import TripletData, figures, joined, objective, predict, word_loss
 from genera.methods.prevalent.triplets import Masking, Triplets, TripletStream
@@ -26,15 +27,15 @@ def data(houses) -> NavigationData:
 
 @pytest.fixture(scope="module")
 def triplets(data) -> Triplets:
-    return Triplets.of(data.paths("train"), data.graphs, data.assets, 80)
+    return Triplets.of(data.paths("train"), data.graphs, data.assets.tokeniser, 80)
 
 
-def network(data, **heads):
-    heads = {"words": True, "actions": True} | heads
+def network(data, words=True, actions=True):
     size = EncoderConfig(layers=1, hidden=16, heads=2, feed_forward=24, positions=80, dropout=0.0, init=0.25)
     size = size.sized(data.assets.tokeniser.size)
     torch.manual_seed(0)
-    return Pretrainer(NavigationEncoder(size, 2, data.assets.feature_size), size, **heads)
+    encoder = NavigationEncoder(size, 2, data.assets.feature_size)
+    return Pretrainer(encoder, WordHead(size) if words else None, ActionHead(size) if actions else None)
 
 
 def stream(data, triplets, **options):
@@ -65,10 +66,10 @@ def test_the_triplets_of_r2r(r2r):
 
 
 class Lengths:
-    """In the place of the assets, where only the walks are looked at."""
+    """In the place of a tokeniser, where only the walks are looked at."""
 
-    def encode(self, texts, longest):
-        return texts
+    def encode_batch(self, texts):
+        return [[]] * len(texts)
 
 
 def test_an_action_is_the_rank_of_the_next_viewpoint_by_how_far_one_turns(data, triplets):
@@ -90,11 +91,11 @@ def test_a_path_off_the_edges_is_refused(data):
     nodes = paths.nodes[:1].copy()
     nodes[0, 1] = np.flatnonzero(~np.isin(np.arange(len(data.graphs)), data.graphs.candidates[nodes[0, 0]]))[-1]
     with pytest.raises(GeneraError, match="which is no edge"):
-        Triplets.of(InstructedPaths(nodes, paths.headings[:1], paths.texts[:1]), data.graphs, data.assets, 80)
+        Triplets.of(InstructedPaths(nodes, paths.headings[:1], paths.texts[:1]), data.graphs, data.assets.tokeniser, 80)
 
 
 def test_long_instructions_are_cut_and_keep_their_ends(data):
-    encoded = data.assets.encode(["stop " * 500, "", "stop"], 12)
+    encoded = token_ids(data.assets.tokeniser, ["stop " * 500, "", "stop"], 12)
     assert encoded.lengths().tolist() == [12, 2, 3]
     rows = encoded.padded(np.arange(3), 12, 0)
     assert (rows[:, 0] == data.assets.tokeniser.bos).all()
@@ -209,7 +210,7 @@ def test_weights_of_the_losses(data, triplets):
 
 def test_a_few_steps_learn_actions_and_words(data):
     """Direction: on few triplets, the loss falls well below the start and actions above the majority."""
-    few = Triplets.of(first(data.paths("train"), 12), data.graphs, data.assets, 80)
+    few = Triplets.of(first(data.paths("train"), 12), data.graphs, data.assets.tokeniser, 80)
     model, batches = network(data), stream(data, few, batch=32)
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
     losses = []

@@ -1,9 +1,7 @@
 """Navigation data of a run: graphs, episodes, what is seen at each viewpoint, and what reads the instructions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,7 +17,6 @@ from genera.data.navigation.features import Views, open_features
 from genera.data.navigation.graphs import Graphs
 from genera.data.navigation.sources import NavigationSource, open_navigation
 from genera.data.navigation.words import SPECIAL, WordVocabulary
-from genera.data.store import Ragged
 from genera.data.tokenisers import Tokeniser, sketch
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
@@ -29,7 +26,6 @@ from genera.worlds.town import Town
 
 VALID = "val_seen"
 """The split that training validates on: `val_unseen` and `test` stay for what is reported."""
-_CHUNK = 4096  # texts that are encoded together
 MOST_SLOTS = 14
 """Panoramic actions of the published graphs: STOP, and up to 13 neighbours."""
 
@@ -71,16 +67,6 @@ class NavigationAssets:
     def feature_size(self) -> int:
         """Of a view with its angle."""
         return self.view_size + self.angle_size
-
-    def encode(self, texts: Sequence[str], longest: int) -> Ragged:
-        """The ids of instructions, [CLS] … [SEP], at most `longest` each; words beyond it are cut off."""
-        flat, lengths = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
-        for first in range(0, len(texts), _CHUNK):
-            rows = self.tokeniser.encode_batch(texts[first : first + _CHUNK])
-            cut = [row if len(row) <= longest else [*row[: longest - 1], row[-1]] for row in rows]
-            flat.append(np.fromiter(chain.from_iterable(cut), np.int32))
-            lengths.append(np.array(list(map(len, cut)), np.int64))
-        return Ragged(np.concatenate(flat), np.cumsum(np.concatenate(lengths)))
 
     def save(self, folder: Path) -> None:
         """Write `folder`/tokenizer.json, words.txt and navigation.json."""

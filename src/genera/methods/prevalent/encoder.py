@@ -114,8 +114,6 @@ class ActionHead(nn.Module):
 class Pretrainer(nn.Module):
     """The encoder and those heads whose loss has a weight."""
 
-    def __init__(self, encoder: NavigationEncoder, size: TransformerSize, *, words: bool, actions: bool) -> None:
+    def __init__(self, encoder: NavigationEncoder, words: WordHead | None, actions: ActionHead | None) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.words = WordHead(size) if words else None
-        self.actions = ActionHead(size) if actions else None
+        self.encoder, self.words, self.actions = encoder, words, actions

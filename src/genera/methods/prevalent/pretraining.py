@@ -1,6 +1,6 @@
 """Pre-training: attended masked words and action prediction, on annotated and synthesised triplets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genera.data.navigation.dataset import InstructedPaths, NavigationData
-from genera.engine.method import Terms
+from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
+from genera.engine.method import Player, Stage, Terms
+from genera.engine.optimisers import adamw_player
+from genera.engine.step import Step
 from genera.files import write_json
 from genera.methods.prevalent.encoder import ACTIONS, Pretrainer
 from genera.methods.prevalent.encoder_config import PretrainConfig
@@ -82,7 +84,7 @@ def joined(one: InstructedPaths, other: InstructedPaths, rows: np.ndarray) -> In
 
 
 def _triplets(data: NavigationData, paths: InstructedPaths) -> Triplets:
-    return Triplets.of(paths, data.graphs, data.assets, data.config.max_tokens)
+    return Triplets.of(paths, data.graphs, data.assets.tokeniser, data.config.max_tokens)
 
 
 # losses
@@ -206,3 +208,44 @@ def write_figures(network: Pretrainer, data: TripletData, folder: Path) -> None:
     training = network.training
     write_json(folder / FIGURES, held_out_figures(network.eval(), data))
     network.train(training)
+
+
+# the stage
+
+
+def pretrain_stage(
+    network: Pretrainer,
+    config: PretrainConfig,
+    assets: NavigationAssets,
+    longest: int,
+    synthetic: Callable[[Path], InstructedPaths | None],
+    share: float = 1.0,
+) -> Stage:
+    """AdamW on both losses.
+
+    longest: tokens of an instruction at most, for `--dry-run`. synthetic: (the run's artefacts) → the synthesised set.
+    """
+
+    def players() -> dict[str, Player]:
+        return {"encoder": adamw_player(network, config)}
+
+    def loss(batch: TripletBatch, step: Step) -> Terms:
+        return objective(network, config, batch)
+
+    def data(opened: NavigationData, artefacts: Path) -> TripletData:
+        return TripletData.of(opened, config, synthetic(artefacts))
+
+    def finish(opened: NavigationData, folder: Path) -> None:
+        write_figures(network, TripletData.of(opened, config, None), folder)
+
+    return Stage(
+        "pretrain",
+        players,
+        lambda batch, step: step.minimise("encoder", loss, batch),
+        share=share,
+        finish=finish,
+        data=data,
+        batch_size=config.batch_size // config.steps_of_one,
+        validate=loss,
+        sketch=lambda rows: TripletBatch.sketch(rows, config.steps_of_one, longest, assets.feature_size),
+    )

@@ -12,7 +12,9 @@ from genera.data.batch import Batch, count_steps
 from genera.data.navigation.dataset import InstructedPaths, NavigationAssets
 from genera.data.navigation.features import Views, view_angles
 from genera.data.navigation.graphs import HEADINGS, VIEWS, Graphs
+from genera.data.navigation.tokens import token_ids
 from genera.data.store import Ragged
+from genera.data.tokenisers import Tokeniser
 from genera.errors import GeneraError
 from genera.methods.prevalent.encoder import ACTIONS
 from genera.worlds.navigation import slots, views_along
@@ -40,7 +42,7 @@ class Triplets:
         return len(self.node)
 
     @classmethod
-    def of(cls, paths: InstructedPaths, graphs: Graphs, assets: NavigationAssets, longest: int) -> Self:
+    def of(cls, paths: InstructedPaths, graphs: Graphs, tokeniser: Tokeniser, longest: int) -> Self:
         """All steps of `paths`. longest: tokens of an instruction that are read.
 
         Raises GeneraError when a path leaves the edges, or an action lies beyond the encoder's 36.
@@ -61,7 +63,7 @@ class Triplets:
                 f"a viewpoint has more than {ACTIONS - 1} neighbours; the action head has {ACTIONS} places."
             )
         return cls(
-            instructions=assets.encode(paths.texts, longest),
+            instructions=token_ids(tokeniser, paths.texts, longest),
             first=np.concatenate([[0], np.cumsum(inside.sum(axis=1))]),
             node=paths.nodes[inside].astype(np.int32),
             view=views[inside].astype(np.int8),
