@@ -1,5 +1,6 @@
 """Two small methods that prove the engine's contract: several players, and several stages. On points of a ring."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,11 +209,12 @@ class SmallPipeline(SmallTwoStage):
             ),
         ]
 
-    def synthesise(self, data: Ring, folder: Path, ranks: Ranks) -> None:
+    def synthesise(self, data: Ring, folder: Path, ranks: Ranks) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         for shard, points in enumerate(data.splits["train"].chunk(self.SHARDS)):
             if shard % ranks.world == ranks.rank and not (folder / f"{shard}.safetensors").exists():
                 write_tensors(folder / f"{shard}.safetensors", {"x": points / 2})
+                yield
 
     def smaller_ring(self, data: Ring, artefacts: Path) -> Ring:
         shards = [load_file(artefacts / "synthesis" / f"{shard}.safetensors")["x"] for shard in range(self.SHARDS)]

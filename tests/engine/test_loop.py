@@ -420,6 +420,24 @@ def test_a_stage_of_work_goes_on_after_a_kill(tmp_path, monkeypatch):
     assert folder.status()["step"] == 40
 
 
+def test_a_stage_of_work_stops_when_asked_and_goes_on(tmp_path, monkeypatch):
+    synthesise = small_methods.SmallPipeline.synthesise
+
+    def asked(self, data, folder, ranks):
+        for _ in synthesise(self, data, folder, ranks):
+            signal.raise_signal(signal.SIGTERM)
+            yield
+
+    monkeypatch.setattr(small_methods.SmallPipeline, "synthesise", asked)
+    with pytest.raises(Stopped, match="stopped at step 20"):
+        train(configured("small-pipeline"), tmp_path / "run")
+    monkeypatch.undo()
+    run = RunFolder(tmp_path / "run")
+    assert run.status()["state"] == "stopped"
+    assert [shard.name for shard in (run.artefacts / "synthesis").iterdir()] == ["0.safetensors"]
+    assert train(configured("small-pipeline"), tmp_path / "run").status()["step"] == 40
+
+
 def test_the_batch_of_a_stage_is_shared_by_the_parts(tmp_path):
     with pytest.raises(GeneraError, match="batch of stage again: 8 does not divide over 1 ranks x 16 parts"):
         train(configured("small-pipeline", accumulate=16), tmp_path / "run")

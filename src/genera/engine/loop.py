@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -103,9 +103,7 @@ def run_stage(
                 step.check()
                 ckpt.save(folder.checkpoints, method, step, at, config.keep)
             if stopping:
-                if ranks.main:
-                    folder.write_status("stopped", step=at.step)
-                raise Stopped(f"stopped at step {at.step}; saved in {folder.path}. The same command goes on.")
+                stopped(folder, ranks, at.step)
 
 
 def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
@@ -145,6 +143,13 @@ def averaged(step: Step) -> Iterator[None]:
         with torch.no_grad():
             for (p, _), own in zip(pairs, live, strict=True):
                 p.copy_(own)
+
+
+def stopped(folder: RunFolder, ranks: Ranks, step: int) -> NoReturn:
+    """Say so in the run folder, and raise Stopped."""
+    if ranks.main:
+        folder.write_status("stopped", step=step)
+    raise Stopped(f"stopped at step {step}; saved in {folder.path}. The same command goes on.")
 
 
 # small parts

@@ -1,6 +1,6 @@
 """The contract between a published method and the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -76,8 +76,9 @@ class Stage:
     """(dataset, folder) → writes the stage's artefact into `artefacts/NAME`, for later stages and for people"""
     restore: Callable[[Path], None] | None = None
     """(folder) → reads that artefact back when a run goes on from a later stage, or is loaded for use"""
-    work: Callable[[Any, Path, Ranks], None] | None = None
-    """(dataset, folder, ranks) → on every rank, writes the artefact itself; called again after a kill, it goes on"""
+    work: Callable[[Any, Path, Ranks], Iterator[None]] | None = None
+    """(dataset, folder, ranks) → on every rank, writes the artefact itself, and yields where it may be stopped; called
+    again after that or a kill, it goes on"""
     data: Callable[[Any, Path], Any] | None = None
     """(dataset, artefacts) → what this stage trains on, with `size` and `stream`; the run's data set where None"""
     batch_size: int | None = None

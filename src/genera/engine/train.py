@@ -15,7 +15,7 @@ from genera.engine.checkpoint import Position
 from genera.engine.config import RunConfig, to_dict
 from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, open_tracker
-from genera.engine.loop import Budget, run_stage
+from genera.engine.loop import Budget, run_stage, stopped
 from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks, join_ranks
 from genera.engine.runtime import seed_all, stop_signals
@@ -116,7 +116,9 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
                     run_stage(stage, method, own, stream, step, position, budget, log, folder, stop)
             if stage.work:
                 say(f"stage {stage.name}")
-                stage.work(data, folder.artefacts / stage.name, ranks)
+                for _ in stage.work(data, folder.artefacts / stage.name, ranks):
+                    if stop:
+                        stopped(folder, ranks, position.step)
             if stage.finish and ranks.main:
                 stage.finish(data, folder.artefacts / stage.name)
             ranks.barrier()
