@@ -170,8 +170,9 @@ class Step:
         norm = torch.nn.utils.get_total_norm(gradients)
         if trainee.sharded:
             norm = norm.full_tensor()  # type: ignore[attr-defined]
-        if self.config.clip:
-            torch.nn.utils.clip_grads_with_norm_(trainee.parameters, self.config.clip, norm)
+        clip = self.config.clip if trainee.player.clip is None else trainee.player.clip
+        if clip:
+            torch.nn.utils.clip_grads_with_norm_(trainee.parameters, clip, norm)
         rate = trainee.player.schedule(self.index, self.progress)
         for group, base in zip(optimiser.param_groups, trainee.base_rates, strict=True):
             group["lr"] = base * rate
