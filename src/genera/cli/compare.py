@@ -15,7 +15,7 @@ class Compare:
     """One page that puts runs side by side: measures, curves, samples."""
 
     runs: Positional[tuple[Path, ...]]
-    """The run folders."""
+    """The run folders, or shipped models' names."""
     out: Path = Path("comparison.html")
     """The page to write."""
     json: bool = False

@@ -59,7 +59,8 @@ class LabelConfig:
     data: str | None = None
     """Labelled data, as in training; default: the run's own."""
     text_column: str | None = None
-    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field [0; text]."""
+    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field; two with a comma
+    between them make a pair of sentences [0; text]."""
     label_column: str | None = None
     """Where the label of --data is: a TSV column or a JSONL field; of text: `file` or `first`."""
     factor: str | None = None
