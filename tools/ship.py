@@ -18,8 +18,16 @@ from genera.uses.run import load
 WEIGHTS = "weights.safetensors"
 FILES = f"""\
 - `checkpoints/`: `{WEIGHTS}`, the weights, and how far training was.
-- `assets/`: the two tokenisers. `config.yaml`: all settings. `metrics.jsonl`, `evaluation.json`: the run and its measures.
+- `assets/`: the two tokenisers. `config.yaml`: all settings. `metrics.jsonl`, `evaluation.json`: training and measures.
 - `genera export NAME --out FOLDER` writes the same model in the Hugging Face layout."""
+
+LIMITS = (
+    "For first steps and tests: 0.6 M weights where the published model has 233 M, and no text that people wrote.",
+    "Its words are those of the worlds. Other words are spelled out in pieces that it has not learned, and what comes "
+    "back is a sentence of the worlds.",
+    "Captions come back word for word; instructions of world:houses, 38 words long, do not.",
+    "The texts are the project's own, drawn from its grammars; they carry the project's licence.",
+)
 
 
 def ship(source: Path, out: Path) -> None:
@@ -39,7 +47,7 @@ def ship(source: Path, out: Path) -> None:
         state = read_json(chosen / "state.json")
         kept = {"groups": {}, "files": {WEIGHTS: state["files"][WEIGHTS]}}
         write_json(target / "state.json", state | kept)
-        write_text(folder / "README.md", model_card(run, FILES))
+        write_text(folder / "README.md", model_card(run, FILES, LIMITS))
 
 
 if __name__ == "__main__":

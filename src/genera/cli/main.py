@@ -67,7 +67,7 @@ usage: genera COMMAND [options]      `genera COMMAND --help` explains each
 {commands}
 
 a first session:
-  genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs were chasing the ball ."
+  genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs are chasing the ball ."
   genera demo
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine
   genera evaluate runs/mine && genera report runs/mine

@@ -10,7 +10,8 @@ class DataConfig:
     """Text data of a run. Each field is a command-line option."""
 
     data: str = "world:captions"
-    """text:PATH, tsv:PATH, jsonl:PATH, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder. "A + B" reads both."""
+    """text:PATH, tsv:PATH, jsonl:PATH, glue:DIR, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder;
+    "A + B" reads both."""
     limit: int | None = None
     """Use only the first so many training items (validation and test stay whole)."""
     text_column: str | None = None

@@ -295,7 +295,10 @@ def read_jsonl(
                     f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters."
                 )
         label = None if label_column is None or record[label_column] is None else str(record[label_column])
-        yield joined([record[field] for field in texts]), label_of(where, label or "") if label_column is not None else None
+        yield (
+            joined([record[field] for field in texts]),
+            label_of(where, label or "") if label_column is not None else None,
+        )
 
 
 def label_of(where: str, label: str) -> str:

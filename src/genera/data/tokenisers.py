@@ -56,8 +56,8 @@ class Tokeniser:
         self._tokenizer = tokenizer
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """One list of ids a text, bos and eos included. Of a pair a wordpiece tokeniser makes [CLS] a [SEP] b [SEP], all
-        of one segment as in training, and a bpe one a text with a blank between the two."""
+        """One list of ids a text, bos and eos included. A wordpiece tokeniser makes [CLS] a [SEP] b [SEP] of a pair, all
+        one segment as in training; a bpe one makes it a text with a blank between the two."""
         if self.kind == "bpe":
             return self._wrapped([" " + text.replace(PAIR, " ") for text in texts])
         if not any(PAIR in text for text in texts):
