@@ -64,7 +64,7 @@ class Tokeniser:
         return int(found)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """One list of ids a text, bos and eos included. A wordpiece tokeniser makes [CLS] a [SEP] b [SEP] of a pair, all
+        """One list of ids a text, bos and eos included. A wordpiece tokeniser reads a pair as [CLS] a [SEP] b [SEP], of
         one segment as in training; a bpe one makes it a text with a blank between the two."""
         if self.kind == "bpe":
             return self._wrapped([" " + text.replace(PAIR, " ") for text in texts])
