@@ -85,6 +85,7 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
+    "small-pipeline": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
     "stylegan2": ("nano", TINY_STYLES),
     "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),

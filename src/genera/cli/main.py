@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
     "report": "one self-contained HTML page of a run",
     "compare": "the same page across runs",
+    "ablate": "train, measure and compare several settings over several seeds",
     "sample": "draw from a trained model",
     "reconstruct": "encode and decode your own items",
     "encode": "latents of your own items, to a file",

@@ -31,11 +31,7 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
         print(HELP)
         return
-    spec, *rest = arguments
-    _, default = registry.preset(spec)
-    command = parse(_command(default), rest, f"train {spec}")
-    config = replace(default, data=command.data, train=_budget(command.train, rest), model=command.model)
-    config.check()
+    command, config = _parsed(arguments)
     if command.dry_run:
         from genera.engine.dry_run import dry_run
 
@@ -56,6 +52,21 @@ def main(arguments: list[str]) -> None:
     if command.json:
         print_json({"run": str(folder.path), **folder.status()})
     say(f"next: genera evaluate {folder.path} && genera report {folder.path}")
+
+
+def run_of(arguments: list[str]) -> RunConfig:
+    """The checked run that the words METHOD[:PRESET] [options] ask for."""
+    return _parsed(arguments)[1]
+
+
+def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
+    """The options of the command, and the checked run that they describe."""
+    spec, *rest = arguments
+    _, default = registry.preset(spec)
+    command = parse(_command(default), rest, f"train {spec}")
+    config = replace(default, data=command.data, train=_budget(command.train, rest), model=command.model)
+    config.check()
+    return command, config
 
 
 def _command(default: RunConfig) -> Any:

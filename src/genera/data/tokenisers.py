@@ -54,6 +54,14 @@ class Tokeniser:
         self.size: int = tokenizer.get_vocab_size()
         self._tokenizer = tokenizer
 
+    @property
+    def mask(self) -> int:
+        """The id that stands for a hidden word. Raises GeneraError where the vocabulary has none."""
+        found = self._tokenizer.token_to_id("[MASK]")
+        if found is None:
+            raise GeneraError("this tokeniser has no [MASK]; masked words need one, as BERT's vocabulary has.")
+        return int(found)
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, bos and eos included."""
         texts = [" " + text for text in texts] if self.kind == "bpe" else list(texts)
@@ -67,6 +75,10 @@ class Tokeniser:
             rows.append(row[: row.index(self.eos)] if self.eos in row else row)
         texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
         return [text.removeprefix(" ") for text in texts] if self.kind == "bpe" else texts
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each id as it is written in the vocabulary."""
+        return [self._tokenizer.id_to_token(i) or "" for i in ids]
 
     def to_json(self) -> str:
         return self._tokenizer.to_str()

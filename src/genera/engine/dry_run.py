@@ -1,13 +1,16 @@
 """What a run would take, without reading data or spending memory: one real training step on shapes alone."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from genera.data.batch import Batch
 from genera.engine import registry
 from genera.engine.config import RunConfig, to_dict
+from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step, enrol
 
@@ -23,7 +26,8 @@ class _Untracked:
 
 
 def dry_run(config: RunConfig) -> dict[str, Any]:
-    """Resolved config, parameters of every player, and FLOPs and bytes of one step of the first stage on one device.
+    """Resolved config, parameters of every player, and FLOPs and bytes of one step on one device: of the first stage
+    that trains and, under `stages`, of every stage whose batches can be sketched, where there are several.
 
     Sizes are upper bounds: items of the largest size that the data config lets through.
     """
@@ -32,8 +36,23 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     nowhere = torch.device("meta")
     with nowhere:
         method = implementation(config.model, assets)
-    stage = method.stages()[0]
-    ranks = Ranks(0, 1, nowhere)
+    first, *later = [stage for stage in method.stages() if stage.players]
+    measured = {first.name: _one_step(config, method, first, first.sketch or (lambda rows: batch))}
+    measured |= {stage.name: _one_step(config, method, stage, stage.sketch) for stage in later if stage.sketch}
+    found = {
+        "config": to_dict(config),
+        "parameters": sum(p.numel() for p in method.parameters()),
+        **measured[first.name],
+    }
+    return found | {"stages": measured} if len(measured) > 1 else found
+
+
+def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[[int], Batch]) -> dict[str, Any]:
+    """Players, FLOPs and memory of one step of a stage."""
+    assert stage.players
+    assert stage.update
+    rows = stage.batch_size or config.train.batch_size
+    ranks = Ranks(0, 1, torch.device("meta"))
     step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks))
     step.begin(0, 0.999)  # late in the schedules, when every term of the loss is computed
     weights = {p.untyped_storage()._cdata for p in method.parameters()}
@@ -48,11 +67,9 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # type: ignore[assignment]
     with counter, saved_tensors_hooks(remember, lambda tensor: tensor):
-        stage.update(batch.to(nowhere), step)
+        stage.update(sketch(rows).to(ranks.device), step)
     trained = sum(p.numel() for t in step.trainees.values() for p in t.parameters)
-    total = sum(p.numel() for p in method.parameters())
     return {
-        "config": to_dict(config),
         "players": {
             name: {
                 "parameters": sum(p.numel() for p in trainee.player.network.parameters()),
@@ -60,11 +77,10 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
             }
             for name, trainee in step.trainees.items()
         },
-        "parameters": total,
         "flops_per_step": counter.get_total_flops(),
-        "basis": f"{config.train.batch_size} items of the largest size",
+        "basis": f"{rows} items of the largest size",
         "memory_bytes": {
-            "weights": 4 * total,
+            "weights": 4 * sum(p.numel() for p in method.parameters()),
             "gradients": 4 * trained,
             "optimiser": sum(
                 v.nbytes

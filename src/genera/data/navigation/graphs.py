@@ -112,8 +112,8 @@ class Graphs:
     # -- ways ---------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _row(self) -> NDArray[np.int64]:
-        """(N,): the pair (a, b) of one scan is entry _row[a] + b of `distances` and `hops`."""
+    def pair_offset(self) -> NDArray[np.int64]:
+        """(N,): the pair (a, b) of one scan is entry pair_offset[a] + b of `distances` and `hops`."""
         sizes = np.diff(self.first)
         start = np.concatenate([[0], np.cumsum(sizes**2)])[self.scan_of]
         first = self.first[self.scan_of]
@@ -121,11 +121,11 @@ class Graphs:
 
     def distance(self, a: Nodes, b: Nodes) -> NDArray[np.float64]:
         """Geodesic distances in metres between nodes of the same scan, elementwise; inf where there is no way."""
-        return self.distances[self._row[a] + b]
+        return self.distances[self.pair_offset[a] + b]
 
     def next_hop(self, a: Nodes, b: Nodes) -> NDArray[np.int64]:
         """The node after a on the shortest way to b of the same scan, elementwise; a itself if there is none."""
-        return self.hops[self._row[a] + b] + self.first[self.scan_of[a]]
+        return self.hops[self.pair_offset[a] + b] + self.first[self.scan_of[a]]
 
     def shortest_path(self, a: int, b: int) -> list[int]:
         """The nodes from a to b, both included. Raises GeneraError when there is no way."""

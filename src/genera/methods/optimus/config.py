@@ -3,33 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.blocks.size import BERT_BASE, GPT2_BASE, TransformerShape
+from genera.blocks.text_vae_config import TextVaeConfig
 from genera.data.config import DataConfig
 from genera.engine.config import AdamWConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimusConfig(AdamWConfig):
+class OptimusConfig(TextVaeConfig, AdamWConfig):
     """Text VAE of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
-
-    encoder: TransformerShape = BERT_BASE
-    """Size of the BERT encoder; its vocabulary follows the tokeniser."""
-    decoder: TransformerShape = GPT2_BASE
-    """Size of the GPT-2 decoder; its vocabulary follows the tokeniser."""
-    pretrained_encoder: str | None = None
-    """BERT weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
-    pretrained_decoder: str | None = None
-    """GPT-2 weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
-    latent_size: int = 32
-    """Dimensions P of the latent z."""
-    feature: Literal["pooler", "cls", "mean"] = "pooler"
-    """Sentence feature h: BERT's tanh pooler, the last layer's [CLS], or the mean over its tokens."""
-    injection: Literal["both", "memory", "embedding"] = "both"
-    """How the decoder sees z: as one extra key and value in each layer, added to every embedding, or both."""
-    latent_init: float = 0.02
-    """Standard deviation of the initial weights of the three latent maps."""
-    checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
 
     beta: float = 1.0
     """Largest weight of the KL term; 0 trains an autoencoder (that still samples z)."""
@@ -52,7 +33,6 @@ class OptimusConfig(AdamWConfig):
 
     def check(self) -> list[str]:
         rules = [
-            (self.latent_size >= 1, f"--latent-size must be at least 1, got {self.latent_size}"),
             (self.beta >= 0, f"--beta must be 0 or above, got {self.beta}"),
             (self.beta_cycles >= 1, f"--beta-cycles must be at least 1, got {self.beta_cycles}"),
             (
@@ -64,9 +44,8 @@ class OptimusConfig(AdamWConfig):
                 f"--beta-cycles is for the cyclical schedule, not for {self.beta_schedule}",
             ),
             (self.free_bits >= 0, f"--free-bits must be 0 or above, got {self.free_bits}"),
-            (self.latent_init > 0, f"--latent-init must be above 0, got {self.latent_init}"),
         ]
-        return super().check() + [complaint for holds, complaint in rules if not holds]
+        return super().check() + self.check_networks() + [complaint for holds, complaint in rules if not holds]
 
     def check_data(self, data: DataConfig) -> list[str]:
         longest = min(self.encoder.positions, self.decoder.positions)  # the memory slot takes the place of BOS

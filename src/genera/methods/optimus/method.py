@@ -7,9 +7,8 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from genera.blocks.decoding import generate
 from genera.blocks.size import decoding
-from genera.blocks.warm_start import warm_start
+from genera.blocks.text_vae import ROWS_AT_ONCE, drawn
 from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
@@ -18,16 +17,12 @@ from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adamw_player
 from genera.engine.schedules import cyclical, monotone
 from genera.engine.step import Step
-from genera.errors import GeneraError
 from genera.measures.latent import gaussian_kl
 from genera.methods.optimus import exchange
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.model import OptimusNetwork
 from genera.uses.capabilities import Posterior, Score
 from genera.uses.origin import Origin
-
-ROWS_AT_ONCE = 256
-"""Sentences decoded or scored together outside of training."""
 
 
 class Optimus(Method):
@@ -52,18 +47,7 @@ class Optimus(Method):
     # training
 
     def initialise(self) -> None:
-        config, network, wrong = self.config, self.network, []
-        for model, source in (
-            (network.encoder, config.pretrained_encoder),
-            (network.decoder, config.pretrained_decoder),
-        ):
-            try:
-                if source:
-                    warm_start(model, source)
-            except GeneraError as error:
-                wrong.append(str(error))
-        if wrong:
-            raise GeneraError(" ".join(wrong))
+        self.network.warm_start()
 
     def players(self) -> dict[str, Player]:
         return {"vae": adamw_player(self.network, self.config)}
@@ -124,22 +108,7 @@ class Optimus(Method):
     @torch.no_grad()
     def decode(self, z: Tensor, *, generator: Generator | None = None, **options: Any) -> list[str]:
         """z: (B, P) → B sentences, greedily unless the options (fields of Decoding) say otherwise."""
-        how, texts = decoding(options), []
-        decoder = self.assets.decoder
-        for part in z.split(ROWS_AT_ONCE):
-            start = torch.full((len(part), 1), decoder.bos, device=z.device)
-            ids = generate(
-                self.network.decoder,
-                start=start,
-                decoding=how,
-                end=decoder.eos,
-                pad=decoder.pad,
-                forbid=(decoder.bos, decoder.pad),
-                generator=generator,
-                **self.network.conditions(part),
-            )
-            texts += decoder.decode_batch(ids.cpu().numpy())
-        return texts
+        return self.network.write(z, self.assets.decoder, decoding(options), generator)
 
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[str]:
         """Decode z ~ N(0, I), as `decode` does."""
@@ -154,7 +123,7 @@ class Optimus(Method):
         for batch in self._batches(items):
             mean, log_variance = self._posterior(batch)
             noise = torch.randn(samples, *mean.shape, generator=generator, device=mean.device)
-            z = mean + (0.5 * log_variance).exp() * noise
+            z = drawn(mean, log_variance, noise)
             chunk = max(1, ROWS_AT_ONCE // len(batch))
             log_likelihood = torch.cat([self._likelihood_of_rows(batch.decoder, part) for part in z.split(chunk)])
             # log p(z) - log q(z|x): the normalising constants cancel

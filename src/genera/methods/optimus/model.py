@@ -1,82 +1,23 @@
-"""The networks of Optimus: BERT → q(z|x) → GPT-2 that sees z as memory, in its embeddings, or both.
-
-Shapes: B sentences, S encoder tokens, T decoder tokens, H hidden, L decoder layers, A heads, P latent.
-"""
-
-from typing import TypedDict
+"""The network of Optimus: the text VAE of `blocks.text_vae`, with the fixed variance that the released code offers."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genera.blocks.bert import Bert
-from genera.blocks.gpt2 import Gpt2
-from genera.blocks.likelihood import sequence_log_likelihood
-from genera.blocks.size import TransformerSize
+from genera.blocks.text_vae import TextVae, drawn
 from genera.methods.optimus.config import OptimusConfig
 
 
-class Conditions(TypedDict):
-    """z as Gpt2 takes it."""
+class OptimusNetwork(TextVae):
+    """As TextVae; `config.unit_variance` takes the place of the posterior's own variance."""
 
-    memory: Tensor | None
-    embedding: Tensor | None
+    config: OptimusConfig
 
-
-class OptimusNetwork(nn.Module):
-    """Sizes carry the tokenisers' vocabularies. `encoder_pad`, `decoder_pad`: the ids that fill rows up."""
-
-    def __init__(
-        self,
-        config: OptimusConfig,
-        encoder: TransformerSize,
-        decoder: TransformerSize,
-        encoder_pad: int,
-        decoder_pad: int,
-    ) -> None:
-        super().__init__()
-        self.config, self.encoder_pad, self.decoder_pad = config, encoder_pad, decoder_pad
-        self.encoder = Bert(encoder, pooler=config.feature == "pooler")
-        self.decoder = Gpt2(decoder)
-        self.encoder.blocks.checkpointing = self.decoder.blocks.checkpointing = config.checkpointing
-        self.to_posterior = nn.Linear(encoder.hidden, 2 * config.latent_size, bias=False)  # W_E
-        self.to_memory = self.to_embedding = None
-        if config.injection != "embedding":
-            self.to_memory = nn.Linear(config.latent_size, decoder.layers * decoder.hidden, bias=False)  # W_M
-        if config.injection != "memory":
-            self.to_embedding = nn.Linear(config.latent_size, decoder.hidden, bias=False)  # W_D
-        for layer in (self.to_posterior, self.to_memory, self.to_embedding):
-            if layer is not None:
-                nn.init.normal_(layer.weight, std=config.latent_init)
-
-    def features(self, ids: Tensor) -> Tensor:
-        """(B, S) WordPiece ids → h, (B, H): what both the posterior and a classifier are linear in."""
-        mask = ids != self.encoder_pad
-        states = self.encoder(ids, mask)
-        if self.config.feature == "pooler":
-            return self.encoder.pooled(states)
-        if self.config.feature == "cls":
-            return states[:, 0]
-        return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-
-    def encode(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S) WordPiece ids → mean and log variance of q(z|x), each (B, P)."""
-        mean, log_variance = self.to_posterior(self.features(ids)).chunk(2, dim=1)
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """h (B, H) → mean and log variance of q(z|x), each (B, P)."""
+        mean, log_variance = super().posterior(features)
         return mean, torch.zeros_like(log_variance) if self.config.unit_variance else log_variance
-
-    def conditions(self, z: Tensor) -> Conditions:
-        """(B, P) → the memory (B, L, A, 1, H/A) and the embedding (B, H) of z (section 3.1)."""
-        memory, size = None, self.decoder.size
-        if self.to_memory is not None:
-            memory = self.to_memory(z).view(len(z), size.layers, size.heads, 1, size.hidden // size.heads)
-        return {"memory": memory, "embedding": None if self.to_embedding is None else self.to_embedding(z)}
-
-    def log_likelihood(self, ids: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,), of (B, T) BPE ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
-        states = self.decoder(ids[:, :-1], **self.conditions(z))
-        return sequence_log_likelihood(states, self.decoder.tokens.weight, ids[:, 1:], self.decoder_pad)
 
     def forward(self, encoder_ids: Tensor, decoder_ids: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """noise: (B, P) of N(0, 1). Returns log p(x|z) at one z ~ q(z|x), and q's mean and log variance."""
         mean, log_variance = self.encode(encoder_ids)
-        z = mean + (0.5 * log_variance).exp() * noise
-        return self.log_likelihood(decoder_ids, z), mean, log_variance
+        return self.log_likelihood(decoder_ids, drawn(mean, log_variance, noise)), mean, log_variance

@@ -1,0 +1,38 @@
+"""What can be chosen in a text VAE of BERT and GPT-2, whatever it is trained for. No torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genera.blocks.size import BERT_BASE, GPT2_BASE, TransformerShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextVaeConfig:
+    """The networks of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
+
+    encoder: TransformerShape = BERT_BASE
+    """Size of the BERT encoder; its vocabulary follows the tokeniser."""
+    decoder: TransformerShape = GPT2_BASE
+    """Size of the GPT-2 decoder; its vocabulary follows the tokeniser."""
+    pretrained_encoder: str | None = None
+    """BERT weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
+    pretrained_decoder: str | None = None
+    """GPT-2 weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
+    latent_size: int = 32
+    """Dimensions P of the latent z."""
+    feature: Literal["pooler", "cls", "mean"] = "pooler"
+    """Sentence feature h: BERT's tanh pooler, the last layer's [CLS], or the mean over its tokens."""
+    injection: Literal["both", "memory", "embedding"] = "both"
+    """How the decoder sees z: as one extra key and value in each layer, added to every embedding, or both."""
+    latent_init: float = 0.02
+    """Standard deviation of the initial weights of the three latent maps."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    def check_networks(self) -> list[str]:
+        """Every complaint about these values, in words."""
+        rules = [
+            (self.latent_size >= 1, f"--latent-size must be at least 1, got {self.latent_size}"),
+            (self.latent_init > 0, f"--latent-init must be above 0, got {self.latent_init}"),
+        ]
+        return [complaint for holds, complaint in rules if not holds]
