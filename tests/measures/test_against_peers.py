@@ -43,9 +43,6 @@ def test_fid_of_torchmetrics(features):
 
 def test_kid_of_torchmetrics(features):
     """Of one subset that is everything, since theirs and ours draw different ones."""
-    module = pytest.importorskip(
-        "torchmetrics.image.kid", reason="an oracle of the extra dev: pip install torchmetrics"
-    )
     fake, real = (f[:300].double() for f in features)
     theirs = peer("torchmetrics.image.kid").KernelInceptionDistance(AsTheyAre(), subsets=1, subset_size=300)
     theirs.update(real, real=True)
