@@ -7,12 +7,17 @@ method reads them. A method's class gets a capability by having its members; not
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from genera.engine.config import RunConfig
 from genera.uses.origin import Origin
+
+if TYPE_CHECKING:
+    from genera.data.navigation.dataset import NavigationData
 
 
 @dataclass
@@ -109,6 +114,21 @@ class Attends(Protocol):
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: "NavigationData",
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
         ...
 
 
