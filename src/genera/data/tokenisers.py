@@ -76,6 +76,10 @@ class Tokeniser:
         texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
         return [text.removeprefix(" ") for text in texts] if self.kind == "bpe" else texts
 
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each id as it is written in the vocabulary."""
+        return [self._tokenizer.id_to_token(i) or "" for i in ids]
+
     def to_json(self) -> str:
         return self._tokenizer.to_str()
 

@@ -7,17 +7,16 @@ method reads them. A method's class gets a capability by having its members; not
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from genera.data.navigation.dataset import NavigationData
+from genera.data.navigation.episodes import EpisodeTable
 from genera.engine.config import RunConfig
 from genera.uses.origin import Origin
-
-if TYPE_CHECKING:
-    from genera.data.navigation.dataset import NavigationData
 
 
 @dataclass
@@ -42,6 +41,20 @@ class Score:
     """(B,) analytic KL(q(z|x) || p(z)), unthresholded; None without a latent"""
     lengths: dict[str, Tensor] = field(default_factory=dict)
     """(B,) counts to normalise by, under their names: {"tokens": predicted decoder tokens incl. EOS}"""
+
+
+@dataclass
+class Walk:
+    """Ways of E episodes through a navigation graph."""
+
+    paths: NDArray[np.int64]
+    """(E, T) nodes from the start on, each next one a neighbour, -1 after the last"""
+    requests: NDArray[np.int64] | None = None
+    """(E,) how often an agent asked for help, if it can"""
+    attention: list[NDArray[np.float32]] | None = None
+    """for each episode (steps, words), how much each word was attended to at each step, STOP included; rows sum to 1"""
+    words: list[list[str]] | None = None
+    """for each episode the words"""
 
 
 @runtime_checkable
@@ -124,11 +137,18 @@ class Describes(Protocol):
         nodes: NDArray[np.int64],
         headings: NDArray[np.float64],
         *,
-        data: "NavigationData",
+        data: NavigationData,
         generator: Generator | None = None,
         **options: Any,
     ) -> list[str]:
         """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
+        ...
+
+
+@runtime_checkable
+class Navigates(Protocol):
+    def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
+        """Walk every episode of the table in the graphs and views of `data`, with the likeliest action each time."""
         ...
 
 
