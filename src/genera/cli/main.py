@@ -24,6 +24,7 @@ COMMANDS = {
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",
     "probe": "how few labels a classifier on the model's features needs",
+    "describe": "paths of a navigation agent in words",
     "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",

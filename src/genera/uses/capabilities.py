@@ -133,6 +133,21 @@ class Attends(Protocol):
 
 
 @runtime_checkable
+class Describes(Protocol):
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: NavigationData,
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
+        ...
+
+
+@runtime_checkable
 class Navigates(Protocol):
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
         """Walk every episode of the table in the graphs and views of `data`, with the likeliest action each time."""
