@@ -3,6 +3,7 @@
 import random
 import shutil
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genera.console import say
 from genera.engine.config import from_dict
 from genera.engine.step import Step
 from genera.errors import GeneraError
@@ -181,10 +183,47 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     Raises:
         GeneraError: the checkpoint is of another method or size, naming the tensors.
     """
+    tensors = _weights(checkpoint, average)
+    _check_fit(checkpoint, method.state_dict(), tensors)
+    method.load_state_dict(tensors)
+
+
+def take_over(method: nn.Module, checkpoint: Path) -> None:
+    """Read those networks (children of the method) that `checkpoint` has too, and say which; the others stay.
+
+    Raises:
+        GeneraError: no network is in both, or one is of another size, naming the tensors.
+    """
+    own, tensors = method.state_dict(), _weights(checkpoint, average=True)
+    ours, theirs = _networks(own), _networks(tensors)
+    shared = [name for name in ours if name in theirs]
+    if not shared:
+        raise GeneraError(
+            f"{checkpoint} has no network of this run: it has {', '.join(theirs)}, and {', '.join(ours)} are asked for."
+        )
+    own, tensors = (
+        {name: tensor for name, tensor in state.items() if name.partition(".")[0] in shared} for state in (own, tensors)
+    )
+    _check_fit(checkpoint, own, tensors)
+    method.load_state_dict(tensors, strict=False)
+    if ours != theirs:
+        facts = {"begins with": shared, "new": [n for n in ours if n not in theirs]}
+        facts["left aside"] = [name for name in theirs if name not in ours]
+        say("; ".join(f"{what}: {', '.join(names)}" for what, names in facts.items() if names))
+
+
+def _networks(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name.partition(".")[0] for name in names))
+
+
+def _weights(checkpoint: Path, average: bool) -> dict[str, Tensor]:
     tensors = read_tensors(checkpoint, "weights")
     if average and (checkpoint / "average.safetensors").exists():
         tensors |= read_tensors(checkpoint, "average")
-    own = method.state_dict()
+    return tensors
+
+
+def _check_fit(checkpoint: Path, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
     wrong = [f"{k} is missing" for k in own.keys() - tensors.keys()]
     wrong += [f"{k} is not part of this method" for k in tensors.keys() - own.keys()]
     wrong += [
@@ -195,7 +234,6 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     if wrong:
         shown = "; ".join(sorted(wrong)[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         raise GeneraError(f"{checkpoint} is of another method or size: {shown}.")
-    method.load_state_dict(tensors)
 
 
 def position_of(checkpoint: Path) -> Position:

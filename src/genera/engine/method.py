@@ -56,6 +56,8 @@ class Player:
     """(step, progress in [0, 1)) → multiplier of every learning rate"""
     averaged: bool = True
     """Whether the run's moving average of weights (`--ema`) covers this network."""
+    clip: float | None = None
+    """Largest gradient norm, where not that of `--clip`; 0 leaves gradients as they are."""
     average_buffers: bool = False
     """Whether it also covers floating buffers (batch-norm statistics, spectral vectors); live ones are used if not."""
 

@@ -165,8 +165,9 @@ class Step:
             self.scaler.unscale_(optimiser)
         gradients = [p.grad for p in trainee.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if self.config.clip:
-            torch.nn.utils.clip_grads_with_norm_(trainee.parameters, self.config.clip, norm)
+        clip = self.config.clip if trainee.player.clip is None else trainee.player.clip
+        if clip:
+            torch.nn.utils.clip_grads_with_norm_(trainee.parameters, clip, norm)
         rate = trainee.player.schedule(self.index, self.progress)
         for group, base in zip(optimiser.param_groups, trainee.base_rates, strict=True):
             group["lr"] = base * rate

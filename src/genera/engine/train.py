@@ -81,7 +81,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     if start:
         say(f"going on from step {position.step} of {folder.path}")
     elif config.train.init:
-        ckpt.load_weights(method, _predecessor(config))
+        ckpt.take_over(method, _predecessor(config))
     else:
         method.initialise()
     shares = sum(stage.share for stage in stages if stage.players)
