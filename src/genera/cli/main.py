@@ -10,7 +10,7 @@ from genera.errors import GeneraError, unknown
 
 COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
-    "list": "what there is: methods, presets, data sources, worlds",
+    "list": "what there is: methods, presets, shipped models, data sources, worlds",
     "train": "train METHOD:PRESET on your data; the same command goes on after a kill",
     "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
     "report": "one self-contained HTML page of a run",
@@ -69,6 +69,7 @@ usage: genera COMMAND [options]      `genera COMMAND --help` explains each
 {commands}
 
 a first session:
+  genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs are chasing the ball ."
   genera demo
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine
   genera evaluate runs/mine && genera report runs/mine

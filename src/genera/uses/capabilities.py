@@ -80,7 +80,9 @@ class SamplesByClass(Protocol):
 class Encodes(Protocol):
     latent_size: int
 
-    def encode(self, items: Sequence[Any]) -> Posterior: ...
+    def encode(self, items: Sequence[Any]) -> Posterior:
+        """Differentiable, as `features` is; `Run.encode` is not."""
+        ...
 
 
 @runtime_checkable
@@ -107,7 +109,7 @@ class Scores(Protocol):
 @runtime_checkable
 class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P). Differentiable."""
         ...
 
 

@@ -70,6 +70,7 @@ class Run:
             raise GeneraError(f"the number of samples must be at least 1, got {count}.")
         return self.able(Samples, "sample").sample(count, generator=self.generator(seed), **options)
 
+    @torch.no_grad()
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
         return self.able(Encodes, "encode").encode(_several(items))
