@@ -29,6 +29,7 @@ ARGUMENTS = {
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
     "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
     "translate": ["PATH", "--out", "--direction", "--attention"],
+    "describe": ["PATH", "STR", "--scan", "--heading", "--input", "--temperature", "--json"],
     "navigate": ["check", "baseline", "score"],
     "import": ["METHOD", "SOURCE", "--out", "--encoder", "--decoder"],
     "export": ["PATH", "--out", "--checkpoint", "--json"],

@@ -80,7 +80,9 @@ class SamplesByClass(Protocol):
 class Encodes(Protocol):
     latent_size: int
 
-    def encode(self, items: Sequence[Any]) -> Posterior: ...
+    def encode(self, items: Sequence[Any]) -> Posterior:
+        """Differentiable, as `features` is; `Run.encode` is not."""
+        ...
 
 
 @runtime_checkable
@@ -107,7 +109,7 @@ class Scores(Protocol):
 @runtime_checkable
 class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P). Differentiable."""
         ...
 
 
@@ -127,6 +129,21 @@ class Attends(Protocol):
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: NavigationData,
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
         ...
 
 

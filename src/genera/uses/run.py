@@ -1,6 +1,6 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, Lacks, unknown
 from genera.uses.capabilities import (
     Attends,
     Decodes,
@@ -70,6 +70,7 @@ class Run:
             raise GeneraError(f"the number of samples must be at least 1, got {count}.")
         return self.able(Samples, "sample").sample(count, generator=self.generator(seed), **options)
 
+    @torch.no_grad()
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
         return self.able(Encodes, "encode").encode(_several(items))
@@ -126,6 +127,13 @@ class Run:
         """Where the translation of each item looks: (H, W) in [0, 1]."""
         return self._directed(Attends, "show attention", direction).attention(_several(items), direction)
 
+    def describe(self, walks: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
+        """An instruction for each walk {"scan": …, "path": [viewpoint, …], "heading": radians, 0 if left out}, as
+        `genera describe`. options: data, another source than the run's; temperature, top_k, top_p, max_tokens."""
+        from genera.uses.describe import describe
+
+        return describe(self, walks, seed=seed, **options)
+
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
         model = self.able(capability, to_do)
         if direction not in model.directions:
@@ -165,14 +173,14 @@ class Run:
         raise lacking(capability, self.config.method, to_do)
 
 
-def lacking(capability: type, method: str, to_do: str) -> GeneraError:
+def lacking(capability: type, method: str, to_do: str) -> Lacks:
     """The error for a method without `capability`: it says which methods have it."""
     others = [
         name
         for name, entry in registry.entries().items()
         if all(hasattr(entry.load(), member) for member in _members(capability))
     ]
-    return GeneraError(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+    return Lacks(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class EpisodeBatch(Batch):
     """(B,) the view in which they start"""
     goals: Tensor
     """(B, G) nodes, any of which is right to stop at; -1 after the last"""
+    regions: Tensor
+    """(B, P) nodes to the nearest of which NDH's progress is measured; -1 after the last"""
     paths: Tensor
     """(B, R) nodes of the reference, -1 after the last"""
     synthetic: Tensor
@@ -54,6 +56,7 @@ class Episodes:
     node: Tensor
     view: Tensor
     goals: Tensor
+    regions: Tensor
     paths: Tensor
     town: Town
     longest: int
@@ -71,6 +74,7 @@ class Episodes:
             node=torch.from_numpy(table.start),
             view=torch.from_numpy(view_of(table.heading)),
             goals=torch.from_numpy(table.goals),
+            regions=torch.from_numpy(table.end_panos),
             paths=torch.from_numpy(table.reference),
             town=town,
             longest=longest,
@@ -86,6 +90,7 @@ class Episodes:
             node=torch.from_numpy(nodes[:, 0]),
             view=torch.from_numpy(view_of(headings)),
             goals=torch.from_numpy(np.take_along_axis(nodes, ends, axis=1)),
+            regions=torch.full((len(nodes), 1), -1),
             paths=torch.from_numpy(nodes),
             town=town,
             longest=longest,
@@ -105,6 +110,7 @@ class Episodes:
             node=self.node[rows],
             view=self.view[rows],
             goals=self.goals[rows],
+            regions=self.regions[rows],
             paths=self.paths[rows],
             synthetic=torch.full((len(rows),), self.synthetic),
             town=self.town,
@@ -163,7 +169,7 @@ def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
             a, b = (F.pad(x, (0, width - x.shape[1]), value=padding) for x in (a, b))
         return torch.stack([a, b], dim=1).flatten(0, 1)
 
-    paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "paths": -1, "synthetic": 0}
+    paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "regions": -1, "paths": -1, "synthetic": 0}
     rows: dict[str, Any] = {name: woven(name, padding) for name, padding in paddings.items()}
     return replace(one, **rows)
 
@@ -177,6 +183,7 @@ def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:
         node=zeros,
         view=zeros,
         goals=zeros[:, None],
+        regions=zeros[:, None],
         paths=zeros[:, None],
         synthetic=zeros.bool(),
         town=Town.sketch(assets.view_size, assets.angle_size, assets.slots),
