@@ -6,8 +6,10 @@ from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, Na
 from genera.data.navigation.episodes import EpisodeTable
 from genera.engine.method import Method, Stage
 from genera.errors import GeneraError
-from genera.methods.prevalent.agent import Follower
+from genera.methods.prevalent.agent import DialogueFollower, Follower
+from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig
 from genera.methods.prevalent.config import PrevalentConfig
+from genera.methods.prevalent.dialogues import Dialogues
 from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
 from genera.methods.prevalent.episodes import SKETCHED_TOKENS
 from genera.methods.prevalent.exchange import read_released
@@ -47,12 +49,18 @@ class Prevalent(Method):
 
     def _build_agent(self) -> Walking:
         """The agent of the task. Its network has the task's name, so that --init takes over none of another task."""
-        assets, config = self.assets, self.config.agent.r2r
+        assets, config = self.assets, self.config.agent.of(self.config.task)
         own = config.reader == "own"
-        inputs, vocabulary = (config.embedding, assets.tokeniser.size) if own else (self.config.encoder.hidden, None)
+        encoder = None if own else self.encoder
+        vocabulary = assets.tokeniser.size if own else None
+        if isinstance(config, HannaConfig):
+            raise GeneraError("HANNA")
+        inputs = config.embedding if own else self.config.encoder.hidden
+        if isinstance(config, NDHConfig):
+            self.ndh_agent = DialogueFollower(config, inputs, vocabulary, assets.feature_size, assets.angle_size)
+            return Dialogues(self.ndh_agent, encoder, config, assets)
         self.r2r_agent = Follower(config, inputs, vocabulary, assets.feature_size, assets.angle_size)
-        encoder, speaker = None if own else self.encoder, self.speaker if config.back_translation else None
-        return Following(self.r2r_agent, encoder, config, assets, speaker)
+        return Following(self.r2r_agent, encoder, config, assets, self.speaker if config.back_translation else None)
 
     def initialise(self) -> None:
         """The encoder from `--encoder.pretrained`. Raises GeneraError where the file does not fit, and where the

@@ -5,7 +5,7 @@ from dataclasses import replace
 from genera.data.navigation.config import NavigationConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
-from genera.methods.prevalent.agent_config import AgentConfig, HannaConfig, NDHConfig, R2RConfig
+from genera.methods.prevalent.agent_config import AgentConfig, HannaConfig, NDHConfig, R2RConfig, Task
 from genera.methods.prevalent.config import PrevalentConfig
 from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
 from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConfig
@@ -47,6 +47,16 @@ TINY_DATA = NavigationConfig(view_size=32, angle_size=16)
 TINY_TRAIN = TrainConfig(steps=1000, log_every=20, validate_every=100, validate_batches=4, checkpoint_every=100)
 
 
+def _task(task: Task, summary: str, model: PrevalentConfig, train: TrainConfig, data: NavigationConfig) -> Preset:
+    """The agent of a task alone, on top of the encoder that --init brings."""
+    return Preset(
+        summary=f"{summary}; give --init RUN of a pre-training",
+        model=replace(model, stages=("finetune",), task=task),
+        train=train,
+        data=data,
+    )
+
+
 PRESETS = {
     "tiny": Preset(
         summary="all four stages on procedural houses: 2+2 layers of 64; minutes on a laptop's CPU",
@@ -71,5 +81,19 @@ PRESETS = {
         model=PAPER,
         train=PAPER_TRAIN,
         data=PAPER_DATA,
+    ),
+    "ndh": _task(
+        "ndh",
+        "the published agent of dialogues; give --data ndh:DIR",
+        PAPER,
+        TrainConfig(steps=20_000, log_every=100, validate_every=1000, checkpoint_every=1000),
+        replace(PAPER_DATA, data="world:houses-ndh", max_tokens=300),
+    ),
+    "ndh-tiny": _task(
+        "ndh",
+        "a tiny agent of dialogues in procedural houses",
+        TINY,
+        replace(TINY_TRAIN, steps=300),
+        replace(TINY_DATA, data="world:houses-ndh"),
     ),
 }
