@@ -86,7 +86,7 @@ def test_the_target_on_a_route_is_where_to_leave_it(answered):
 
 
 def test_stop_on_a_route_goes_back_to_the_task_and_stop_there_ends(answered):
-    _, batch, _, course, readings = answered
+    *_, course, readings = answered
     assert course.actions.shape[1] == 3
     assert course.active.all()
     assert (course.route[:, 2] == -1).all()
@@ -218,12 +218,12 @@ def test_the_text_layers_alone_read(data):
 
 
 def test_a_batch_is_learnt(data):
-    walking = helped(data.assets, reader="own", repeat_penalty=0.0)
-    batch = batch_of(walking, data)
+    walking = helped(data.assets, reader="own", repeat_penalty=0.0, horizon=6, lr=5e-3)
+    batch = batch_of(walking, data, range(6))
     before = learn(walking, batch, 10)
-    after = learn(walking, batch, 80)
+    after = learn(walking, batch, 60)
     assert after["walk"] < 0.6 * before["walk"]
-    assert after["reasons"] < 0.7 * before["reasons"]
+    assert after["reasons"] < 0.8 * before["reasons"]
 
 
 def test_walks_on_request_are_scored_by_their_requests(data):

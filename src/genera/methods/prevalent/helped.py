@@ -172,11 +172,9 @@ class Helped(Walking):
             nodes.append(node)
             if not node.is_meta and bool(ended.all()):  # one wait for the device a step, as in `rollout`
                 break
-        columns: dict[str, Any] = {
-            name: torch.stack(column, dim=1)
-            for name, column in zip(Course._fields, zip(*steps, strict=True), strict=False)
-        }
-        return Course(**columns, nodes=torch.stack(nodes, dim=1))
+        columns = (torch.stack(column, dim=1) for column in zip(*steps, strict=True))
+        made: dict[str, Any] = dict(zip(Course._fields[:-1], columns, strict=True))
+        return Course(**made, nodes=torch.stack(nodes, dim=1))
 
     def _helped(
         self, batch: EpisodeBatch, asked: Tensor, node: Tensor, route: Tensor, depart: Tensor, chance: Tensor | None
