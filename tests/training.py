@@ -135,6 +135,12 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
         | {"model.stages": ["pretrain"], "model.pretrain.ap_weight": 0.0, "model.pretrain.steps_of_one": 2}
         | {"model.pretrain.synthetic": 0.0},
     ),
+    "prevalent:hanna": (
+        "hanna-tiny",
+        SHORT_WALKS
+        | {"model.agent.hanna.hidden": 16, "model.agent.hanna.batch_size": 8, "model.agent.hanna.dropout": 0.0}
+        | {"model.agent.hanna.horizon": 4, "model.agent.hanna.evaluation_horizon": 4},
+    ),
     "prevalent:ndh": (
         "ndh-tiny",
         SHORT_WALKS

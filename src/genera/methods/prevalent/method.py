@@ -1,21 +1,29 @@
 """Prevalent: which networks a run has, and its stages. What each stage does stands in the module of its name."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import Generator
+
+from genera.blocks.size import decoding
 from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
 from genera.data.navigation.episodes import EpisodeTable
 from genera.engine.method import Method, Stage
 from genera.errors import GeneraError
 from genera.methods.prevalent.agent import DialogueFollower, Follower
 from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig
+from genera.methods.prevalent.asking import Asker
 from genera.methods.prevalent.config import PrevalentConfig
 from genera.methods.prevalent.dialogues import Dialogues
 from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
 from genera.methods.prevalent.episodes import SKETCHED_TOKENS
 from genera.methods.prevalent.exchange import read_released
 from genera.methods.prevalent.following import Following
+from genera.methods.prevalent.helped import Helped
 from genera.methods.prevalent.pretraining import pretrain_stage
-from genera.methods.prevalent.speaking import build_speaker, speaker_stage
+from genera.methods.prevalent.speaking import GREEDY, build_speaker, describe_paths, speaker_stage
 from genera.methods.prevalent.synthesis import SyntheticSet, synthesis_stage
 from genera.methods.prevalent.walking import Walking
 from genera.uses.capabilities import Walk
@@ -49,13 +57,13 @@ class Prevalent(Method):
 
     def _build_agent(self) -> Walking:
         """The agent of the task. Its network has the task's name, so that --init takes over none of another task."""
-        assets, config = self.assets, self.config.agent.of(self.config.task)
+        assets, config, width = self.assets, self.config.agent.of(self.config.task), self.config.encoder.hidden
         own = config.reader == "own"
-        encoder = None if own else self.encoder
-        vocabulary = assets.tokeniser.size if own else None
+        encoder, vocabulary = (None, assets.tokeniser.size) if own else (self.encoder, None)
         if isinstance(config, HannaConfig):
-            raise GeneraError("HANNA")
-        inputs = config.embedding if own else self.config.encoder.hidden
+            self.hanna_agent = Asker(config, width, vocabulary, assets.feature_size, assets.slots)
+            return Helped(self.hanna_agent, encoder, config, assets)
+        inputs = config.embedding if own else width
         if isinstance(config, NDHConfig):
             self.ndh_agent = DialogueFollower(config, inputs, vocabulary, assets.feature_size, assets.angle_size)
             return Dialogues(self.ndh_agent, encoder, config, assets)
@@ -117,3 +125,23 @@ class Prevalent(Method):
                 f"this run of {', '.join(self.config.stages)} has no agent; train one: --init RUN --stages finetune."
             )
         return self.walking.navigate(table, data)
+
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: NavigationData,
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians.
+
+        options: of `Decoding`, greedy unless told. Raises GeneraError where the run has no speaker.
+        """
+        if self.speaker is None:
+            raise GeneraError(
+                f"this run of {', '.join(self.config.stages)} has no speaker; use a run whose --stages have one."
+            )
+        how = decoding(options, max_tokens=GREEDY.max_tokens)
+        return describe_paths(self.speaker, data, nodes, headings, how, generator)

@@ -96,4 +96,18 @@ PRESETS = {
         replace(TINY_TRAIN, steps=300),
         replace(TINY_DATA, data="world:houses-ndh"),
     ),
+    "hanna": _task(
+        "hanna",
+        "the published agent that asks for help; give --data hanna:DIR",
+        PAPER,
+        TrainConfig(steps=30_000, log_every=100, validate_every=1000, checkpoint_every=1000),
+        replace(PAPER_DATA, data="world:houses-hanna", max_tokens=50),
+    ),
+    "hanna-tiny": _task(
+        "hanna",
+        "a tiny agent that asks for help in procedural houses",
+        TINY,
+        replace(TINY_TRAIN, steps=300),
+        replace(TINY_DATA, data="world:houses-hanna"),
+    ),
 }
