@@ -63,13 +63,18 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
     seed_all(config.train.seed)
-    method: Method = implementation(config.model, data.assets).to(ranks.device)
+    method: Method = implementation(config.model, data.assets)
+    if config.train.sharding == "none" or ranks.world == 1:
+        method.to(ranks.device)  # a sharded one goes there layer by layer, as each is cut into shares
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
     if config.train.compile:
         for network in _networks(method):
             network.compile()
 
     stages = method.stages()
+    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later one would use the shares of an earlier
+        names = ", ".join(stage.name for stage in stages)
+        raise GeneraError(f"--sharding fsdp needs a method of one stage, not {names}; leave it out.")
     for stage in stages:
         if stage.batch_size:
             _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
@@ -97,6 +102,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
                 position = Position(stage=index, step=position.step, seconds=position.seconds)
             if stage.players:
                 step = _enrolled(stage, config, ranks, position)
+                method.to(ranks.device)  # and then what no player trains
                 if start:
                     ckpt.load_training(start, method, step)
                     start = None

@@ -14,7 +14,7 @@ from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, Lacks, unknown
 from genera.uses.capabilities import (
     Attends,
     Decodes,
@@ -192,14 +192,14 @@ class Run:
         raise lacking(capability, self.config.method, to_do)
 
 
-def lacking(capability: type, method: str, to_do: str) -> GeneraError:
+def lacking(capability: type, method: str, to_do: str) -> Lacks:
     """The error for a method without `capability`: it says which methods have it."""
     others = [
         name
         for name, entry in registry.entries().items()
         if all(hasattr(entry.load(), member) for member in _members(capability))
     ]
-    return GeneraError(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+    return Lacks(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
