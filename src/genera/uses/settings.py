@@ -20,9 +20,9 @@ class EvaluateConfig:
     label_column: str | None = None
     """Where the label of --data is: a TSV column or a JSONL field [no labels]."""
     split: Literal["test", "valid", "train"] = "test"
-    """Which part of the data."""
+    """Which part of the data; of navigation, test is val_seen and val_unseen, and valid is val_seen."""
     items: int = 2000
-    """Items of the split for reconstruction and the latent space."""
+    """Items of the split for reconstruction and the latent space; episodes of each split of navigation."""
     likelihood_items: int = 500
     """Items of the split for the likelihood bounds, each decoded K times."""
     importance_samples: int = 100
@@ -38,7 +38,8 @@ class EvaluateConfig:
     Inception's weights (.safetensors, or inception-2015-12-05.pt)."""
     measures: tuple[str, ...] = ()
     """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; images: fidelity,
-    factors, memorisation, samples, training; image pairs: fidelity, truth, samples [all that apply]."""
+    factors, memorisation, samples, training; image pairs: fidelity, truth, samples; navigation: walks, shuffled,
+    random, speaker, pretraining, maps [all that apply]."""
     seed: int = 0
     """Seed of every draw."""
 
