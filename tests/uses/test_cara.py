@@ -45,15 +45,9 @@ def data():
     return [f"{a} {b}" for a, b in x.tolist()], classes
 
 
-def fit(data, **options):
-    return CaraGuide.fit(
-        Points(), *data, 2, **{"hidden": 32, "steps": 800, "gan_steps": 800, "lr": 1e-2, "seed": 0} | options
-    )
-
-
 @pytest.fixture(scope="module")
 def guide(data):
-    return fit(data)
+    return CaraGuide.fit(Points(), *data, 2, hidden=32, steps=800, gan_steps=800, lr=1e-2, seed=0)
 
 
 def told(model, data):

@@ -91,9 +91,8 @@ def fitted_on(data: Labelled) -> slice:
 def _fit_settings(run: "Run", config: GuideConfig) -> dict[str, Any]:
     """What a fitted guide depends on."""
     names = ["data", "text_column", "label_column", "factor", "items", "test_items", "method", "fit_seed"]
-    names += {"vector": [], "gan": ["gan_steps", "hidden"], "cara": ["gan_steps", "cara_steps", "cara_lr", "hidden"]}[
-        config.method
-    ]
+    names += [] if config.method == "vector" else ["gan_steps", "hidden"]
+    names += ["cara_steps", "cara_lr"] if config.method == "cara" else []
     return {"step": run.step, **{name: getattr(config, name) for name in names}}
 
 
