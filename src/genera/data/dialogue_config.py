@@ -7,8 +7,8 @@ from genera.data.config import TokenConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DialogueConfig(TokenConfig):
-    """Dialogues of a run, and sentences in a style. Each field is a command-line option. Limits of words and tokens
-    are those of a response; a context is cut."""
+    """Dialogues of a run, and sentences in a style. Each field is a command-line option. Items are dialogues, and such
+    sentences; limits of words and tokens are those of a response and of such a sentence, and a context is cut."""
 
     data: str = "world:dialogues"
     """dialogues:PATH or world:dialogues; PATH is a file, a glob or a folder."""

@@ -79,7 +79,8 @@ class DialogueCorpus:
         say(f"{config.data}: {items} exchanges of {about['dialogues']:,} dialogues; dropped responses: {drops}.")
         style = None
         if config.style:
-            texts = DataConfig(data=config.style, max_words=config.max_words, max_tokens=config.max_tokens)
+            limits_of_style = {name: getattr(config, name) for name in ("limit", "max_words", "max_tokens")}
+            texts = DataConfig(data=config.style, **limits_of_style)
             style = TextCorpus.open(texts, own)
         return cls(
             assets=own,
@@ -154,7 +155,7 @@ def _texts(source: DialogueSource, config: DialogueConfig) -> Iterator[str]:
         if dialogue.split == "train":
             yield from dialogue.turns + dialogue.responses
     if config.style:
-        yield from (item.text for item in parse_source(config.style).items() if item.split == "train")
+        yield from islice((i.text for i in parse_source(config.style).items() if i.split == "train"), config.limit)
 
 
 def _build(folder: Path, source: DialogueSource, config: DialogueConfig, assets: DialogueAssets) -> None:

@@ -175,8 +175,9 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
         raise GeneraError(f"{path} is damaged ({error}); {ADVICE}.") from None
 
 
-def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -> None:
-    """Read a checkpoint's weights into `method`; the moving average in their place where there is one.
+def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True, partial: bool = False) -> None:
+    """Read a checkpoint's weights into `method`; the moving average in their place where there is one. With `partial`
+    the method may have more weights, which stay.
 
     Raises:
         GeneraError: the checkpoint is of another method or size, naming the tensors.
@@ -185,7 +186,7 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     if average and (checkpoint / "average.safetensors").exists():
         tensors |= read_tensors(checkpoint, "average")
     own = method.state_dict()
-    wrong = [f"{k} is missing" for k in own.keys() - tensors.keys()]
+    wrong = [] if partial else [f"{k} is missing" for k in own.keys() - tensors.keys()]
     wrong += [f"{k} is not part of this method" for k in tensors.keys() - own.keys()]
     wrong += [
         f"{k} is {tuple(tensors[k].shape)} and must be {tuple(own[k].shape)}"
@@ -195,7 +196,7 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     if wrong:
         shown = "; ".join(sorted(wrong)[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         raise GeneraError(f"{checkpoint} is of another method or size: {shown}.")
-    method.load_state_dict(tensors)
+    method.load_state_dict(tensors, strict=not partial)
 
 
 def position_of(checkpoint: Path) -> Position:

@@ -37,7 +37,8 @@ class TrainConfig:
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: str | None = None
-    """Run folder of the same method whose weights and tokenisers (or other assets) a new run begins with."""
+    """Run folder whose weights and tokenisers (or other assets) a new run begins with: of the same method, or of one
+    that it builds on."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"

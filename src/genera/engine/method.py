@@ -88,8 +88,14 @@ class Method(nn.Module):
         self.config = config
         self.assets = assets
 
+    begins_from: ClassVar[tuple[str, ...]] = ()
+    """Other methods whose runs `--init` may name too: all weights that they have are among this one's."""
+
     def initialise(self) -> None:
         """Weights to begin a new run with, where those of construction are not it; called once, at the first start."""
+
+    def complete(self) -> None:
+        """Weights that a run of `begins_from` has not got, from those that it had; called once, at the first start."""
 
     def players(self) -> dict[str, Player]:
         """Networks and optimisers of a method with a single stage."""

@@ -35,6 +35,10 @@ class TfidfClassifier:
     def predict(self, texts: Sequence[str]) -> Classes:
         return self._model.predict(self._vectoriser.transform(texts))
 
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(N, classes), classes in ascending order."""
+        return self._model.predict_proba(self._vectoriser.transform(texts))
+
 
 def accuracy(predicted: Classes, classes: Classes) -> float:
     """Share of right answers, 0..1."""

@@ -28,6 +28,7 @@ class SpaceFusion(Method):
     put them on the networks of Optimus."""
 
     dataset = DialogueCorpus
+    begins_from = ("optimus",)
 
     def __init__(self, config: SpaceFusionConfig, assets: DialogueAssets) -> None:
         super().__init__(config, assets)
@@ -46,6 +47,9 @@ class SpaceFusion(Method):
 
     def initialise(self) -> None:
         self.network.warm_start()
+        self.network.copy_context_blocks()
+
+    def complete(self) -> None:
         self.network.copy_context_blocks()
 
     def players(self) -> dict[str, Player]:
