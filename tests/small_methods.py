@@ -1,5 +1,6 @@
 """Two small methods that prove the engine's contract: several players, and several stages. On points of a ring."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from genera.data.batch import Batch
 from genera.engine.config import MethodConfig, TrainConfig
 from genera.engine.method import Method, Player, Stage
 from genera.engine.optimisers import can_fuse
+from genera.engine.ranks import Ranks
 from genera.engine.registry import Entry, Preset, register
 from genera.engine.schedules import warmup_decay
+from genera.files import write_tensors
 
 
 @dataclass
@@ -135,8 +138,11 @@ class SmallTwoStage(Method):
     def __init__(self, config: SmallConfig, assets: RingAssets) -> None:
         super().__init__(config, assets)
         self.autoencoder = nn.ModuleDict({"encoder": mlp(2, 1), "decoder": mlp(1, 2)})
-        self.prior = nn.ParameterDict({"mean": torch.zeros(1), "log_sd": torch.zeros(1)})
+        self.prior = self.new_prior()
         self.latents: Tensor | None = None
+
+    def new_prior(self) -> nn.ParameterDict:
+        return nn.ParameterDict({"mean": torch.zeros(1), "log_sd": torch.zeros(1)})
 
     def stages(self) -> list[Stage]:
         return [
@@ -179,6 +185,47 @@ class SmallTwoStage(Method):
         return {"loss": (self.autoencoder["decoder"](self.autoencoder["encoder"](batch.x)) - batch.x).square().mean()}
 
 
+class SmallPipeline(SmallTwoStage):
+    """An autoencoder; then points of a smaller ring, written shard by shard by whichever rank's turn it is; then the
+    autoencoder again on those, with a batch and a validation of their own."""
+
+    SHARDS = 4
+
+    def new_prior(self) -> nn.ParameterDict:
+        return nn.ParameterDict()
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("autoencoder", self.first_players, self.first_update),
+            Stage("synthesis", work=self.synthesise),
+            Stage(
+                "again",
+                self.first_players,
+                self.first_update,
+                data=self.smaller_ring,
+                batch_size=8,
+                validate=self.validate_again,
+                sketch=lambda rows: Points(ids=torch.arange(rows), x=torch.ones(rows, 2)),
+            ),
+        ]
+
+    def synthesise(self, data: Ring, folder: Path, ranks: Ranks) -> Iterator[None]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for shard, points in enumerate(data.splits["train"].chunk(self.SHARDS)):
+            if shard % ranks.world == ranks.rank and not (folder / f"{shard}.safetensors").exists():
+                write_tensors(folder / f"{shard}.safetensors", {"x": points / 2})
+                yield
+
+    def smaller_ring(self, data: Ring, artefacts: Path) -> Ring:
+        shards = [load_file(artefacts / "synthesis" / f"{shard}.safetensors")["x"] for shard in range(self.SHARDS)]
+        smaller = Ring(RingConfig(), data.assets)
+        smaller.splits = {"train": torch.cat(shards), "valid": shards[0]}
+        return smaller
+
+    def validate_again(self, batch, step):
+        return {"loss": batch.x.norm(dim=1).mean()}  # of the data alone
+
+
 def _entry(name: str, implementation: str) -> Entry:
     schedule = TrainConfig(steps=40, batch_size=16, log_every=5, checkpoint_every=7, validate_every=10, seed=3)
     preset = Preset(summary="test", model=SmallConfig(), train=schedule, data=RingConfig())
@@ -188,4 +235,5 @@ def _entry(name: str, implementation: str) -> Entry:
 
 
 register(_entry("small-gan", "small_methods:SmallGan"))
+register(_entry("small-pipeline", "small_methods:SmallPipeline"))
 register(_entry("small-two-stage", "small_methods:SmallTwoStage"))

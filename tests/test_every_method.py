@@ -95,16 +95,21 @@ def test_every_trainable_parameter_learns(name, tmp_path):
     implementation = registry.entry(config.method).load()
     data = implementation.dataset.open(config.data)
     method = implementation(config.model, data.assets)
-    batch = data.stream("train", config.train.batch_size, seed=0).batch(0)
     seen = set()
-    for index, stage in enumerate(method.stages()):
-        step = Step(config.train, ALONE, enrol(stage.players(), config.train, ALONE))
-        before = {n: p.detach().clone() for n, p in method.named_parameters()}
-        for at in range(3):
-            step.begin(at, 0.9)  # late in the schedules, when every term of the loss counts
-            stage.update(batch, step)
-        seen |= {n for n, p in method.named_parameters() if not torch.equal(p, before[n])}
+    for stage in method.stages():
+        if stage.work:
+            stage.work(data, tmp_path / stage.name, ALONE)
+        if stage.players:
+            step = Step(config.train, ALONE, enrol(stage.players(), config.train, ALONE))
+            before = {n: p.detach().clone() for n, p in method.named_parameters()}
+            own = stage.data(data, tmp_path) if stage.data else data
+            batch = own.stream("train", stage.batch_size or config.train.batch_size, seed=0).batch(0)
+            for at in range(3):
+                step.begin(at, 0.9)  # late in the schedules, when every term of the loss counts
+                stage.update(batch, step)
+            seen |= {n for n, p in method.named_parameters() if not torch.equal(p, before[n])}
         if stage.finish:
-            stage.finish(data, tmp_path / str(index))
-            stage.restore(tmp_path / str(index))
+            stage.finish(data, tmp_path / stage.name)
+        if stage.restore:
+            stage.restore(tmp_path / stage.name)
     assert seen == {n for n, p in method.named_parameters() if p.requires_grad}

@@ -87,6 +87,7 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
     "small-gan": ("tiny", {}),
+    "small-pipeline": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
     "spacefusion": ("nano", SHORT_DIALOGUES),
     "spacefusion:seq2seq": ("nano-seq2seq", SHORT_DIALOGUES),

@@ -24,6 +24,7 @@ _PUBLIC = {
     "Origin": "genera.uses.origin",
     "write_report": "genera.report.page",
     "write_comparison": "genera.report.compare",
+    "ablate": "genera.report.ablation",
     "quantize": "genera.blocks.quantiser",
     "GeneraError": "genera.errors",
 }

@@ -5,11 +5,20 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)  # "world:houses:" is no emoji
 
 
 def is_main_rank() -> bool:
@@ -27,9 +36,25 @@ def say(message: str) -> None:
         console.print(message, markup=False)
 
 
-def progress_bar() -> Progress:
-    """A rich progress display in the project's one look; shown only on a terminal and on the main rank."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+class Rate(ProgressColumn):
+    """Items a second."""
+
+    def __init__(self, items: str) -> None:
+        super().__init__()
+        self.items = items
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {self.items}/s")
+
+
+def progress_bar(items: str = "") -> Progress:
+    """A rich progress display in the project's one look; shown only on a terminal and on the main rank.
+
+    items: what is counted; its rate is then shown too.
+    """
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [Rate(items), TimeRemainingColumn()] if items else [TimeRemainingColumn()]
     hidden = not (console.is_terminal and is_main_rank())
     return Progress(*columns, console=console, transient=True, disable=hidden)
 

@@ -79,7 +79,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_the_published_vocabulary_comes_out_of_the_training_split(r2r, real_data):
-    """ "tot" is a slip of the pen ("tot he door") that the instructions at hand no longer have."""
+    """All but "tot", a slip of the pen ("tot he door") that the instructions at hand no longer have."""
     instructions = [episode.instruction for episode in r2r.table("train").episodes]
     published = WordVocabulary.load(real_data("r2r") / "train_vocab.txt.gz")
     assert len(published.words) - 1 == 991

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -21,10 +22,12 @@ class Outer:
     kind: Literal["a", "b"] = "a"
     names: tuple[str, ...] = ()
     limit: int | None = None
+    place: Path | None = None
 
 
 def test_round_trip_through_plain_values():
-    config = Outer(Inner(5), 1.0, "b", ("x", "y"), 7)
+    config = Outer(Inner(5), 1.0, "b", ("x", "y"), 7, Path("a") / "b")
+    assert to_dict(config)["place"] == "a/b"
     assert from_dict(Outer, to_dict(config), "here") == config
 
 

@@ -11,6 +11,7 @@ import small_methods
 from genera.engine import checkpoint, registry
 from genera.engine.train import train
 from genera.errors import GeneraError
+from genera.files import write_json, write_tensors
 
 
 def weights(folder, which="last"):
@@ -60,3 +61,39 @@ def test_errors_name_the_run(config, first, tmp_path):
     shutil.rmtree(first.checkpoints)
     with pytest.raises(GeneraError, match="has no checkpoint yet"):
         train(replace(config, train=replace(config.train, init=str(first.path))), tmp_path / "c")
+
+
+def saved(folder, tensors):
+    """A checkpoint of these weights."""
+    write_tensors(folder / "weights.safetensors", tensors)
+    write_json(folder / "state.json", {"position": {}, "groups": {}, "scaler": None, "files": {}})
+
+
+def test_networks_that_both_have_are_taken_over_and_the_others_named(tmp_path, capsys):
+    """small-pipeline has no prior where small-two-stage has one: as methods whose later stages bring a new network."""
+    two = small_methods.SmallTwoStage(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
+    one = small_methods.SmallPipeline(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
+    saved(tmp_path, one.state_dict())
+    checkpoint.take_over(two, tmp_path)
+    for name, value in one.state_dict().items():
+        assert torch.equal(two.state_dict()[name], value)
+    assert "begins with: autoencoder; new: prior" in capsys.readouterr().err
+    saved(tmp_path, two.state_dict())
+    checkpoint.take_over(one, tmp_path)
+    assert "begins with: autoencoder; left aside: prior" in capsys.readouterr().err
+
+
+def test_a_run_without_a_network_of_this_one_is_refused(tmp_path):
+    gan = small_methods.SmallGan(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
+    pipeline = small_methods.SmallPipeline(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
+    saved(tmp_path, gan.state_dict())
+    with pytest.raises(GeneraError, match="it has discriminator, generator, and autoencoder are asked for"):
+        checkpoint.take_over(pipeline, tmp_path)
+
+
+def test_a_network_of_another_size_is_refused(tmp_path):
+    pipeline = small_methods.SmallPipeline(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
+    tensors = pipeline.state_dict() | {"autoencoder.decoder.2.bias": torch.zeros(3)}
+    saved(tmp_path, tensors)
+    with pytest.raises(GeneraError, match=r"decoder.2.bias is \(3,\) and must be \(2,\)"):
+        checkpoint.take_over(pipeline, tmp_path)

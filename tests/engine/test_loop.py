@@ -126,6 +126,15 @@ def test_a_loss_that_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
     assert next(row for row in folder.metrics() if "valid/loss" in row)["valid/loss"] is None
 
 
+def test_the_averages_move_once_a_step(tmp_path):
+    run = train(configured(steps=12, ema=0.75, checkpoint_every=1, keep=12, validate_every=0), tmp_path / "run").path
+    saved = sorted((run / "checkpoints").glob("step-*"))
+    live, mean = ([load_file(p / f"{file}.safetensors") for p in saved] for file in ("weights", "average"))
+    for before, after, weights in zip(mean, mean[1:], live[1:], strict=False):
+        for name in before:
+            torch.testing.assert_close(after[name], 0.75 * before[name] + 0.25 * weights[name])
+
+
 def test_validation_sees_the_averages_and_training_goes_on_from_the_weights(tmp_path, monkeypatch):
     seen = {}
 
@@ -383,8 +392,69 @@ def test_a_dry_run_counts_without_reading_or_writing():
     assert result["flops_per_step"] == expected
 
 
+def test_a_dry_run_of_half_precision_keeps_half_of_what_products_keep():
+    whole, half = (dry_run(configured(precision=p))["memory_bytes"]["activations"] for p in ("fp32", "bf16"))
+    assert half < 0.9 * whole
+
+
 def test_a_dry_run_of_stages_is_of_the_first():
     assert list(dry_run(configured("small-two-stage"))["players"]) == ["autoencoder"]
+
+
+def test_a_dry_run_measures_every_stage_that_can_be_sketched():
+    result = dry_run(configured("small-pipeline"))
+    assert list(result["stages"]) == ["autoencoder", "again"]
+    assert result["stages"]["autoencoder"]["basis"] == "16 items of the largest size" == result["basis"]
+    assert result["flops_per_step"] == 2 * result["stages"]["again"]["flops_per_step"]
+
+
+def test_a_stage_has_data_batch_and_validation_of_its_own(tmp_path):
+    folder = train(configured("small-pipeline"), tmp_path / "run")
+    rows = [row for row in folder.metrics() if row["stage"] == "again"]
+    assert [row["step"] for row in rows if "valid/loss" in row] == [30, 40]
+    assert rows[-1]["valid/loss"] == pytest.approx(1.0)  # the radius, halved
+    assert rows[-1]["epoch"] == pytest.approx(20 * 8 / 256, abs=1e-3)
+    assert sorted(p.name for p in (folder.artefacts / "synthesis").iterdir()) == [f"{i}.safetensors" for i in range(4)]
+
+
+def test_a_stage_of_work_goes_on_after_a_kill(tmp_path, monkeypatch):
+    def killed(self, data, folder, ranks):
+        monkeypatch.undo()
+        folder.mkdir(parents=True)
+        small_methods.write_tensors(folder / "0.safetensors", {"x": data.splits["train"][:64]})  # not halved
+        raise KeyboardInterrupt
+
+    whole = train(configured("small-pipeline"), tmp_path / "whole")
+    monkeypatch.setattr(small_methods.SmallPipeline, "synthesise", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(configured("small-pipeline"), tmp_path / "run")
+    folder = train(configured("small-pipeline"), tmp_path / "run")
+    kept = load_file(folder.artefacts / "synthesis" / "0.safetensors")["x"]
+    assert torch.equal(kept, 2 * load_file(whole.artefacts / "synthesis" / "0.safetensors")["x"])
+    assert folder.status()["step"] == 40
+
+
+def test_a_stage_of_work_stops_when_asked_and_goes_on(tmp_path, monkeypatch):
+    synthesise = small_methods.SmallPipeline.synthesise
+
+    def asked(self, data, folder, ranks):
+        for _ in synthesise(self, data, folder, ranks):
+            signal.raise_signal(signal.SIGTERM)
+            yield
+
+    monkeypatch.setattr(small_methods.SmallPipeline, "synthesise", asked)
+    with pytest.raises(Stopped, match="stopped at step 20"):
+        train(configured("small-pipeline"), tmp_path / "run")
+    monkeypatch.undo()
+    run = RunFolder(tmp_path / "run")
+    assert run.status()["state"] == "stopped"
+    assert [shard.name for shard in (run.artefacts / "synthesis").iterdir()] == ["0.safetensors"]
+    assert train(configured("small-pipeline"), tmp_path / "run").status()["step"] == 40
+
+
+def test_the_batch_of_a_stage_is_shared_by_the_parts(tmp_path):
+    with pytest.raises(GeneraError, match="batch of stage again: 8 does not divide over 1 ranks x 16 parts"):
+        train(configured("small-pipeline", accumulate=16), tmp_path / "run")
 
 
 def test_the_loop_stays_readable():

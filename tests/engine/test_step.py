@@ -107,9 +107,11 @@ def test_accumulated_parts_are_the_whole_batch():
     assert trained()[1].averages() == pytest.approx(trained(accumulate=4)[1].averages(), rel=1e-5)
 
 
-def test_clipping_is_torchs():
+@pytest.mark.parametrize(("of_the_run", "of_the_player"), [(0.3, None), (5.0, 0.3), (0.0, 0.3)])
+def test_clipping_is_torchs(of_the_run, of_the_player):
     network, twin = linear(), linear()
-    step = new_step({"one": network}, clip=0.3)
+    step = new_step({"one": network}, clip=of_the_run)
+    step.trainees["one"].player.clip = of_the_player
     step.begin(0, 0.0)
     step.minimise("one", squares(network), points())
     twin(points().x).square().mean().backward()

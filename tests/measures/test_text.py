@@ -56,6 +56,13 @@ def test_corpus_bleu_is_100_for_copies_and_falls_with_changes():
         text.corpus_bleu(changed, references[1:])
 
 
+def test_corpus_bleu_counts_the_best_of_several_references():
+    outputs = ["walk past the sofa and stop", "turn left at the plant ."]
+    first, second = ["go past the sofa and wait", outputs[1]], [outputs[0], None]
+    assert text.corpus_bleu(outputs, first) < 95
+    assert text.corpus_bleu(outputs, first, second) == pytest.approx(100)
+
+
 def test_self_bleu_is_the_mean_of_sacrebleu_against_the_others():
     sentences = [*random_sentences(40), "a red dog", "a red dog", "unheard of", "!"]
     expected = [

@@ -60,7 +60,7 @@ def make(assets):
 def points(method, batch, step):
     """z_S2S, z_AE and z between, of the noise that the step deals, in the order of the equations."""
     network, rows = method.network, len(batch)
-    context = drawn(*network.encode_context(batch.context, batch.segments), step.normal(rows, 4))
+    context = drawn(*method.encode_context(batch.context, batch.segments), step.normal(rows, 4))
     response = drawn(*network.encode(batch.encoder), step.normal(rows, 4))
     noise = step.normal(rows, 4)
     t = step.uniform(rows, 1)
@@ -92,7 +92,7 @@ def test_the_loss_is_the_equation(make, batch, step_at):
 
 def test_seq2seq_is_the_likelihood_given_the_context(make, batch, step_at):
     method = make(objective="seq2seq", context_layers=0)
-    context = drawn(*method.network.encode_context(batch.context, batch.segments), step_at(0.5).normal(ROWS, 4))
+    context = drawn(*method.encode_context(batch.context, batch.segments), step_at(0.5).normal(ROWS, 4))
     expected = -method.network.log_likelihood(batch.decoder, context).mean()
     torch.testing.assert_close(method.objective(batch, step_at(0.5))["loss"], expected)
 
@@ -135,38 +135,40 @@ def test_rows_must_divide_into_groups(make):
 
 
 def test_context_layers_begin_as_copies(make, batch):
-    network = make(context_layers=1).network
-    network.copy_context_blocks()
+    method = make(context_layers=1)
+    network = method.network
+    method.context_layers.copy(network)
     flat = torch.zeros_like(batch.segments)
-    own, shared = network.encode_context(batch.context, flat), network.encode(batch.context)
+    own, shared = method.encode_context(batch.context, flat), network.encode(batch.context)
     torch.testing.assert_close(own, shared)
     with torch.no_grad():
-        weight = network.context_blocks[0].feed_forward.down.weight
+        weight = method.context_layers.blocks[0].feed_forward.down.weight
         weight.add_(torch.randn_like(weight))
-    assert not torch.allclose(network.encode_context(batch.context, flat)[0], shared[0])
+    assert not torch.allclose(method.encode_context(batch.context, flat)[0], shared[0])
     torch.testing.assert_close(network.encode(batch.context), shared)
 
 
 def test_who_speaks_counts(make, batch):
-    network = make().network
-    one = network.encode_context(batch.context, batch.segments)[0]
-    other = network.encode_context(batch.context, 1 - batch.segments)[0]
+    method = make()
+    one = method.encode_context(batch.context, batch.segments)[0]
+    other = method.encode_context(batch.context, 1 - batch.segments)[0]
     assert not torch.allclose(one, other)
 
 
 def test_padding_does_not_count(make, batch):
-    network = make().network
+    method = make()
     wide = torch.nn.functional.pad(batch.context, (0, 5)), torch.nn.functional.pad(batch.segments, (0, 5), value=1)
-    torch.testing.assert_close(network.encode_context(*wide), network.encode_context(batch.context, batch.segments))
+    torch.testing.assert_close(method.encode_context(*wide), method.encode_context(batch.context, batch.segments))
 
 
 @pytest.mark.parametrize(("layers", "own"), [(1, {"1"}), (2, {"0", "1"})])
 def test_frozen_is_all_of_the_encoder_but_the_last_layers(make, layers, own):
-    network = make(freeze_shared=True, context_layers=layers, feature="pooler").network
+    method = make(freeze_shared=True, context_layers=layers, feature="pooler")
+    network = method.network
     trained = {name for name, parameter in network.encoder.named_parameters() if parameter.requires_grad}
     assert {name.split(".")[1] for name in trained if name.startswith("blocks.")} == own
     assert {name.split(".")[0] for name in trained} == {"blocks", "pooler"}
-    assert all(p.requires_grad for part in (network.context_blocks, network.decoder) for p in part.parameters())
+    assert all(p.requires_grad for part in (method.context_layers, network.decoder) for p in part.parameters())
 
 
 EFFECTS = {

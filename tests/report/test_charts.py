@@ -31,6 +31,19 @@ def test_lines_stay_in_the_picture_and_higher_values_are_drawn_higher():
     assert "a &lt;chart&gt;" in svg
 
 
+def test_a_band_lies_around_its_line_and_widens_the_axis():
+    line = [(0.0, 1.0), (10.0, 2.0)]
+    svg = line_chart({"a": line, "b": line}, "two", bands={"b": ([(0, 0), (10, -50)], [(0, 2), (10, 60)])})
+    assert svg.count("<polygon") == 1
+    corners = [tuple(map(float, p.split(","))) for p in re.search(r'band-1" points="([^"]*)"', svg)[1].split()]
+    on_line = [tuple(map(float, p.split(","))) for p in re.search(r'line-1" points="([^"]*)"', svg)[1].split()]
+    assert len(corners) == 4
+    for x, y in on_line:
+        low, high = (y for at, y in corners if at == x)
+        assert low > y > high  # pixels count downwards
+    assert all(0 <= y <= 180 for _, y in corners)
+
+
 def test_charts_of_constants_single_points_and_nothing():
     assert "<polyline" in line_chart({"a": [(0, 3), (1, 3)]}, "constant")
     assert "<circle" in line_chart({"a": [(0, 3)]}, "single")

@@ -6,7 +6,8 @@ import pytest
 
 from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_yaml
-from genera.report.compare import comparison_table, write_comparison
+from genera.report.compare import comparison_table, kept, write_comparison
+from genera.report.markdown import markdown_table
 from report.fake_run import FIGURES, HOSTILE, make_run
 
 
@@ -85,7 +86,7 @@ def test_the_page_holds_both_runs(runs, tmp_path):
 
 def test_folders_of_one_name_are_told_apart(tmp_path):
     runs = [make_run(tmp_path / side / "demo") for side in "ab"]
-    assert [run["run"] for run in comparison_table(runs)["runs"]] == [str(run) for run in runs]
+    assert [run["run"] for run in comparison_table(runs)["runs"]] == ["a/demo", "b/demo"]
 
 
 def test_too_few_runs_and_an_unmeasured_run_are_named(runs):
@@ -94,3 +95,85 @@ def test_too_few_runs_and_an_unmeasured_run_are_named(runs):
     (runs[0] / "evaluation.json").unlink()
     with pytest.raises(GeneraError, match="genera evaluate"):
         comparison_table(runs)
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    """Three seeds of one setting, whose FID is 10, 12 and 17, and one run of another setting."""
+    runs = [make_run(tmp_path / "main" / f"seed-{seed}", seed=seed) for seed in (3, 4, 5)]
+    runs.append(make_run(tmp_path / "plain" / "seed-3", "collapsed", seed=3))
+    for run, fid in zip(runs, (10.0, 12.0, 17.0, 12.5), strict=True):
+        write_json(
+            run / "evaluation.json",
+            read_json(run / "evaluation.json") | {"measures": {"fid": {"value": fid, "error": 0.1, "n": 2000}}},
+        )
+    return runs
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_column(seeds):
+    table = comparison_table(seeds)
+    names = [f"main/seed-{seed}" for seed in (3, 4, 5)]
+    assert table["groups"] == [{"name": "main", "runs": names}, {"name": "plain/seed-3", "runs": ["plain/seed-3"]}]
+    assert [run["group"] for run in table["runs"]] == ["main"] * 3 + ["plain/seed-3"]
+    together, alone = table["measures"]["fid"]["values"]
+    sd = ((3**2 + 1**2 + 4**2) / 2) ** 0.5  # around the mean of 13
+    assert together == {"value": 13.0, "sd": sd, "error": sd / 3**0.5, "n": 2000, "runs": [10.0, 12.0, 17.0]}
+    assert alone == {"value": 12.5, "error": 0.1, "n": 2000}
+    assert table["measures"]["fid"]["best"] == [0, 1]  # 0.5 apart, by two standard errors of 2.1
+
+
+def test_the_spread_over_seeds_decides_who_is_best(seeds):
+    for run, fid in zip(seeds, (12.9, 13.0, 13.1), strict=False):
+        evaluation = read_json(run / "evaluation.json")
+        write_json(run / "evaluation.json", evaluation | {"measures": {"fid": {"value": fid, "error": 9, "n": 2000}}})
+    assert comparison_table(seeds)["measures"]["fid"]["best"] == [1]
+
+
+def test_a_seed_whose_figure_is_no_number_leaves_no_mean(seeds):
+    evaluation = read_json(seeds[1] / "evaluation.json")
+    write_json(seeds[1] / "evaluation.json", evaluation | {"measures": {"fid": {"value": None, "error": None, "n": 9}}})
+    table = comparison_table(seeds)
+    assert table["measures"]["fid"]["values"][0] == {
+        "value": None, "sd": None, "error": None, "n": None, "runs": [10.0, None, 17.0],
+    }  # fmt: skip
+    assert table["measures"]["fid"]["best"] == []
+    assert json.loads(json.dumps(table)) == table
+
+
+def test_equal_seeds_are_no_sample_of_seeds(tmp_path):
+    runs = [make_run(tmp_path / name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    assert [group["name"] for group in comparison_table(runs)["groups"]] == ["a", "b", "c"]
+
+
+def test_seeds_in_folders_of_no_common_name_are_all_named(tmp_path):
+    runs = [make_run(tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
+    assert [group["name"] for group in comparison_table(runs)["groups"]] == ["a, b, c"]
+
+
+def test_the_page_shows_mean_deviation_and_band_of_several_seeds(seeds, tmp_path):
+    page = write_comparison(seeds, tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "13.00 <small>± 3.61</small>" in page
+    assert 'title="10.00, 12.00, 17.00"' in page  # each seed, on hovering
+    curves = page.split('id="curves"')[1].split('id="samples"')[0]
+    loss = curves.split("</figure>")[0]
+    assert loss.count("<polyline") == 2
+    assert loss.count("<polygon") == 1  # around the one group with seeds
+    rate = next(figure for figure in curves.split("</figure>") if "learning rate" in figure)
+    assert rate.count("<polygon") == 0  # equal for all seeds
+    settings = page.split('id="config"')[1]
+    assert "model.free_bits" in settings
+    assert "train.seed" not in settings
+
+
+def test_the_markdown_table_says_the_same(seeds):
+    lines = markdown_table(comparison_table(seeds)).splitlines()
+    assert lines[0] == "|  | main (3 seeds) | plain/seed-3 |"
+    assert lines[2] == "| FID, distance | **13.00 ± 3.61** | **12.50 ± 0.100** |"
+
+
+def test_a_table_can_be_cut_to_some_measures(runs):
+    table = comparison_table(runs)
+    assert list(kept(table, ("kl", "elbo"))["measures"]) == ["kl", "elbo"]
+    assert kept(table, ()) == table
+    with pytest.raises(GeneraError, match="unknown measure of these runs 'klx'; did you mean kl"):
+        kept(table, ("klx",))

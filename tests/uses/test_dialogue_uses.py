@@ -133,7 +133,7 @@ def test_a_run_of_optimus_is_a_beginning(trained, tmp_path):
     for name, tensor in first.method.network.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], tensor, atol=1e-6, rtol=0)
     last = first.method.network.encoder.blocks[-1].state_dict()
-    for name, tensor in network.context_blocks[-1].state_dict().items():
+    for name, tensor in run.method.context_layers.blocks[-1].state_dict().items():
         torch.testing.assert_close(tensor, last[name], atol=1e-6, rtol=0)
 
 

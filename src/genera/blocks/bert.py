@@ -37,8 +37,7 @@ class Bert(nn.Module):
 
     def forward_with(self, last: Stack, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """As `forward`, with the blocks `last` in the place of as many of its own last ones."""
-        shared = self.blocks[: len(self.blocks) - len(last)]
-        shared.checkpointing = self.blocks.checkpointing
+        shared = self.blocks.part(slice(len(self.blocks) - len(last)))
         return last(shared(self.embed(ids, segments), mask=_each_head(mask)), mask=_each_head(mask))
 
     def embed(self, ids: Tensor, segments: Tensor | None = None) -> Tensor:

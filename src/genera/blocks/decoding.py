@@ -1,6 +1,8 @@
 """Text from a decoder: many rows at once, one token at a time through a cache."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -8,6 +10,36 @@ from torch import Generator, Tensor
 from genera.blocks.gpt2 import Gpt2
 from genera.blocks.size import Decoding
 from genera.errors import GeneraError
+
+
+class Writer(Protocol):
+    """A decoder in the middle of B rows: what it has read of each is in its cache."""
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Go on with tokens (B, T); returns (B, V), the logits of what follows them."""
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (R,) alone."""
+        ...
+
+
+class Gpt2Writer:
+    """See `Writer`; memory and embedding as Gpt2.forward takes them."""
+
+    def __init__(
+        self, model: Gpt2, batch: int, length: int, memory: Tensor | None = None, embedding: Tensor | None = None
+    ) -> None:
+        self.model, self.embedding = model, embedding
+        self.cache = model.cache(batch, length, memory)
+
+    def read(self, tokens: Tensor) -> Tensor:
+        return self.model.logits(self.model(tokens, embedding=self.embedding, cache=self.cache)[:, -1])
+
+    def keep(self, rows: Tensor) -> None:
+        self.embedding = None if self.embedding is None else self.embedding[rows]
+        for layer in self.cache:
+            layer.keep(rows)
 
 
 def generate(
@@ -22,19 +54,38 @@ def generate(
     embedding: Tensor | None = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Continue each row of `start` until its `end`, `decoding.max_tokens`, or the last position of the model.
+    """Continue each row of `start` (B, T0) with a GPT-2, as `write` does, at most until its last position.
 
-    start: (B, T0) ids, T0 >= 1, one prompt length for all. forbid: ids that are never chosen.
-    memory, embedding: as Gpt2.forward takes them. generator: on the model's device. The model is in eval mode.
-    Returns the new ids alone, (B, T) int64: each row through its `end`, then `pad`; T is the longest row's. A row's
-    ids depend on no other row, but for the random numbers that it is dealt.
-    Raises GeneraError where the prompt does not fit the model's positions.
+    memory, embedding: as Gpt2.forward takes them. Raises GeneraError where the prompt does not fit the positions.
     """
     batch, prompt = start.shape
     positions = model.size.positions - (memory is not None)
     if prompt > positions:
         raise GeneraError(f"a prompt of {prompt} tokens does not fit the {positions} positions left; shorten it.")
-    steps = min(decoding.max_tokens, positions - prompt + 1)
+    decoding = replace(decoding, max_tokens=min(decoding.max_tokens, positions - prompt + 1))
+    with torch.inference_mode():
+        writer = Gpt2Writer(model, batch, prompt + decoding.max_tokens - 1, memory, embedding)
+    return write(writer, start=start, decoding=decoding, end=end, pad=pad, forbid=forbid, generator=generator)
+
+
+def write(
+    writer: Writer,
+    *,
+    start: Tensor,
+    decoding: Decoding,
+    end: int,
+    pad: int,
+    forbid: Sequence[int] = (),
+    generator: Generator | None = None,
+) -> Tensor:
+    """Continue each row of `start` until its `end` or `decoding.max_tokens`.
+
+    start: (B, T0) ids, T0 >= 1, one prompt length for all. forbid: ids that are never chosen.
+    generator: on the model's device. The model is in eval mode.
+    Returns the new ids alone, (B, T) int64: each row through its `end`, then `pad`; T is the longest row's. A row's
+    ids depend on no other row, but for the random numbers that it is dealt.
+    """
+    batch, steps = len(start), decoding.max_tokens
     uniform = torch.rand(batch, steps, generator=generator, device=start.device) if decoding.temperature else None
     banned = torch.tensor(forbid, dtype=torch.int64, device=start.device) if forbid else None
     # To look at what has ended makes the host wait for a GPU: there, look rarely.
@@ -43,10 +94,9 @@ def generate(
     with torch.inference_mode():
         ids = start.new_full((batch, steps), pad)
         rows = torch.arange(batch, device=start.device)  # in the computation; the others have ended
-        cache = model.cache(batch, prompt + steps - 1, memory)
         last = start
         for step in range(steps):
-            logits = model.logits(model(last, embedding=embedding, cache=cache)[:, -1])
+            logits = writer.read(last)
             if banned is not None:
                 logits[:, banned] = -torch.inf
             chosen = choose(logits, decoding, None if uniform is None else uniform[rows, step])
@@ -58,9 +108,7 @@ def generate(
                     break
                 if len(going) <= len(rows) // 2:  # worth copying the cache
                     rows, last = rows[going], last[going]
-                    embedding = None if embedding is None else embedding[going]
-                    for layer in cache:
-                        layer.keep(going)
+                    writer.keep(going)
 
     # Computed out here, the result is a tensor that training may use.
     ends = ids == end

@@ -42,7 +42,8 @@ class TransformerShape:
 
     def sized(self, vocabulary: int) -> "TransformerSize":
         """This shape for a tokeniser of `vocabulary` ids."""
-        return TransformerSize(**(vars(self) | {"vocabulary": vocabulary}))
+        values = {field.name: getattr(self, field.name) for field in fields(TransformerShape)}
+        return TransformerSize(**values, vocabulary=vocabulary)
 
 
 @dataclass(frozen=True, kw_only=True)

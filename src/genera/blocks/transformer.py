@@ -38,7 +38,7 @@ Cache = list[LayerCache]
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention softmax(QKᵀ/√D)V, Q, K and V from one fused projection."""
+    """Multi-head attention softmax(QKᵀ/√D)V, of a sequence to itself or to a context. Q, K, V: one fused projection."""
 
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
@@ -53,13 +53,20 @@ class Attention(nn.Module):
         causal: bool = False,
         memory: Tensor | None = None,
         cache: LayerCache | None = None,
+        context: Tensor | None = None,
     ) -> Tensor:
         """x: (B, T, H) → (B, T, H). mask: bool, broadcast to (B, A, T, S), True = may attend.
 
-        memory: (B, A, 1, D), both key and value of one slot before x.
+        memory: (B, A, 1, D), both key and value of one slot before x. context: (B, S, H), whose states are keys and
+        values; None: x itself.
         """
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
+        if context is None:
+            projected = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        else:
+            (w_q, w_kv), (b_q, b_kv) = (p.split((x.shape[-1], 2 * x.shape[-1])) for p in self.qkv.parameters())
+            keys_values = F.linear(context, w_kv, b_kv).unflatten(-1, (2, self.heads, -1)).unbind(2)
+            projected = (F.linear(x, w_q, b_q).unflatten(-1, (self.heads, -1)), *keys_values)
+        q, k, v = (part.transpose(1, 2) for part in projected)
         if memory is not None:
             memory = memory.to(k.dtype)
             k, v = torch.cat((memory, k), dim=2), torch.cat((memory, v), dim=2)
@@ -119,6 +126,12 @@ class Stack(nn.ModuleList):
     """L blocks in order. `checkpointing` keeps their inputs alone and recomputes the rest going backward."""
 
     checkpointing = False
+
+    def part(self, which: slice) -> "Stack":
+        """Some of the blocks, the same modules, checkpointed or not as all are."""
+        some = Stack(list(self)[which])
+        some.checkpointing = self.checkpointing
+        return some
 
     def forward(
         self,

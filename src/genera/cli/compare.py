@@ -12,12 +12,17 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """One page that puts runs side by side: measures, curves, samples."""
+    """One page that puts runs side by side: measures, curves, samples. Runs that differ in their seed alone share a
+    column, mean ± standard deviation. `genera ablate` trains and measures such runs first."""
 
     runs: Positional[tuple[Path, ...]]
-    """The run folders."""
+    """The run folders, or shipped models' names."""
     out: Path = Path("comparison.html")
     """The page to write."""
+    only: tuple[str, ...] = ()
+    """Measures of the table that is printed, by name (fid, precision, …); the page has all [all]."""
+    markdown: bool = False
+    """Print the table as Markdown."""
     json: bool = False
     """Print the table as JSON."""
 
@@ -26,8 +31,13 @@ def main(arguments: list[str]) -> None:
     command = parse(Compare, arguments, "compare")
     if len(command.runs) < 2:
         raise GeneraError("give at least two run folders to compare.")
-    from genera.report.compare import comparison_table, write_comparison
+    from genera.report.compare import comparison_table, kept, write_comparison
+    from genera.report.markdown import markdown_table
 
     folders = [RunFolder.existing(run).path for run in command.runs]
+    table = kept(comparison_table(folders), command.only)
     page = write_comparison(folders, command.out)
-    print_json(comparison_table(folders) | {"page": str(page)}) if command.json else print(page)
+    if command.json:
+        print_json(table | {"page": str(page)})
+    else:
+        print(markdown_table(table) if command.markdown else page)

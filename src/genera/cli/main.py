@@ -10,11 +10,12 @@ from genera.errors import GeneraError, unknown
 
 COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
-    "list": "what there is: methods, presets, data sources, worlds",
+    "list": "what there is: methods, presets, shipped models, data sources, worlds",
     "train": "train METHOD:PRESET on your data; the same command goes on after a kill",
     "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
     "report": "one self-contained HTML page of a run",
     "compare": "the same page across runs",
+    "ablate": "train, measure and compare several settings over several seeds",
     "sample": "draw from a trained model",
     "reconstruct": "encode and decode your own items",
     "encode": "latents of your own items, to a file",
@@ -25,6 +26,7 @@ COMMANDS = {
     "respond": "responses to what was said, by a dialogue model",
     "chat": "a conversation with a dialogue model",
     "probe": "how few labels a classifier on the model's features needs",
+    "describe": "paths of a navigation agent in words",
     "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",
@@ -69,6 +71,7 @@ usage: genera COMMAND [options]      `genera COMMAND --help` explains each
 {commands}
 
 a first session:
+  genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs are chasing the ball ."
   genera demo
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine
   genera evaluate runs/mine && genera report runs/mine

@@ -16,7 +16,7 @@ class Sample(DecodeOptions):
     """Draw from a trained model."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     count: int = 10
     """How many."""
     out: Path | None = None

@@ -20,7 +20,8 @@ Trains and writes a run folder; the same command goes on after a kill, and does 
   genera train optimus:nano --data world:captions --out runs/captions
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 2000 --beta 0.5
   genera train optimus:paper --dry-run
-  torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big"""
+  torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big
+  torchrun --nproc-per-node 8 -m genera train optimus:paper --data text:wiki --out runs/wiki --sharding fsdp"""
 
 BUDGETS = ("steps", "epochs", "minutes")
 
@@ -31,11 +32,7 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
         print(HELP)
         return
-    spec, *rest = arguments
-    _, default = registry.preset(spec)
-    command = parse(_command(default), rest, f"train {spec}")
-    config = replace(default, data=command.data, train=_budget(command.train, rest), model=command.model)
-    config.check()
+    command, config = _parsed(arguments)
     if command.dry_run:
         from genera.engine.dry_run import dry_run
 
@@ -56,6 +53,21 @@ def main(arguments: list[str]) -> None:
     if command.json:
         print_json({"run": str(folder.path), **folder.status()})
     say(f"next: genera evaluate {folder.path} && genera report {folder.path}")
+
+
+def run_of(arguments: list[str]) -> RunConfig:
+    """The checked run that the words METHOD[:PRESET] [options] ask for."""
+    return _parsed(arguments)[1]
+
+
+def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
+    """The options of the command, and the checked run that they describe."""
+    spec, *rest = arguments
+    _, default = registry.preset(spec)
+    command = parse(_command(default), rest, f"train {spec}")
+    config = replace(default, data=command.data, train=_budget(command.train, rest), model=command.model)
+    config.check()
+    return command, config
 
 
 def _command(default: RunConfig) -> Any:
@@ -99,3 +111,6 @@ def _print_dry_run(result: dict[str, Any]) -> None:
     print(f"FLOPs a step: {result['flops_per_step']:.3g} ({result['basis']})")
     parts = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in result["memory_bytes"].items())
     print(f"memory: {parts}")
+    for ranks, size in result["memory_bytes_per_rank"].items():
+        sharded, plain = (size[kind] / 2**20 for kind in ("fsdp", "none"))
+        print(f"memory of one of {ranks} ranks: {sharded:,.0f} MB, with --sharding none {plain:,.0f} MB")

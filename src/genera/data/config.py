@@ -40,9 +40,11 @@ class DataConfig(TokenConfig):
     """Text data of a run. Each field is a command-line option."""
 
     data: str = "world:captions"
-    """text:PATH, tsv:PATH, jsonl:PATH, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder."""
+    """text:PATH, tsv:PATH, jsonl:PATH, glue:DIR, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder;
+    "A + B" reads both."""
     text_column: str | None = None
-    """Where the text is: a TSV column (number from 0, or name in the header), a JSONL field or hub column [0; text]."""
+    """Where the text is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; two with a
+    comma between them make a pair of sentences [0; text]."""
     label_column: str | None = None
     """Where the label is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; of text:
     `file` for the file's name, `first` for the line's first word [no labels]."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -208,12 +208,14 @@ def _build(folder: Path, source: Source, config: DataConfig, tokenisers: Tokenis
     sides = {"decoder": tokenisers.decoder}
     if tokenisers.encoder is not None:
         sides["encoder"] = tokenisers.encoder
+    items = _kept(source, config, dropped)
+    first = next(items)
+    labelled = first.label is not None
+    items = chain([first], items)
     with ExitStack() as stack:
-        labelled = config.label_column is not None
         writers = {split: stack.enter_context(StoreWriter(folder / split, tokenisers, labelled)) for split in SPLITS}
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("tokenising", total=None)
-        items = _kept(source, config, dropped)
         while chunk := list(islice(items, _CHUNK)):
             encoded = {side: t.encode_batch([item.text for item in chunk]) for side, t in sides.items()}
             fits = [max(map(len, rows)) <= config.max_tokens for rows in zip(*encoded.values(), strict=True)]

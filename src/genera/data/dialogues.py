@@ -37,7 +37,8 @@ class Dialogue(NamedTuple):
 class DialogueSource(Protocol):
     """Dialogues in a fixed order, as often as asked."""
 
-    world: DialogueWorld | None
+    @property
+    def world(self) -> DialogueWorld | None: ...
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Those of all splits. Raises GeneraError naming file and line."""

@@ -33,6 +33,9 @@ SCHEMES: Mapping[str, Scheme] = {
     "tsv": Scheme("PATH", ("text",), "tab-separated rows; --text-column and --label-column by number or header name"),
     "jsonl": Scheme("PATH", ("text",), "JSON objects, one a line; --text-column and --label-column name their fields"),
     "dialogues": Scheme("PATH", ("dialogues",), "one dialogue a line: turns between tabs or __eou__, or .jsonl"),
+    "glue": Scheme(
+        "DIR", ("text",), "a task of GLUE as its archive has it: labels and pairs are read, dev is tested on"
+    ),
     "idx": Scheme("DIR", ("images",), "MNIST's idx files (train-images-idx3-ubyte, …); plain or .gz"),
     "cifar": Scheme("DIR", ("images",), "CIFAR-10 or CIFAR-100, the binary or the python version as unpacked"),
     "images": Scheme("DIR", ("images",), "image files of any size; labels are the names of the folders they lie in"),

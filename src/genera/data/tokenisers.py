@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from genera.data.pairs import PAIR, halves
 from genera.errors import GeneraError
 from genera.files import read_json, write_json, write_text
 
@@ -54,9 +55,25 @@ class Tokeniser:
         self.size: int = tokenizer.get_vocab_size()
         self._tokenizer = tokenizer
 
+    @property
+    def mask(self) -> int:
+        """The id that stands for a hidden word. Raises GeneraError where the vocabulary has none."""
+        found = self._tokenizer.token_to_id("[MASK]")
+        if found is None:
+            raise GeneraError("this tokeniser has no [MASK]; masked words need one, as BERT's vocabulary has.")
+        return int(found)
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """One list of ids a text, bos and eos included."""
-        texts = [" " + text for text in texts] if self.kind == "bpe" else list(texts)
+        """One list of ids a text, bos and eos included. A wordpiece tokeniser reads a pair as [CLS] a [SEP] b [SEP], of
+        one segment as in training; a bpe one makes it a text with a blank between the two."""
+        if self.kind == "bpe":
+            return self._wrapped([" " + text.replace(PAIR, " ") for text in texts])
+        if not any(PAIR in text for text in texts):
+            return self._wrapped(texts)
+        first, second = (self._wrapped(side) for side in zip(*map(halves, texts), strict=True))
+        return [a + b[1:] * (PAIR in text) for text, a, b in zip(texts, first, second, strict=True)]
+
+    def _wrapped(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [[self.bos, *encoding.ids, self.eos] for encoding in encoded]
 
@@ -67,6 +84,10 @@ class Tokeniser:
             rows.append(row[: row.index(self.eos)] if self.eos in row else row)
         texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
         return [text.removeprefix(" ") for text in texts] if self.kind == "bpe" else texts
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each id as it is written in the vocabulary."""
+        return [self._tokenizer.id_to_token(i) or "" for i in ids]
 
     def to_json(self) -> str:
         return self._tokenizer.to_str()

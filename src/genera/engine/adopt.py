@@ -36,7 +36,8 @@ def adopt(config: RunConfig, method: Method, folder: RunFolder, **facts: Any) ->
         method.assets.save(folder.assets)
         write_text(folder.assets / ".done", "")
         ranks = Ranks(0, 1, torch.device("cpu"))
-        step = Step(config.train, ranks, enrol(method.stages()[0].players(), config.train, ranks))
+        players = next(stage.players for stage in method.stages() if stage.players)
+        step = Step(config.train, ranks, enrol(players(), config.train, ranks))
         ckpt.save(folder.checkpoints, method, step, Position(), config.train.keep)
         folder.write_status("done", step=0, seconds=0.0, ranks=1, **facts)
     return folder

@@ -5,6 +5,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from genera.errors import GeneraError, unknown
@@ -27,18 +28,21 @@ class TrainConfig:
     accumulate: int = 1
     """Parts that a rank's batch is cut into to save memory; the result is that of the whole batch."""
     clip: float = 1.0
-    """Largest gradient norm of a player; 0 leaves gradients as they are."""
+    """Largest gradient norm of a player that the method gives none of its own; 0 leaves gradients as they are."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Autocast type of the forward pass; weights stay fp32."""
     ema: float = 0.0
     """Decay per step of the moving average of weights that evaluation then uses; 0 keeps none."""
     ema_start: int = 0
     """Steps of a stage before which the moving average is a copy of the weights."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """none: every rank holds the whole model. fsdp: each holds a share of weights, gradients and optimiser state, and
+    gathers a transformer layer when it is its turn; for models that do not fit one device. One rank holds all of it."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: str | None = None
-    """Run folder whose weights and tokenisers (or other assets) a new run begins with: of the same method, or of one
-    that it builds on."""
+    """Run folder whose tokenisers (or other assets) and weights a new run begins with, those of all networks that both
+    have: of the same method, or of one that it builds on."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"
@@ -73,6 +77,7 @@ class TrainConfig:
                 f"--batch-size {self.batch_size} is no multiple of --accumulate {self.accumulate}",
             ),
             (self.clip >= 0, f"--clip must be 0 or above, got {self.clip}"),
+            (not (self.compile and self.sharding == "fsdp"), "--compile and --sharding fsdp do not go together"),
             (0 <= self.ema < 1, f"--ema must lie in [0, 1), got {self.ema}"),
             (self.ema_start >= 0, f"--ema-start must be 0 or above, got {self.ema_start}"),
             (self.log_every >= 1, f"--log-every must be at least 1, got {self.log_every}"),
@@ -127,6 +132,7 @@ NOT_PART_OF_THE_RESULT = {
     "device",
     "log_every",
     "keep",
+    "sharding",
     "track",
     "checkpoint_every",
     "validate_every",
@@ -159,11 +165,13 @@ def with_budget(train: TrainConfig, **budget: float | None) -> TrainConfig:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain YAML values of a config, nested; tuples become lists."""
+    """Plain YAML values of a config, nested; tuples become lists, paths text."""
 
     def plain(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
             return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        if isinstance(value, Path):
+            return str(value)
         return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
     return plain(config)
@@ -204,6 +212,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(arguments[0], v, where) for v in value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):

@@ -1,15 +1,43 @@
 """What a run would take, without reading data or spending memory: one real training step on shapes alone."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from genera.data.batch import Batch
 from genera.engine import registry
 from genera.engine.config import RunConfig, to_dict
+from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import AUTOCAST, Step, enrol, layers_of
+
+RANKS = (2, 4, 8)
+"""Over which a sharded run is shown."""
+
+
+PRODUCTS = {
+    *(F.linear, F.bilinear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.scaled_dot_product_attention),
+    *(torch.matmul, torch.bmm, torch.mm, torch.addmm, torch.einsum, torch.Tensor.matmul, torch.Tensor.__matmul__),
+}
+
+
+class _Autocast(TorchFunctionMode):
+    """What autocast does where there is no storage: products in `dtype`, all else in the type of its inputs."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in PRODUCTS:
+            args = [x.to(self.dtype) if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in args]
+        return function(*args, **(kwargs or {}))
 
 
 class _Untracked:
@@ -23,7 +51,8 @@ class _Untracked:
 
 
 def dry_run(config: RunConfig) -> dict[str, Any]:
-    """Resolved config, parameters of every player, and FLOPs and bytes of one step of the first stage on one device.
+    """Resolved config, parameters of every player, and FLOPs and bytes of one step on one device: of the first stage
+    that trains and, under `stages`, of every stage whose batches can be sketched, where there are several.
 
     Sizes are upper bounds: items of the largest size that the data config lets through.
     """
@@ -32,8 +61,23 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     nowhere = torch.device("meta")
     with nowhere:
         method = implementation(config.model, assets)
-    stage = method.stages()[0]
-    ranks = Ranks(0, 1, nowhere)
+    first, *later = [stage for stage in method.stages() if stage.players]
+    measured = {first.name: _one_step(config, method, first, first.sketch or (lambda rows: batch))}
+    measured |= {stage.name: _one_step(config, method, stage, stage.sketch) for stage in later if stage.sketch}
+    found = {
+        "config": to_dict(config),
+        "parameters": sum(p.numel() for p in method.parameters()),
+        **measured[first.name],
+    }
+    return found | {"stages": measured} if len(measured) > 1 else found
+
+
+def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[[int], Batch]) -> dict[str, Any]:
+    """Players, FLOPs and memory of one step of a stage."""
+    assert stage.players
+    assert stage.update
+    rows = stage.batch_size or config.train.batch_size
+    ranks = Ranks(0, 1, torch.device("meta"))
     step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks))
     step.begin(0, 0.999)  # late in the schedules, when every term of the loss is computed
     weights = {p.untyped_storage()._cdata for p in method.parameters()}
@@ -47,12 +91,26 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
 
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # type: ignore[assignment]
-    with counter, saved_tensors_hooks(remember, lambda tensor: tensor):
-        stage.update(batch.to(nowhere), step)
+    dtype = AUTOCAST.get(config.train.precision)
+    # Layers that run again going backward would do so outside of it; between them the stream is fp32 in any case.
+    again = any(getattr(module, "checkpointing", False) for module in method.modules())
+    cast: AbstractContextManager[object] = _Autocast(dtype) if dtype and not again else nullcontext()
+    with counter, saved_tensors_hooks(remember, lambda tensor: tensor), cast:
+        stage.update(sketch(rows).to(ranks.device), step)
     trained = sum(p.numel() for t in step.trainees.values() for p in t.parameters)
-    total = sum(p.numel() for p in method.parameters())
+    memory = {
+        "weights": 4 * sum(p.numel() for p in method.parameters()),
+        "gradients": 4 * trained,
+        "optimiser": sum(
+            v.nbytes
+            for t in step.trainees.values()
+            for state in t.player.optimiser.state.values()
+            for v in state.values()
+            if isinstance(v, torch.Tensor)
+        ),
+        "activations": sum(saved.values()) // config.train.accumulate,
+    }
     return {
-        "config": to_dict(config),
         "players": {
             name: {
                 "parameters": sum(p.numel() for p in trainee.player.network.parameters()),
@@ -60,19 +118,28 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
             }
             for name, trainee in step.trainees.items()
         },
-        "parameters": total,
         "flops_per_step": counter.get_total_flops(),
-        "basis": f"{config.train.batch_size} items of the largest size",
-        "memory_bytes": {
-            "weights": 4 * total,
-            "gradients": 4 * trained,
-            "optimiser": sum(
-                v.nbytes
-                for t in step.trainees.values()
-                for state in t.player.optimiser.state.values()
-                for v in state.values()
-                if isinstance(v, torch.Tensor)
-            ),
-            "activations": sum(saved.values()) // config.train.accumulate,
-        },
+        "basis": f"{rows} items of the largest size",
+        "memory_bytes": memory,
+        "memory_bytes_per_rank": _per_rank(memory, step) if config.train.sharding == "fsdp" else {},
+    }
+
+
+def _per_rank(memory: dict[str, int], step: Step) -> dict[int, dict[str, int]]:
+    """Bytes that a rank of so many takes, sharded and not.
+
+    Of a sharded model a rank holds its share, and whole while they compute: what is outside of the layers, the layer at
+    work and the one that is gathered ahead, each with its gradients. Without shards each rank holds all, and gradients
+    a second time in the buckets that travel.
+    """
+    (trainee,) = step.trainees.values()
+    layers = [4 * sum(p.numel() for p in m.parameters()) for m in layers_of({"": trainee.player})]
+    whole = 2 * (memory["weights"] - sum(layers) + 2 * max(layers))
+    states = memory["weights"] + memory["gradients"] + memory["optimiser"]
+    return {
+        ranks: {
+            "fsdp": states // ranks + whole + memory["activations"] // ranks,
+            "none": states + memory["gradients"] + memory["activations"] // ranks,
+        }
+        for ranks in RANKS
     }

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -62,6 +62,8 @@ def run_stage(
 ) -> None:
     """The training loop: fetch, update, and now and then log, validate and save. `at` moves along."""
     config, ranks = step.config, step.ranks
+    assert stage.update
+    rows = stage.batch_size or config.batch_size
     started, logged = time.monotonic() - at.stage_seconds, (at.stage_step, time.monotonic())
     before = at.seconds - at.stage_seconds
     method.train()
@@ -70,7 +72,6 @@ def run_stage(
         while progress < 1:
             step.begin(at.stage_step, progress)
             stage.update(fetch(at.stage_step).to(ranks.device), step)
-            step.end()
             step.end()
             at.step, at.stage_step = at.step + 1, at.stage_step + 1
             at.stage_seconds = time.monotonic() - started
@@ -87,7 +88,7 @@ def run_stage(
                 left = (budget.steps - at.stage_step) / rate if budget.steps else budget.seconds - at.stage_seconds  # type: ignore[operator]
                 row = _row(stage, step, at, stream) | step.averages() | _rates(step)
                 row |= {
-                    "items_per_second": rate * config.batch_size,
+                    "items_per_second": rate * rows,
                     "memory_mb": memory_megabytes(ranks.device),
                 }
                 log.write(row, left)
@@ -101,22 +102,21 @@ def run_stage(
                 step.check()
                 ckpt.save(folder.checkpoints, method, step, at, config.keep)
             if stopping:
-                if ranks.main:
-                    folder.write_status("stopped", step=at.step)
-                raise Stopped(f"stopped at step {at.step}; saved in {folder.path}. The same command goes on.")
+                stopped(folder, ranks, at.step)
 
 
 def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
     """Log mean figures of validation batches under `valid/`; True when the loss is the stage's best so far."""
     config, ranks = step.config, step.ranks
-    size = min(config.batch_size, data.size("valid") // ranks.world * ranks.world)
+    validate = stage.validate or method.validate
+    size = min(stage.batch_size or config.batch_size, data.size("valid") // ranks.world * ranks.world)
     batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
     probe = Step(config, ranks, {}, stage=1 << 20)
     method.eval()
     with torch.no_grad(), averaged(step):
         for index in range(min(config.validate_batches, batches.steps_per_epoch)):
             probe.begin(index, step.progress)
-            probe.record(**method.validate(batches.batch(index).to(ranks.device), probe))
+            probe.record(**step.evaluate(validate, batches.batch(index).to(ranks.device), probe))
     method.train()
     means = probe.averages()
     if not means:
@@ -142,6 +142,13 @@ def averaged(step: Step) -> Iterator[None]:
         with torch.no_grad():
             for (p, _), own in zip(pairs, live, strict=True):
                 p.copy_(own)
+
+
+def stopped(folder: RunFolder, ranks: Ranks, step: int) -> NoReturn:
+    """Say so in the run folder, and raise Stopped."""
+    if ranks.main:
+        folder.write_status("stopped", step=step)
+    raise Stopped(f"stopped at step {step}; saved in {folder.path}. The same command goes on.")
 
 
 # small parts

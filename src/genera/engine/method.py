@@ -1,6 +1,6 @@
 """The contract between a published method and the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genera.data.batch import Batch, Stream
+from genera.engine.ranks import Ranks
 from genera.engine.step import Step
 
 Terms = dict[str, Tensor]
@@ -55,23 +56,37 @@ class Player:
     """(step, progress in [0, 1)) → multiplier of every learning rate"""
     averaged: bool = True
     """Whether the run's moving average of weights (`--ema`) covers this network."""
+    clip: float | None = None
+    """Largest gradient norm, where not that of `--clip`; 0 leaves gradients as they are."""
     average_buffers: bool = False
     """Whether it also covers floating buffers (batch-norm statistics, spectral vectors); live ones are used if not."""
 
 
 @dataclass
 class Stage:
-    """One part of a run. `players` is called when the stage begins, after what earlier stages left is in place."""
+    """One part of a run: it trains (`players` and `update`) or works through its data in another way (`work`)."""
 
     name: str
-    players: Callable[[], dict[str, Player]]
-    update: Callable[[Any, Step], None]
+    players: Callable[[], dict[str, Player]] | None = None
+    """Called when the stage begins, after what earlier stages left is in place."""
+    update: Callable[[Any, Step], None] | None = None
     share: float = 1.0
-    """Share of the run's budget, relative to the other stages' shares."""
+    """Share of the run's budget, relative to the shares of the other stages that train."""
     finish: Callable[[Any, Path], None] | None = None
     """(dataset, folder) → writes the stage's artefact into `artefacts/NAME`, for later stages and for people"""
     restore: Callable[[Path], None] | None = None
     """(folder) → reads that artefact back when a run goes on from a later stage, or is loaded for use"""
+    work: Callable[[Any, Path, Ranks], Iterator[None]] | None = None
+    """(dataset, folder, ranks) → on every rank, writes the artefact itself, and yields where it may be stopped; called
+    again after that or a kill, it goes on"""
+    data: Callable[[Any, Path], Any] | None = None
+    """(dataset, artefacts) → what this stage trains on, with `size` and `stream`; the run's data set where None"""
+    batch_size: int | None = None
+    """Rows of this stage's global batches, where not those of `--batch-size`."""
+    validate: Callable[[Any, Step], Terms] | None = None
+    """For batches of this stage's own data; `Method.validate` where None."""
+    sketch: Callable[[int], Batch] | None = None
+    """(rows) → a batch of this stage's own data in shape alone, for `--dry-run`"""
 
 
 class Method(nn.Module):
@@ -89,13 +104,14 @@ class Method(nn.Module):
         self.assets = assets
 
     begins_from: ClassVar[tuple[str, ...]] = ()
-    """Other methods whose runs `--init` may name too: all weights that they have are among this one's."""
+    """Other methods whose runs `--init` may name too."""
 
     def initialise(self) -> None:
         """Weights to begin a new run with, where those of construction are not it; called once, at the first start."""
 
-    def complete(self) -> None:
-        """Weights that a run of `begins_from` has not got, from those that it had; called once, at the first start."""
+    def complete(self, new: Sequence[str]) -> None:
+        """First weights of the networks `new`, which the run that `--init` names has not got, where those of
+        construction are not it; called once, at the first start."""
 
     def players(self) -> dict[str, Player]:
         """Networks and optimisers of a method with a single stage."""

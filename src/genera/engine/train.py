@@ -15,8 +15,8 @@ from genera.engine.checkpoint import Position
 from genera.engine.config import RunConfig, to_dict
 from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, open_tracker
-from genera.engine.loop import Budget, run_stage
-from genera.engine.method import Method
+from genera.engine.loop import Budget, run_stage, stopped
+from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks, join_ranks
 from genera.engine.runtime import seed_all, stop_signals
 from genera.engine.step import Step, enrol
@@ -38,11 +38,7 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
     folder = RunFolder(out)
     with ExitStack() as stack:
         ranks = stack.enter_context(join_ranks(config.train.device))
-        if config.train.batch_size % (ranks.world * config.train.accumulate):
-            raise GeneraError(
-                f"--batch-size {config.train.batch_size} does not divide over {ranks.world} ranks "
-                f"x {config.train.accumulate} parts."
-            )
+        _check_batch(config, "--batch-size", config.train.batch_size, ranks)
         if ranks.main:
             stack.enter_context(folder.lock())
             folder.start(config)
@@ -65,19 +61,23 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     """Open the data, build the method, and run its stages from wherever the last start left them."""
     implementation = registry.entry(config.method).load()
     data = _open_data(implementation, config, folder, ranks)
-    if config.train.validate_every and data.size("valid") < ranks.world:
-        found = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
-        raise GeneraError(
-            f"validation needs items that are not trained on, and there are {found}; --validate-every 0 leaves it out."
-        )
+    _check_validation(config, data, ranks)
     seed_all(config.train.seed)
-    method: Method = implementation(config.model, data.assets).to(ranks.device)
+    method: Method = implementation(config.model, data.assets)
+    if config.train.sharding == "none" or ranks.world == 1:
+        method.to(ranks.device)  # a sharded one goes there layer by layer, as each is cut into shares
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
     if config.train.compile:
         for network in _networks(method):
             network.compile()
 
     stages = method.stages()
+    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later one would use the shares of an earlier
+        names = ", ".join(stage.name for stage in stages)
+        raise GeneraError(f"--sharding fsdp needs a method of one stage, not {names}; leave it out.")
+    for stage in stages:
+        if stage.batch_size:
+            _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
     start = ckpt.pick(folder.checkpoints, resume)
     position = ckpt.position_of(start) if start else Position()
     if ranks.main:
@@ -86,13 +86,10 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     if start:
         say(f"going on from step {position.step} of {folder.path}")
     elif config.train.init:
-        found = _predecessor(config)
-        ckpt.load_weights(method, found.checkpoint, partial=found.method != config.method)
-        if found.method != config.method:
-            method.complete()
+        method.complete(ckpt.take_over(method, _predecessor(config).checkpoint))
     else:
         method.initialise()
-    shares = sum(stage.share for stage in stages)
+    shares = sum(stage.share for stage in stages if stage.players)
     trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []
     for earlier in stages[: position.stage]:
         if earlier.restore:
@@ -103,20 +100,31 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
             stage = stages[index]
             if index > position.stage:
                 position = Position(stage=index, step=position.step, seconds=position.seconds)
-            before = position.step - position.stage_step
-            step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks), stage=index, before=before)
-            if config.train.precision == "fp16":
-                step.scaler = torch.amp.GradScaler(ranks.device.type)
-            if start:
-                ckpt.load_training(start, method, step)
-                start = None
-            stream = data.stream(
-                "train", config.train.batch_size, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world
-            )
-            budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
-            name = stage.name if len(stages) > 1 else ""
-            with _logging(folder, trackers, budget, name) as log:
-                run_stage(stage, method, data, stream, step, position, budget, log, folder, stop)
+            if stage.players:
+                step = _enrolled(stage, config, ranks, position)
+                method.to(ranks.device)  # and then what no player trains
+                if start:
+                    ckpt.load_training(start, method, step)
+                    start = None
+                own = stage.data(data, folder.artefacts) if stage.data else data
+                if stage.data:
+                    _check_validation(config, own, ranks)
+                stream = own.stream(
+                    "train",
+                    stage.batch_size or config.train.batch_size,
+                    seed=config.train.seed,
+                    rank=ranks.rank,
+                    ranks=ranks.world,
+                )
+                budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
+                name = stage.name if len(stages) > 1 else ""
+                with _logging(folder, trackers, budget, name) as log:
+                    run_stage(stage, method, own, stream, step, position, budget, log, folder, stop)
+            if stage.work:
+                say(f"stage {stage.name}")
+                for _ in stage.work(data, folder.artefacts / stage.name, ranks):
+                    if stop:
+                        stopped(folder, ranks, position.step)
             if stage.finish and ranks.main:
                 stage.finish(data, folder.artefacts / stage.name)
             ranks.barrier()
@@ -124,6 +132,29 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
                 stage.restore(folder.artefacts / stage.name)
     if ranks.main:
         folder.write_status("done", step=position.step, seconds=round(position.seconds, 1), ranks=ranks.world)
+
+
+def _enrolled(stage: Stage, config: RunConfig, ranks: Ranks, position: Position) -> Step:
+    assert stage.players
+    before = position.step - position.stage_step
+    trainees = enrol(stage.players(), config.train, ranks)
+    step = Step(config.train, ranks, trainees, stage=position.stage, before=before)
+    if config.train.precision == "fp16":
+        step.scaler = torch.amp.GradScaler(ranks.device.type)
+    return step
+
+
+def _check_batch(config: RunConfig, name: str, rows: int, ranks: Ranks) -> None:
+    if rows % (ranks.world * config.train.accumulate):
+        raise GeneraError(f"{name} {rows} does not divide over {ranks.world} ranks x {config.train.accumulate} parts.")
+
+
+def _check_validation(config: RunConfig, data: Any, ranks: Ranks) -> None:
+    if config.train.validate_every and data.size("valid") < ranks.world:
+        found = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
+        raise GeneraError(
+            f"validation needs items that are not trained on, and there are {found}; --validate-every 0 leaves it out."
+        )
 
 
 def _networks(module: nn.Module) -> Iterator[nn.Module]:

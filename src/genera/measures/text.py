@@ -7,13 +7,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.helpers import extract_all_word_ngrams
 
 from genera.errors import GeneraError
 from genera.measures.estimate import Estimate, mean_estimate
+
+R = TypeVar("R", str, str | None)
 
 
 class World(Protocol):
@@ -43,10 +45,15 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> Estimate:
     )
 
 
-def corpus_bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus BLEU-4, 0..100: sacrebleu with the 13a tokeniser and exponential smoothing."""
-    _pairs(outputs, references)
-    return BLEU(force=True).corpus_score(list(outputs), [list(references)]).score
+def corpus_bleu(outputs: Sequence[str], references: Sequence[str], *more: Sequence[str | None]) -> float:
+    """Corpus BLEU-4, 0..100: sacrebleu with the 13a tokeniser and exponential smoothing.
+
+    more: the outputs' second references, third, and so on; None where an output has no more.
+    """
+    for stream in (references, *more):
+        _pairs(outputs, stream)
+    streams: list[Sequence[str | None]] = [list(references), *map(list, more)]
+    return BLEU(force=True).corpus_score(list(outputs), streams).score  # type: ignore[arg-type]
 
 
 # Diversity and novelty of samples
@@ -234,7 +241,7 @@ def _factors(sentence: str, world: World) -> dict[str, str]:
     return factors
 
 
-def _pairs(outputs: Sequence[str], references: Sequence[str]) -> list[tuple[str, str]]:
+def _pairs(outputs: Sequence[str], references: Sequence[R]) -> list[tuple[str, R]]:
     if len(outputs) != len(references):
         raise GeneraError(f"outputs and references must pair up, got {len(outputs)} and {len(references)}.")
     return list(zip(outputs, references, strict=True))

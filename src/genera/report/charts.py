@@ -13,16 +13,33 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 22
 MOST_POINTS = 300
 
 
-def line_chart(series: Mapping[str, Points], label: str, *, from_zero: bool = False) -> Markup:
-    """Lines over one x axis. Points that are not finite are left out; more than MOST_POINTS are averaged in bins."""
-    lines = {name: thin([p for p in points if finite(*p)]) for name, points in series.items()}
-    everything = [p for points in lines.values() for p in points]
+def line_chart(
+    series: Mapping[str, Points],
+    label: str,
+    *,
+    from_zero: bool = False,
+    bands: Mapping[str, tuple[Points, Points]] | None = None,
+) -> Markup:
+    """Lines over one x axis. Points that are not finite are left out; more than MOST_POINTS are averaged in bins.
+    bands: lower and upper edge of a faint area around the line of this name."""
+    lines, edges = {name: _drawable(points) for name, points in series.items()}, dict[str, list[Points]]()
+    for name, pair in (bands or {}).items():
+        edges[name] = [_drawable(points) for points in pair]
+    everything = [p for points in (*lines.values(), *(e for pair in edges.values() for e in pair)) for p in points]
     if not everything:
         return Markup('<p class="missing">No finite values.</p>')
     x_range, y_range = _span([x for x, _ in everything]), _span([y for _, y in everything] + [0.0] * from_zero)
     parts = [_grid(x_range, y_range)]
-    for index, points in enumerate(lines.values()):
-        path = " ".join(f"{_x(x, x_range):.1f},{_y(y, y_range):.1f}" for x, y in points)
+
+    def traced(points: Points) -> str:
+        return " ".join(f"{_x(x, x_range):.1f},{_y(y, y_range):.1f}" for x, y in points)
+
+    for index, (name, points) in enumerate(lines.items()):
+        if name in edges:
+            low, high = edges[name]
+            around = traced([*low, *reversed(high)])
+            parts.append(Markup('<polygon class="band-{}" points="{}"/>').format(index % 8, around))
+        path = traced(points)
         if len(points) == 1:
             x, y = path.split(",")
             parts.append(Markup('<circle class="line-{}" cx="{}" cy="{}" r="3"/>').format(index % 8, x, y))
@@ -82,6 +99,10 @@ def tick_text(value: float) -> str:
         if abs(value) >= max(size, 1e4):
             return f"{value / size:g}{suffix}"
     return f"{value:.4g}"
+
+
+def _drawable(points: Points) -> Points:
+    return thin([p for p in points if finite(*p)])
 
 
 def finite(*values: float | None) -> bool:

@@ -1,4 +1,5 @@
-"""Runs side by side: the same measures in one table, curves over each other, samples next to each other."""
+"""Runs side by side: the same measures in one table, curves over each other, samples next to each other. Runs that
+differ in their seed alone are taken together."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from genera.errors import GeneraError
+from genera.errors import GeneraError, unknown
 from genera.files import write_text
 from genera.measures.definition import Definition
-from genera.report.page import curve_charts, flat, template
+from genera.report.charts import line_chart
+from genera.report.groups import Group, grouped
+from genera.report.page import CURVE_TITLES, curve_order, flat, images_of, template
 from genera.report.record import Record, read_run
 from genera.report.words import in_catalogue_order
 
@@ -17,34 +20,49 @@ SET = {"data": "data", "split": "split", "items": "number of items"}
 
 
 def comparison_table(run_folders: Sequence[str | Path]) -> dict[str, Any]:
-    """All measures of all runs as plain values, ready for JSON.
+    """All measures of all runs as plain values, ready for JSON. Runs that differ in their seed alone are one group.
 
-    {"runs": [{"run", "method", "preset", "data", "split", "items"}], "comparable": bool, "warnings": [str],
-    "measures": {name: {"title", "unit", "better", "values": [{"value", "error", "n"} | None], "best": [index]}}}.
-    `best` holds the best run and every run within two standard errors of it; it is empty where the catalogue knows
+    {"runs": [{"run", "group", "method", "preset", "data", "split", "items"}], "groups": [{"name", "runs": [name]}],
+    "comparable": bool, "warnings": [str], "measures": {name: {"title", "unit", "better",
+    "values": [{"value", "error", "n"} | None], "best": [index]}}}, with values and indices by group.
+    A group of several runs has their mean as "value", "sd" over seeds, "error" sd/√runs, and "runs", each one's value.
+    `best` holds the best group and every group within two standard errors of it; it is empty where the catalogue knows
     no direction or the figures are not of the same items.
 
     Raises:
         GeneraError: fewer than two runs, or a folder that is no evaluated run.
     """
-    return _table(_read(run_folders))
+    return _table(grouped(_read(run_folders)))
+
+
+def kept(table: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
+    """The table with these measures alone, in this order; with all of them if `only` is empty.
+
+    Raises GeneraError for a measure that it has not got.
+    """
+    for name in only:
+        if name not in table["measures"]:
+            raise unknown("measure of these runs", name, table["measures"])
+    return table | {"measures": {name: table["measures"][name] for name in only or table["measures"]}}
 
 
 def write_comparison(run_folders: Sequence[str | Path], out: str | Path) -> Path:
-    """Write one self-contained HTML page that compares the runs to the file `out`, and return its path."""
-    records = _read(run_folders)
-    names = _names(records)
-    table = _table(records)
+    """Write one self-contained HTML page that compares the runs to the file `out`, and return its path. Runs that
+    differ in their seed alone share a column: mean ± standard deviation."""
+    groups = grouped(_read(run_folders))
+    table = _table(groups)
     page = template("compare.html").render(
-        names=names,
-        records=records,
+        groups=groups,
+        count=len(table["runs"]),
+        seeds=any(len(group.runs) > 1 for group in groups),
         table=table,
-        groups=[
-            (group, list(entries))
-            for group, entries in groupby(in_catalogue_order(table["measures"]), lambda entry: entry.group)
+        sections=[
+            (section, list(entries))
+            for section, entries in groupby(in_catalogue_order(table["measures"]), lambda entry: entry.group)
         ],
-        curves=curve_charts(dict(zip(names, records, strict=True))),
-        settings=_settings(records),
+        curves=curve_charts(groups),
+        images=[images_of(group.records[0]) for group in groups],
+        settings=_settings(groups),
     )
     write_text(out, page)
     return Path(out)
@@ -60,24 +78,21 @@ def _read(run_folders: Sequence[str | Path]) -> list[Record]:
     return records
 
 
-def _names(records: Sequence[Record]) -> list[str]:
-    """Folder names, or whole paths where two folders are named alike."""
-    names = [record.path.name for record in records]
-    return names if len(set(names)) == len(names) else [str(record.path) for record in records]
-
-
-def _table(records: Sequence[Record]) -> dict[str, Any]:
+def _table(groups: Sequence[Group]) -> dict[str, Any]:
     runs = [
         {
             "run": name,
+            "group": group.name,
             "method": record.config.get("method"),
             "preset": record.config.get("preset"),
             "data": record.measured_data,
             "split": record.evaluation.get("split"),
             "items": record.evaluation.get("items"),
         }
-        for name, record in zip(_names(records), records, strict=True)
+        for group in groups
+        for name, record in zip(group.runs, group.records, strict=True)
     ]
+    records = [record for group in groups for record in group.records]
     warnings = []
     for key, words in SET.items():
         if len({run[key] for run in runs}) > 1:
@@ -85,9 +100,10 @@ def _table(records: Sequence[Record]) -> dict[str, Any]:
             warnings.append(f"Not comparable: the {words} differs ({each}).")
     readings = [record.config.get("data") for record in records]
     same_reading = all(reading == readings[0] for reading in readings)
+    names = {name for record in records for name in record.measures}
     measures = {}
-    for entry in in_catalogue_order({name for record in records for name in record.measures}):
-        values = [record.measures.get(entry.name) for record in records]
+    for entry in in_catalogue_order(names):
+        values = [group.figure(entry.name) for group in groups]
         # Tokens are the same only where the data was read the same way.
         comparable = not warnings and (same_reading or entry.name != "ppl_token")
         measures[entry.name] = {
@@ -97,7 +113,13 @@ def _table(records: Sequence[Record]) -> dict[str, Any]:
             "values": values,
             "best": _best(entry, values) if comparable else [],
         }
-    return {"runs": runs, "comparable": not warnings, "warnings": warnings, "measures": measures}
+    return {
+        "runs": runs,
+        "groups": [{"name": group.name, "runs": list(group.runs)} for group in groups],
+        "comparable": not warnings,
+        "warnings": warnings,
+        "measures": measures,
+    }
 
 
 def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[int]:
@@ -115,9 +137,30 @@ def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[in
     return [i for i, v in known.items() if level(v)]
 
 
-def _settings(records: Sequence[Record]) -> list[tuple[str, list[Any]]]:
-    """(field, value of each run) of every config field that differs."""
-    flattened = [flat(record.config) for record in records]
+def curve_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """One chart a logged term, the groups' training curves over each other; of several seeds mean and deviation."""
+    terms: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        for term, stages in group.curves().items():
+            for stage, curves in stages.items():
+                terms.setdefault(term, {})[f"{group.name}, {stage}".rstrip(", ")] = curves
+    return [
+        {
+            "title": CURVE_TITLES.get(term, term.replace("_", " ")),
+            "legend": list(terms[term]),
+            "svg": line_chart(
+                {name: means for name, (means, _, _) in terms[term].items()},
+                f"{term} over steps",
+                bands={name: (low, high) for name, (_, low, high) in terms[term].items() if low != high},
+            ),
+        }
+        for term in curve_order(terms)
+    ]
+
+
+def _settings(groups: Sequence[Group]) -> list[tuple[str, list[Any]]]:
+    """(field, value of each group) of every config field that differs."""
+    flattened = [flat(group.records[0].config) for group in groups]
     fields = dict.fromkeys(name for config in flattened for name in config)
     rows = [(name, [config.get(name) for config in flattened]) for name in fields]
     return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

@@ -3,6 +3,7 @@
 import base64
 import math
 import shlex
+from collections.abc import Iterable
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -77,7 +78,7 @@ def render_report(record: Record) -> str:
             (group, list(entries))
             for group, entries in groupby(in_catalogue_order(record.measures), lambda entry: entry.group)
         ],
-        curves=curve_charts({record.title: record}),
+        curves=_curve_charts(record),
         dimensions=_dimension_charts(evaluation),
         lengths=_length_charts(evaluation.get("lengths") or {}),
         latent_map=_latent_map(evaluation.get("latent_map") or {}),
@@ -85,7 +86,7 @@ def render_report(record: Record) -> str:
         probe=probe_of(record.path),
         guides=guides_of(record.path),
         examples=examples,
-        images=_images(record),
+        images=images_of(record),
         factor_shares=evaluation.get("factor_shares") or {},
         config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
         facts=_facts(record),
@@ -108,29 +109,26 @@ def template(name: str) -> Any:
     return _environment().get_template(name)
 
 
-def curve_charts(records: dict[str, Record]) -> list[dict[str, Any]]:
-    """One chart a logged term: {"title", "last", "legend", "svg"}. Of several runs the training curves are laid over
-    each other."""
-    terms: dict[str, dict[str, Any]] = {}
-    for run, record in records.items():
-        for term, series in record.curves().items():
-            for name, points in series.items():
-                if len(records) == 1:
-                    terms.setdefault(term, {})[name] = points
-                elif name.endswith("train"):
-                    terms.setdefault(term, {})[run + name.removesuffix("train").rstrip(", ")] = points
+def curve_order(terms: Iterable[str]) -> list[str]:
+    """Logged terms as pages show them: a method's own go before the learning rate."""
 
-    def place(term: str) -> tuple[float, str]:  # a method's own terms go before the learning rate
+    def place(term: str) -> tuple[float, str]:
         return FIRST_CURVES.index(term if term in FIRST_CURVES else "lr") - 0.5 * (term not in FIRST_CURVES), term
 
+    return sorted(terms, key=place)
+
+
+def _curve_charts(record: Record) -> list[dict[str, Any]]:
+    """One chart a logged term, training and validation over each other."""
+    terms = record.curves()
     return [
         {
             "title": CURVE_TITLES.get(term, term.replace("_", " ")),
-            "last": next(iter(terms[term].values()))[-1][1] if len(records) == 1 else None,
+            "last": next(iter(terms[term].values()))[-1][1],
             "legend": list(terms[term]),
             "svg": line_chart(terms[term], f"{term} over steps"),
         }
-        for term in sorted(terms, key=place)
+        for term in curve_order(terms)
     ]
 
 
@@ -207,7 +205,7 @@ def _latent_map(latent_map: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _images(record: Record) -> list[dict[str, str]]:
+def images_of(record: Record) -> list[dict[str, str]]:
     """The pictures of the evaluation that are still in the run folder, inside the page."""
     found = []
     for entry in record.evaluation.get("images") or []:

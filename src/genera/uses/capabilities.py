@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from genera.data.navigation.dataset import NavigationData
+from genera.data.navigation.episodes import EpisodeTable
 from genera.engine.config import RunConfig
 from genera.uses.origin import Origin
 
@@ -39,6 +43,20 @@ class Score:
     """(B,) counts to normalise by, under their names: {"tokens": predicted decoder tokens incl. EOS}"""
 
 
+@dataclass
+class Walk:
+    """Ways of E episodes through a navigation graph."""
+
+    paths: NDArray[np.int64]
+    """(E, T) nodes from the start on, each next one a neighbour, -1 after the last"""
+    requests: NDArray[np.int64] | None = None
+    """(E,) how often an agent asked for help, if it can"""
+    attention: list[NDArray[np.float32]] | None = None
+    """for each episode (steps, words), how much each word was attended to at each step, STOP included; rows sum to 1"""
+    words: list[list[str]] | None = None
+    """for each episode the words"""
+
+
 @runtime_checkable
 class Samples(Protocol):
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[Any]:
@@ -62,7 +80,9 @@ class SamplesByClass(Protocol):
 class Encodes(Protocol):
     latent_size: int
 
-    def encode(self, items: Sequence[Any]) -> Posterior: ...
+    def encode(self, items: Sequence[Any]) -> Posterior:
+        """Differentiable, as `features` is; `Run.encode` is not."""
+        ...
 
 
 @runtime_checkable
@@ -89,7 +109,7 @@ class Scores(Protocol):
 @runtime_checkable
 class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P). Differentiable."""
         ...
 
 
@@ -132,6 +152,28 @@ class Attends(Protocol):
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: NavigationData,
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
+        ...
+
+
+@runtime_checkable
+class Navigates(Protocol):
+    def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
+        """Walk every episode of the table in the graphs and views of `data`, with the likeliest action each time."""
         ...
 
 

@@ -1,6 +1,6 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class Run:
             raise GeneraError(f"the number of samples must be at least 1, got {count}.")
         return self.able(Samples, "sample").sample(count, generator=self.generator(seed), **options)
 
+    @torch.no_grad()
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
         return self.able(Encodes, "encode").encode(_several(items))
@@ -134,6 +135,13 @@ class Run:
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where the translation of each item looks: (H, W) in [0, 1]."""
         return self._directed(Attends, "show attention", direction).attention(_several(items), direction)
+
+    def describe(self, walks: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
+        """An instruction for each walk {"scan": …, "path": [viewpoint, …], "heading": radians, 0 if left out}, as
+        `genera describe`. options: data, another source than the run's; temperature, top_k, top_p, max_tokens."""
+        from genera.uses.describe import describe
+
+        return describe(self, walks, seed=seed, **options)
 
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
         model = self.able(capability, to_do)

@@ -70,7 +70,8 @@ class LabelConfig:
     data: str | None = None
     """Labelled data, as in training; default: the run's own."""
     text_column: str | None = None
-    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field [0; text]."""
+    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field; two with a
+    comma between them make a pair of sentences [0; text]."""
     label_column: str | None = None
     """Where the label of --data is: a TSV column or a JSONL field; of text: `file` or `first`."""
     factor: str | None = None
@@ -153,26 +154,31 @@ class ProbeConfig(LabelConfig):
 class GuideConfig(LabelConfig):
     """How the latents of items that carry a label are found."""
 
-    method: Literal["vector", "gan"] = "vector"
-    """Add the mean difference of latents between two labels to an item of another label, or draw from a conditional
-    GAN of the latents."""
+    method: Literal["vector", "gan", "cara"] = "vector"
+    """Add the mean difference of latents between two labels to an item of another label; draw from a conditional GAN of
+    the latents; or train a copy of the model to take the label apart from the latent (minutes)."""
     degree: float = 1.0
     """How far a vector moves: 0 leaves the item as it is, 1 is the whole difference of the means."""
     name: str | None = None
     """Folder of the guide in RUN/guides, found again by later calls [LABEL-METHOD]."""
     gan_steps: int = 3000
     """Updates of each player of the GAN."""
-    gan_hidden: int = 256
-    """Width of the GAN's networks."""
+    cara_steps: int = 1000
+    """Updates of each player of CARA, of 64 items."""
+    cara_lr: float | None = None
+    """Learning rate of the model's copy in CARA [0.1 of the run's own, 5e-6 for the published one]."""
+    hidden: int = 256
+    """Width of the networks in the latent space, of the GAN and of CARA."""
     fit_seed: int = 0
     """Seed of the fit."""
 
     def _counts(self) -> tuple[str, ...]:
-        return (*super()._counts(), "gan_steps", "gan_hidden")
+        return (*super()._counts(), "gan_steps", "cara_steps", "hidden")
 
     def complaints(self) -> list[str]:
         rules = [
-            (self.method == "vector" or self.degree == 1.0, "--degree moves along a vector; a gan has none"),
+            (self.method == "vector" or self.degree == 1.0, f"--degree moves along a vector; a {self.method} has none"),
+            (self.cara_lr is None or self.cara_lr > 0, f"--cara-lr must be above 0, got {self.cara_lr}"),
             (math.isfinite(self.degree), f"--degree must be finite, got {self.degree}"),
             (self.fit_seed >= 0, f"--fit-seed must be 0 or above, got {self.fit_seed}"),
             (

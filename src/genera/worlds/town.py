@@ -87,6 +87,26 @@ class Town:
             layout=layout,
         )
 
+    @classmethod
+    def sketch(cls, view_size: int, angle_size: int, slots: int) -> Self:
+        """One place with the shapes of any, for `--dry-run`."""
+        features = np.zeros((1, VIEWS, view_size), np.float16)
+        return cls(
+            slot_node=torch.zeros(HEADINGS, slots, dtype=torch.int32),
+            slot_view=torch.zeros(HEADINGS, slots, dtype=torch.int8),
+            slot_valid=torch.ones(HEADINGS, slots, dtype=torch.bool),
+            slot_angles=torch.zeros(HEADINGS, slots, 4),
+            view_angles=torch.zeros(HEADINGS, VIEWS, angle_size),
+            gazes=torch.zeros(VIEWS, angle_size),
+            distances=torch.zeros(1, dtype=torch.float64),
+            hops=torch.zeros(1, dtype=torch.int16),
+            pair_offset=torch.zeros(1, dtype=torch.int64),
+            first=torch.zeros(1, dtype=torch.int64),
+            features=torch.from_numpy(features),
+            views=ArrayViews(features),
+            layout="block",
+        )
+
     def to(self, device: torch.device | str) -> "Town":
         device = torch.device(device)
         self._places.setdefault(self.slot_node.device, self)

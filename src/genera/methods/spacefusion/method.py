@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from genera.blocks.size import decoding
-from genera.blocks.text_vae import ROWS_AT_ONCE, drawn
+from genera.blocks.text_vae import ROWS_AT_ONCE, TextVae, drawn
 from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_contexts
 from genera.data.dialogue_corpus import DialogueCorpus
 from genera.data.text import collate
@@ -16,7 +16,7 @@ from genera.engine.optimisers import adamw_player
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.spacefusion.config import SpaceFusionConfig
-from genera.methods.spacefusion.model import DialogueNetwork
+from genera.methods.spacefusion.model import ContextLayers, freeze_shared
 
 TINIEST = 1e-12
 """Mean squares below this count as it: the root has no slope at 0."""
@@ -35,25 +35,29 @@ class SpaceFusion(Method):
         assert assets.encoder is not None
         self.config: SpaceFusionConfig = config
         self.assets: DialogueAssets = assets
-        self.network = DialogueNetwork(
+        self.network = TextVae(
             config,
             encoder=config.encoder.sized(assets.encoder.size),
             decoder=config.decoder.sized(assets.decoder.size),
             encoder_pad=assets.encoder.pad,
             decoder_pad=assets.decoder.pad,
         )
+        self.context_layers = ContextLayers(self.network, config.context_layers)
+        if config.freeze_shared:
+            freeze_shared(self.network, config.context_layers)
 
     # training
 
     def initialise(self) -> None:
         self.network.warm_start()
-        self.network.copy_context_blocks()
+        self.context_layers.copy(self.network)
 
-    def complete(self) -> None:
-        self.network.copy_context_blocks()
+    def complete(self, new: Sequence[str]) -> None:
+        if "context_layers" in new:
+            self.context_layers.copy(self.network)
 
     def players(self) -> dict[str, Player]:
-        return {"responder": adamw_player(self.network, self.config)}
+        return {"responder": adamw_player(nn.ModuleList([self.network, self.context_layers]), self.config)}
 
     def update(self, batch: DialogueBatch, step: Step) -> None:
         step.minimise("responder", self.objective, batch)
@@ -61,7 +65,7 @@ class SpaceFusion(Method):
     def objective(self, batch: DialogueBatch, step: Step) -> Terms:
         """Mean of -log p(x|z) over the points that `config.objective` asks for, plus beta times the distances."""
         network = self.network
-        context = self._point(network.encode_context(batch.context, batch.segments), step)  # z_S2S
+        context = self._point(self.encode_context(batch.context, batch.segments), step)  # z_S2S
         if self.config.objective == "seq2seq":
             return {"loss": -network.log_likelihood(batch.decoder, context).mean()}
         response = self._point(network.encode(batch.encoder), step)  # z_AE
@@ -77,6 +81,11 @@ class SpaceFusion(Method):
             terms["nats_style"] = self.style_loss(batch, response, step)
             loss = loss + terms["nats_style"]
         return {"loss": loss, **terms}
+
+    def encode_context(self, ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+        """ids and segments (B, C) → mean and log variance of q(z|context), each (B, P)."""
+        posterior: tuple[Tensor, Tensor] = self.context_layers(self.network, ids, segments)
+        return posterior
 
     def distances(self, response: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """How far a response is from its context, and how far the points of each set are from each other, the latter
@@ -99,7 +108,7 @@ class SpaceFusion(Method):
 
     def validate(self, batch: DialogueBatch, step: Step) -> Terms:
         """Nats of a response given its context: what all three objectives can be compared by."""
-        context = self._point(self.network.encode_context(batch.context, batch.segments), step)
+        context = self._point(self.encode_context(batch.context, batch.segments), step)
         return {"loss": -self.network.log_likelihood(batch.decoder, context).mean()}
 
     def _point(self, posterior: tuple[Tensor, Tensor], step: Step) -> Tensor:
@@ -153,7 +162,7 @@ class SpaceFusion(Method):
         device, found = self.network.to_posterior.weight.device, []
         for part in range(0, len(contexts), ROWS_AT_ONCE):
             ids, segments = collate_contexts(contexts[part : part + ROWS_AT_ONCE], self.assets)
-            found.append(self.network.encode_context(ids.to(device), segments.to(device)))
+            found.append(self.encode_context(ids.to(device), segments.to(device)))
         mean, log_variance = zip(*found, strict=True)
         return torch.cat(mean), torch.cat(log_variance)
 

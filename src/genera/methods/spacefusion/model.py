@@ -1,38 +1,34 @@
-"""The network of SpaceFusion: a text VAE whose encoder reads contexts with last layers of their own."""
+"""What SpaceFusion adds to a text VAE: last encoder layers of their own for contexts."""
 
 from copy import deepcopy
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from genera.blocks.text_vae import TextVae
-from genera.blocks.transformer import Stack
-from genera.methods.spacefusion.config import SpaceFusionConfig
 
 
-class DialogueNetwork(TextVae):
-    """Shapes as in `TextVae`; C tokens of a context."""
+class ContextLayers(nn.Module):
+    """Copies of the last encoder layers of `vae`, which read contexts in the place of those."""
 
-    config: SpaceFusionConfig
+    def __init__(self, vae: TextVae, count: int) -> None:
+        super().__init__()
+        blocks = vae.encoder.blocks
+        self.blocks = deepcopy(blocks.part(slice(len(blocks) - count, None)))
 
-    def __init__(self, config: SpaceFusionConfig, *sizes: object, **pads: int) -> None:
-        super().__init__(config, *sizes, **pads)  # type: ignore[arg-type]
-        own = self.encoder.blocks[len(self.encoder.blocks) - config.context_layers :]
-        self.context_blocks: Stack = deepcopy(own)
-        self.context_blocks.checkpointing = config.checkpointing
-        if config.freeze_shared:
-            self.encoder.requires_grad_(False)
-            own.requires_grad_(True)
-            if self.encoder.pooler is not None:
-                self.encoder.pooler.requires_grad_(True)
+    def copy(self, vae: TextVae) -> None:
+        """Begin as the layers of `vae` are now."""
+        for own, other in zip(reversed(self.blocks), reversed(vae.encoder.blocks), strict=False):
+            own.load_state_dict(other.state_dict())
 
-    def copy_context_blocks(self) -> None:
-        """Begin the contexts' own layers as copies of the responses'."""
-        count = len(self.context_blocks)
-        if count:
-            self.context_blocks.load_state_dict(self.encoder.blocks[-count:].state_dict())
-
-    def encode_context(self, ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, vae: TextVae, ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
         """ids and segments (B, C) → mean and log variance of q(z|context), each (B, P)."""
-        mask = ids != self.encoder_pad
-        states = self.encoder.forward_with(self.context_blocks, ids, mask, segments)
-        return self.posterior(self.summary(states, mask))
+        mask = ids != vae.encoder_pad
+        return vae.posterior(vae.summary(vae.encoder.forward_with(self.blocks, ids, mask, segments), mask))
+
+
+def freeze_shared(vae: TextVae, last: int) -> None:
+    """Leave the encoder as it is, but for its `last` layers and its pooler."""
+    vae.encoder.requires_grad_(False)
+    vae.encoder.blocks.part(slice(len(vae.encoder.blocks) - last, None)).requires_grad_(True)
+    if vae.encoder.pooler is not None:
+        vae.encoder.pooler.requires_grad_(True)

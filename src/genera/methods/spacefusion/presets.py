@@ -20,7 +20,10 @@ PAPER_DATA = DialogueConfig(
 )
 PAPER_TRAIN = TrainConfig(epochs=5, batch_size=4)
 
-_SEQ2SEQ = {"objective": "seq2seq", "context_layers": 0, "freeze_shared": False}
+
+def _seq2seq(model: SpaceFusionConfig) -> SpaceFusionConfig:
+    return replace(model, objective="seq2seq", context_layers=0, freeze_shared=False)
+
 
 PRESETS = {
     "nano": Preset(
@@ -37,7 +40,7 @@ PRESETS = {
     ),
     "nano-seq2seq": Preset(
         summary="Seq2Seq baseline: as nano, trained to predict the response alone",
-        model=replace(NANO, **_SEQ2SEQ),
+        model=_seq2seq(NANO),
         train=NANO_TRAIN,
         data=NANO_DATA,
     ),
@@ -55,7 +58,7 @@ PRESETS = {
     ),
     "paper-seq2seq": Preset(
         summary="Seq2Seq baseline: as paper, trained to predict the response alone",
-        model=replace(PAPER, **_SEQ2SEQ),
+        model=_seq2seq(PAPER),
         train=PAPER_TRAIN,
         data=PAPER_DATA,
     ),

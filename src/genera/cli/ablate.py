@@ -1,0 +1,102 @@
+"""`genera ablate VARIANT VARIANT ...`: train, measure and compare settings over seeds."""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+from genera.cli.parsing import parse, print_json
+from genera.cli.train import run_of
+from genera.console import say
+from genera.engine.config import RunConfig
+from genera.errors import GeneraError
+from genera.uses.settings import EvaluateConfig
+
+HELP = """usage: genera ablate VARIANT [VARIANT ...] --out DIR [--seeds N ...] [--evaluate.X VALUE] [training options]
+
+Trains every variant with every seed, measures each run alike, and writes one page that compares them: mean ± standard
+deviation over seeds, and the curves of training. Each run is an ordinary run folder, DIR/VARIANT/seed-N. The same
+command goes on after a kill; with more variants or seeds it adds their runs to those that are there.
+
+A variant is what one would write after `genera train`: METHOD[:PRESET], or with options of its own in quotes. NAME=
+before it names its folder. Training options outside of the quotes are for all variants.
+
+  genera ablate biggan:nano biggan:nano-fq --data world:shapes --steps 1000 --out runs/fq
+  genera ablate biggan:nano "k16=biggan:nano-fq --quantiser.codes 16" "k256=biggan:nano-fq --quantiser.codes 256" \\
+    --seeds 0 1 2 --out runs/codes --steps 1000 --evaluate.images 1000
+  genera ablate optimus:nano "optimus:nano --free-bits 0" gpt2-lm:nano --data text:my_sentences.txt --out runs/text
+
+Writes DIR/comparison.html, DIR/comparison.md and DIR/comparison.json.
+`genera train METHOD:PRESET --help` shows the training options, `genera ablate VARIANT --help` the others.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablate:
+    """Options of the ablation itself."""
+
+    out: Path
+    """Where the runs and the comparison go: new, or one to go on with."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds that every variant is trained with; they take the place of --seed."""
+    only: tuple[str, ...] = ()
+    """Measures of the table that is printed, by name (fid, precision, …); the written ones have all [all]."""
+    json: bool = False
+    """Print the comparison as JSON instead of a Markdown table."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """How the runs are measured."""
+
+
+def main(arguments: list[str]) -> None:
+    specs = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    if not specs:
+        if arguments and arguments[0] not in ("-h", "--help"):
+            raise GeneraError(f"name the variants first: genera ablate METHOD:PRESET ... {' '.join(arguments)}")
+        print(HELP)
+        return
+    own, training = _dealt(arguments[len(specs) :])
+    command = parse(Ablate, own, "ablate VARIANT ...")
+    variants: dict[str, RunConfig] = {}
+    for spec in specs:
+        name, words = _variant(spec)
+        if name in variants:
+            raise GeneraError(f"two variants are named {name}; write NAME= before one of them.")
+        variants[name] = run_of([*words, *training])
+
+    from genera.engine.loop import Stopped
+    from genera.report.ablation import ablate
+    from genera.report.compare import kept
+    from genera.report.markdown import markdown_table
+
+    try:
+        table = ablate(variants, command.out, seeds=command.seeds, evaluation=command.evaluate)
+    except Stopped as stopped:
+        say(str(stopped))
+        return
+    table = kept(table, command.only)
+    print_json(table) if command.json else print(markdown_table(table), end="")
+    say(f"the whole comparison: {command.out / 'comparison.html'}")
+
+
+def _dealt(words: list[str]) -> tuple[list[str], list[str]]:
+    """The ablation's own options with their values, and those of training."""
+    own, training = list[str](), list[str]()
+    names = ("--out", "--seeds", "--only", "--json", "--help", "-h")
+    chosen = own
+    for word in words:
+        if word.startswith("--") or word == "-h":
+            name = word.partition("=")[0]
+            chosen = own if name in names or name.startswith("--evaluate.") else training
+        chosen.append(word)
+    return own, training
+
+
+def _variant(spec: str) -> tuple[str, list[str]]:
+    """([NAME=]METHOD:PRESET [options]) → name of its folder, and the words for `genera train`."""
+    try:
+        first, *options = shlex.split(spec)
+    except ValueError as error:
+        raise GeneraError(f"the variant {spec!r} cannot be read: {error}.") from None
+    given, named, method = first.rpartition("=")
+    return given if named else re.sub(r"[^\w.]+", "-", spec).strip("-"), [method, *options]

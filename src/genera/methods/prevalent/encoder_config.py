@@ -1,0 +1,65 @@
+"""What can be chosen of the image-text encoder and its pre-training. The defaults are the published ones. No torch."""
+
+from dataclasses import dataclass
+
+from genera.blocks.size import TransformerShape
+from genera.engine.config import AdamWConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(TransformerShape):
+    """The encoder: text layers as BERT's, then layers in which text and views see each other."""
+
+    layers: int = 9
+    """text layers"""
+    hidden: int = 768
+    """width of the states; a multiple of `heads`"""
+    heads: int = 12
+    """attention heads a layer"""
+    feed_forward: int = 3072
+    """inner width of the feed-forward layers"""
+    positions: int = 512
+    """longest instruction, in tokens"""
+    dropout: float = 0.1
+    """probability to drop, in 0 .. 1, one rate for embeddings, attention and residuals"""
+    cross_layers: int = 4
+    """cross-modal layers (the released checkpoint has 4, the paper's text says 3)"""
+    pretrained: str | None = None
+    """Weights to begin with: a safetensors file under the names of the released PREVALENT checkpoint [none: random]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(AdamWConfig):
+    """Pre-training on triplets (panorama, instruction, action): attended masked words and action prediction."""
+
+    batch_size: int = 96
+    """Triplets a step, over all ranks."""
+    mlm_weight: float = 1.0
+    """Weight of the masked-word loss; 0 leaves it and its head out."""
+    ap_weight: float = 1.0
+    """Weight of the action-prediction loss; 0 leaves it and its head out (masked words alone)."""
+    masked: float = 0.15
+    """Share of the words that are to be predicted; of these 80% are hidden, 10% replaced and 10% left."""
+    synthetic: float = 1.0
+    """Share of the synthesised instructions that join the annotated ones, 0 .. 1; 0 is annotated triplets alone."""
+    source: str | None = None
+    """Folder of a set synthesised before, RUN/artefacts/synthesis [that of this run's synthesis stage]."""
+    steps_of_one: int = 1
+    """Triplets of one instruction that stand together in a batch; its text layers then run once for all of them."""
+
+    def check(self) -> list[str]:
+        weights = (self.mlm_weight, self.ap_weight)
+        rules = [
+            (self.batch_size >= 1, f"--pretrain.batch-size must be at least 1, got {self.batch_size}"),
+            (
+                min(weights) >= 0 and sum(weights) > 0,
+                "--pretrain.mlm-weight and --pretrain.ap-weight must not be negative, and one of them above 0",
+            ),
+            (0 < self.masked < 1, f"--pretrain.masked is a share between 0 and 1, got {self.masked}"),
+            (0 <= self.synthetic <= 1, f"--pretrain.synthetic is a share, 0 .. 1, got {self.synthetic}"),
+            (
+                self.steps_of_one >= 1 and self.batch_size % self.steps_of_one == 0,
+                f"--pretrain.steps-of-one {self.steps_of_one} must divide --pretrain.batch-size {self.batch_size}",
+            ),
+        ]
+        return super().check() + [complaint for holds, complaint in rules if not holds]

@@ -1,0 +1,91 @@
+"""What can be chosen of the speaker and of the synthesis. The defaults are the published ones. No torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genera.engine.config import MethodConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakerConfig(MethodConfig):
+    """The speaker: walks a path and writes the instruction for it."""
+
+    variant: Literal["envdrop", "follower"] = "envdrop"
+    """envdrop: reads the path in both directions (Tan et al. 2019); follower: as it walks (Fried et al. 2018)."""
+    hidden: int = 512
+    """Width of the states; even."""
+    embedding: int = 256
+    """Width of the word embeddings (the follower variant was published with 300)."""
+    dropout: float = 0.6
+    """Probability to drop states and embeddings (follower: 0.5)."""
+    feature_dropout: float = 0.3
+    """Probability to drop features of the views, never of their angles (follower: 0)."""
+    lr: float = 1e-4
+    """Learning rate of Adam, constant."""
+    weight_decay: float = 0.0
+    """L2 decay of Adam (follower: 5e-4)."""
+    batch_size: int = 64
+    """Instructions a step, over all ranks (follower: 100)."""
+    max_words: int = 80
+    """Words of an instruction that are learnt from, its end counted; the rest is cut off."""
+
+    def check(self) -> list[str]:
+        rules = [
+            (self.hidden >= 2 and self.hidden % 2 == 0, f"--speaker.hidden must be even, got {self.hidden}"),
+            (self.embedding >= 1, f"--speaker.embedding must be at least 1, got {self.embedding}"),
+            (0 <= self.dropout < 1, f"--speaker.dropout must lie in [0, 1), got {self.dropout}"),
+            (
+                0 <= self.feature_dropout < 1,
+                f"--speaker.feature-dropout must lie in [0, 1), got {self.feature_dropout}",
+            ),
+            (self.lr > 0, f"--speaker.lr must be above 0, got {self.lr}"),
+            (self.weight_decay >= 0, f"--speaker.weight-decay must be 0 or above, got {self.weight_decay}"),
+            (self.batch_size >= 1, f"--speaker.batch-size must be at least 1, got {self.batch_size}"),
+            (self.max_words >= 2, f"--speaker.max-words must be at least 2, got {self.max_words}"),
+        ]
+        return [complaint for holds, complaint in rules if not holds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig(MethodConfig):
+    """Instructions that the speaker writes for every path of the training scans that R2R's rule allows."""
+
+    samples: int = 6
+    """Instructions for each path."""
+    share: float = 1.0
+    """Share of the paths, drawn at random, 0 .. 1."""
+    environment_dropout: float = 0.4
+    """Probability to drop a feature in all views that the speaker sees; a new draw for each sample (0: none)."""
+    temperature: float = 0.0
+    """0 writes the likeliest word each time, 1 samples from the speaker."""
+    max_words: int = 120
+    """Words of an instruction at most."""
+    exclude: bool = False
+    """Leave out paths whose start and goal an annotated path of the training or validation splits has."""
+    shard_size: int = 1000
+    """Paths of a shard: what a killed run has to do again at most, for each rank."""
+    batch_size: int = 256
+    """Paths that are described together."""
+    seed: int = 0
+    """Seed of the paths' first headings, of what is dropped, and of the words."""
+
+    def check(self) -> list[str]:
+        rules = [
+            (self.samples >= 1, f"--synthesis.samples must be at least 1, got {self.samples}"),
+            (
+                self.samples == 1 or self.temperature > 0 or self.environment_dropout > 0,
+                f"--synthesis.samples {self.samples} would be {self.samples} times the same instruction; give a "
+                "--synthesis.temperature or a --synthesis.environment-dropout above 0",
+            ),
+            (0 < self.share <= 1, f"--synthesis.share is a share above 0, at most 1, got {self.share}"),
+            (
+                0 <= self.environment_dropout < 1,
+                f"--synthesis.environment-dropout must lie in [0, 1), got {self.environment_dropout}",
+            ),
+            (self.temperature >= 0, f"--synthesis.temperature must be 0 or above, got {self.temperature}"),
+            (self.max_words >= 1, f"--synthesis.max-words must be at least 1, got {self.max_words}"),
+            (self.shard_size >= 1, f"--synthesis.shard-size must be at least 1, got {self.shard_size}"),
+            (self.batch_size >= 1, f"--synthesis.batch-size must be at least 1, got {self.batch_size}"),
+            (self.seed >= 0, f"--synthesis.seed must be 0 or above, got {self.seed}"),
+        ]
+        return [complaint for holds, complaint in rules if not holds]

@@ -1,0 +1,175 @@
+"""What fine-tuning shares over the tasks: stages, players, reading of instructions, validation, walks on request."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from genera.data.navigation.dataset import NavigationAssets, NavigationData
+from genera.data.navigation.episodes import EpisodeTable
+from genera.data.navigation.tokens import token_rows
+from genera.engine.method import Player, Stage, Terms
+from genera.engine.step import Step
+from genera.methods.prevalent.encoder import NavigationEncoder
+from genera.methods.prevalent.episodes import EpisodeBatch, EpisodeData, Episodes, sketch
+from genera.methods.prevalent.rollouts import (
+    EncodedInstructions,
+    Instructions,
+    OwnInstructions,
+    Trace,
+    as_taught,
+    evaluating,
+    greedy,
+    rollout,
+)
+from genera.uses.capabilities import Walk
+from genera.worlds.environments import RADIUS
+from genera.worlds.walkers import without_repeats
+
+ROWS_AT_ONCE = 64
+"""Episodes walked together outside of training."""
+
+
+class Walking:
+    """A recurrent agent, what reads its instructions, and how they learn. The networks are the method's own."""
+
+    def __init__(
+        self, agent: nn.Module, encoder: NavigationEncoder | None, config: Any, assets: NavigationAssets
+    ) -> None:
+        """encoder: None where the agent has embeddings of its own."""
+        self.agent, self.encoder, self.config, self.assets = agent, encoder, config, assets
+
+    # -- what each task brings ----------------------------------------------------------------------------------------
+
+    def optimiser(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
+        raise TypeError(f"{type(self).__name__} must define optimiser()")
+
+    def loss(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> Terms:
+        raise TypeError(f"{type(self).__name__} must define loss()")
+
+    def tokens(self, table: EpisodeTable, longest: int) -> NDArray[np.int64]:
+        """(E, L) what the agent reads of each episode, `longest` tokens at most."""
+        texts = [episode.instruction for episode in table.episodes]
+        return token_rows(self.assets.tokeniser, texts, longest)
+
+    def synthetic(self, data: NavigationData) -> Episodes | None:
+        """Episodes that stand in every second row of a training batch."""
+        return None
+
+    def prepare(self, batch: EpisodeBatch, step: Step) -> EpisodeBatch:
+        """A batch as it is learnt from."""
+        return batch
+
+    # -- learning -----------------------------------------------------------------------------------------------------
+
+    def stages(self, share: float) -> list[Stage]:
+        """The agent alone on top of the frozen encoder, then also the encoder's cross layers, more slowly."""
+        later = self.config.unfreeze
+        stages = [self._stage("finetune", (1 - later) * share, unfrozen=False)]
+        return [*stages, self._stage("unfreeze", later * share, unfrozen=True)] if later else stages
+
+    def _stage(self, name: str, share: float, unfrozen: bool) -> Stage:
+        return Stage(
+            name,
+            players=partial(self.players, unfrozen),
+            update=partial(self.update, unfrozen=unfrozen),
+            share=share,
+            data=self.data,
+            batch_size=self.config.batch_size,
+            validate=self.validate,
+            sketch=lambda rows: sketch(self.assets, rows),
+        )
+
+    def players(self, unfrozen: bool) -> dict[str, Player]:
+        network = nn.ModuleList([self.agent, self.encoder.layers]) if unfrozen and self.encoder else self.agent
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        optimiser = self.optimiser(parameters, self.config.unfrozen_lr if unfrozen else self.config.lr)
+        return {"agent": Player(network, optimiser, lambda step, progress: 1.0)}
+
+    def update(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> None:
+        step.minimise("agent", partial(self._learning, unfrozen=unfrozen), self.prepare(batch, step))
+
+    def _learning(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> Terms:
+        with evaluating(self.encoder):
+            if unfrozen and self.encoder:
+                self.encoder.layers.train()
+            return self.loss(batch, step, unfrozen)
+
+    def data(self, data: NavigationData, artefacts: Path) -> EpisodeData:
+        splits = {split: self.episodes(data.table(split), data) for split in ("train", "valid") if data.size(split)}
+        return EpisodeData(splits, self.synthetic(data))
+
+    def validate(self, batch: EpisodeBatch, step: Step) -> Terms:
+        """Success and SPL of greedy walks, and the teacher's likelihood. `loss`, by which the best checkpoint is
+        chosen, is 1 - SPL: likelihood and success do not go together."""
+        instructions = self.instructions(batch)
+        trace = rollout(self.agent, instructions, batch, greedy, self.config.horizon)
+        taught = rollout(self.agent, instructions, batch, as_taught, self.config.horizon)
+        success, spl = successes(trace, batch)
+        return {
+            "loss": 1 - spl.mean(),
+            "success": success.mean(),
+            "spl": spl.mean(),
+            "imitation": imitation(taught).mean(),
+        }
+
+    def instructions(self, batch: EpisodeBatch, unfrozen: bool = False) -> Instructions:
+        if self.encoder is None:
+            return OwnInstructions(self.agent, batch.tokens)
+        return EncodedInstructions(self.agent, self.encoder, batch.tokens, unfrozen)
+
+    def episodes(self, table: EpisodeTable, data: NavigationData) -> Episodes:
+        """The episodes of a table, as this agent perceives them."""
+        longest = data.config.max_tokens
+        if self.config.modality == "vision":
+            tokens = token_rows(self.assets.tokeniser, [""] * len(table), 2)  # [CLS] [SEP]
+        else:
+            tokens = self.tokens(table, longest)
+        return Episodes.of(table, tokens, data.town, longest, dark=self.config.modality == "language")
+
+    # -- use ----------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
+        """Greedy walks of every episode, and which words were attended to at each step."""
+        episodes = self.episodes(table, data)
+        device = next(self.agent.parameters()).device
+        paths, attention, words = [], [], []
+        for rows in torch.arange(len(table)).split(ROWS_AT_ONCE):
+            batch = episodes.batch(rows).to(device)
+            trace = rollout(self.agent, self.instructions(batch), batch, greedy, self.config.horizon)
+            paths.append(trace.nodes.cpu().numpy())
+            for ids, weights, active in zip(batch.tokens, trace.attention, trace.active, strict=True):
+                length = int((ids != 0).sum())
+                attention.append(weights[active, :length].cpu().numpy())
+                words.append(self.assets.tokeniser.pieces(ids[:length].tolist()))
+        return Walk(without_repeats(stacked(paths)), attention=attention, words=words)
+
+
+def stacked(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """(E, T) the rows of several arrays of paths, -1 after the last of the shorter ones."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=-1) for p in parts])
+
+
+def imitation(trace: Trace) -> Tensor:
+    """(B,) the negative log-likelihood of the teacher's actions on walks, summed over their steps."""
+    losses = F.cross_entropy(trace.logits.flatten(0, 1), trace.teacher.flatten(), reduction="none")
+    return (losses.view(trace.active.shape) * trace.active).sum(dim=1)
+
+
+def successes(trace: Trace, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+    """(B,) success, within 3 m of the nearest goal, and SPL, with the way to that goal."""
+    town, end = batch.town, trace.nodes[:, -1]
+    metres, goal = town.nearest(end, batch.goals)
+    walked = town.distance(trace.nodes[:, :-1], trace.nodes[:, 1:]).sum(dim=1)
+    shortest = town.distance(batch.node, goal)
+    success = (metres < RADIUS).float()
+    ratio = shortest / torch.maximum(shortest, walked)
+    return success, success * torch.nan_to_num(ratio, nan=1.0).float()

@@ -1,0 +1,102 @@
+"""Ablations: several settings, each trained over the same seeds, measured alike and put side by side."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from genera.console import say
+from genera.engine.config import RunConfig, differences
+from genera.engine.folder import RunFolder
+from genera.engine.train import train
+from genera.errors import GeneraError
+from genera.files import read_json, write_json, write_text
+from genera.report.compare import comparison_table, write_comparison
+from genera.report.markdown import markdown_table
+from genera.uses.evaluate import evaluate
+from genera.uses.run import load
+from genera.uses.settings import EvaluateConfig
+
+
+def ablate(
+    variants: Mapping[str, RunConfig],
+    out: str | Path,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    evaluation: EvaluateConfig | None = None,
+) -> dict[str, Any]:
+    """Train and evaluate every variant with every seed into OUT/VARIANT/seed-N, each an ordinary run folder; then write
+    OUT/comparison.html, .md and .json: mean ± standard deviation over seeds, and curves. The same call goes on after
+    a kill, and takes further variants and seeds in.
+
+    variants: name of the folder → what to train; the seed in it is replaced. `genera.configure` makes one.
+    A run that fails in training (a loss that is no longer finite) is left out and named under "failed".
+    Returns what `comparison_table` returns, and "failed": [message].
+
+    Raises:
+        GeneraError: bad settings, names or seeds; another run in the place of one; no two runs that came through.
+        Stopped: Ctrl-C or SIGTERM came; the same call goes on.
+    """
+    _check(variants, seeds)
+    out, evaluation = Path(out), evaluation or EvaluateConfig()
+    evaluation.check()
+    done, failed = [], []
+    # Seed by seed, so that an ablation that is stopped early still compares all variants.
+    plan = [(seed, name, config) for seed in seeds for name, config in variants.items()]
+    for number, (seed, name, config) in enumerate(plan, start=1):
+        path = out / name / f"seed-{seed}"
+        say(f"[{number}/{len(plan)}] {path}")
+        folder = RunFolder(path)
+        try:
+            train(replace(config, train=replace(config.train, seed=seed)), path)
+        except GeneraError as error:
+            if folder.status()["state"] != "failed":
+                raise
+            failed.append(f"{path}: {error}")
+            say(f"left out: {error}")
+            continue
+        if not _measured(folder, evaluation):
+            evaluate(load(path, device=config.train.device), evaluation)
+        done.append(path)
+    if len(done) < 2:
+        raise GeneraError(f"no two runs came through, so there is nothing to compare: {'; '.join(failed)}")
+    table = comparison_table(done) | {"failed": failed}
+    write_comparison(done, out / "comparison.html")
+    write_text(out / "comparison.md", markdown_table(table))
+    write_json(out / "comparison.json", table)
+    return table
+
+
+def _check(variants: Mapping[str, RunConfig], seeds: Sequence[int]) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise GeneraError(
+            "an ablation runs in one process; under torchrun train the runs one by one, then: genera compare RUN RUN …"
+        )
+    if len(set(seeds)) != len(seeds):
+        raise GeneraError(f"seeds must differ, got {list(seeds)}.")
+    if len(variants) * len(seeds) < 2:
+        raise GeneraError(f"an ablation needs two runs at least, got {len(variants)} x {len(seeds)} seeds.")
+    for name, config in variants.items():
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise GeneraError(f"{name!r} cannot name a variant; use letters, digits, dots and dashes.")
+        try:
+            config.check()
+        except GeneraError as error:
+            raise GeneraError(f"variant {name}: {error}") from None
+    for (first, one), (second, other) in combinations(variants.items(), 2):
+        if (one.method, one.preset) == (other.method, other.preset) and not differences(one, other):
+            raise GeneraError(f"the variants {first} and {second} are the same run; change a setting or leave one out.")
+
+
+def _measured(folder: RunFolder, evaluation: EvaluateConfig) -> bool:
+    """Whether the run was evaluated as asked, where its training has ended."""
+    file = folder.path / "evaluation.json"
+    if not file.exists():
+        return False
+    known = read_json(file)
+    asked = json.loads(json.dumps(asdict(evaluation)))
+    return known.get("settings") == asked and known.get("step") == folder.status().get("step")

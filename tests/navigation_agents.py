@@ -1,0 +1,66 @@
+"""Small agents of the three tasks on the world of houses, and training steps on them."""
+
+from dataclasses import replace
+
+import torch
+
+from genera.blocks.size import TransformerSize
+from genera.engine.config import TrainConfig
+from genera.engine.ranks import Ranks
+from genera.engine.step import Step, enrol
+from genera.methods.prevalent.agent import DialogueFollower, Follower
+from genera.methods.prevalent.agent_config import NDHConfig, R2RConfig
+from genera.methods.prevalent.dialogues import Dialogues
+from genera.methods.prevalent.encoder import NavigationEncoder
+from genera.methods.prevalent.following import Following
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+R2R = R2RConfig(hidden=32, context=32, embedding=16, dropout=0.0, feature_dropout=0.0, horizon=10, lr=3e-3)
+NDH = NDHConfig(hidden=32, context=32, embedding=16, dropout=0.0, horizon=10, lr=3e-3)
+
+
+def encoder_of(assets, layers=1):
+    size = TransformerSize(
+        layers=layers, hidden=32, heads=2, feed_forward=64, positions=300, init=0.15, vocabulary=assets.tokeniser.size
+    )
+    return NavigationEncoder(size, 2, assets.feature_size)
+
+
+def following(assets, config=R2R, seed=0, speaker=None, **changes):
+    """The agent of R2R with these changes of its config, as it learns."""
+    torch.manual_seed(seed)
+    config = replace(config, **changes)
+    encoder = encoder_of(assets) if config.reader == "prevalent" else None
+    own = None if encoder else assets.tokeniser.size
+    inputs = encoder.size if encoder else config.embedding
+    agent = Follower(config, inputs, own, assets.feature_size, assets.angle_size)
+    return Following(agent, encoder, config, assets, speaker)
+
+
+def dialogues(assets, config=NDH, seed=0, **changes):
+    """As `following`, the agent of NDH."""
+    torch.manual_seed(seed)
+    config = replace(config, **changes)
+    encoder = encoder_of(assets)
+    agent = DialogueFollower(config, encoder.size, None, assets.feature_size, assets.angle_size)
+    return Dialogues(agent, encoder, config, assets)
+
+
+def step_of(walking, unfrozen=False, index=0, **train):
+    """A training step of these players; `step.begin` has been called."""
+    config = TrainConfig(steps=100, clip=40.0, **train)
+    step = Step(config, ALONE, enrol(walking.players(unfrozen), config, ALONE))
+    step.begin(index, 0.0)
+    return step
+
+
+def learn(walking, batch, steps, unfrozen=False):
+    """So many updates on one batch; returns the mean figures of the last ten."""
+    step = step_of(walking, unfrozen)
+    for index in range(steps):
+        if index == steps - 10:
+            step.averages()
+        step.begin(index, index / steps)
+        walking.update(batch, step, unfrozen)
+    step.check()
+    return step.averages()
