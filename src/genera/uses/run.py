@@ -14,7 +14,7 @@ from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, Lacks, unknown
 from genera.uses.capabilities import (
     Attends,
     Decodes,
@@ -23,6 +23,7 @@ from genera.uses.capabilities import (
     Posterior,
     Responds,
     Samples,
+    SamplesByClass,
     Score,
     Scores,
     Translates,
@@ -106,11 +107,16 @@ class Run:
         return torch.cat([torch.randn(1, size, generator=self.generator(s), device=self.device) for s in seeds])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
-        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included."""
+        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included. All
+        are of one class, drawn at random unless `classes` names it."""
         if len(seeds) < 2 or steps < 1:
             raise GeneraError(f"a walk needs two seeds and a step at least, got seeds {list(seeds)} and {steps} steps.")
         t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
         z = self.latents(seeds)
+        if isinstance(self.method, SamplesByClass) and "classes" not in options:
+            options["classes"] = int(
+                torch.randint(self.method.classes, (), generator=torch.Generator().manual_seed(seed))
+            )
         ways = [slerp(a, b, t) for a, b in pairwise(z)]
         return self.decode(torch.cat([*ways, z[-1:]]), seed=seed, **options)
 
@@ -127,6 +133,19 @@ class Run:
             raise GeneraError(f"the number of responses must be at least 1, got {count}.")
         model = self.able(Responds, "respond to a dialogue")
         return model.respond([context], count, generator=self.generator(seed), **options)[0]
+
+    def mixed_styles(
+        self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
+    ) -> list[Tensor]:
+        """A table of images, row by row: coarse styles of the row's seed, fine ones of the column's. Before them come
+        the columns' own images as a row behind a white corner, and each row's own image."""
+        model = self.able(MixesStyles, "mix styles")
+        if not coarse or not fine:
+            raise GeneraError("styles are mixed of one coarse and one fine seed at least.")
+        pairs = [(f, f) for f in fine] + [(c, f) for c in coarse for f in (c, *fine)]
+        a, b = (self.latents(seeds) for seeds in zip(*pairs, strict=True))
+        images = model.mix(a, b, layer=layer, generator=self.generator(seed), **options)
+        return [torch.ones_like(images[0]), *images]
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other; direction: such as a2b."""
@@ -182,14 +201,14 @@ class Run:
         raise lacking(capability, self.config.method, to_do)
 
 
-def lacking(capability: type, method: str, to_do: str) -> GeneraError:
+def lacking(capability: type, method: str, to_do: str) -> Lacks:
     """The error for a method without `capability`: it says which methods have it."""
     others = [
         name
         for name, entry in registry.entries().items()
         if all(hasattr(entry.load(), member) for member in _members(capability))
     ]
-    return GeneraError(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+    return Lacks(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

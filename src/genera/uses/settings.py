@@ -19,9 +19,9 @@ class EvaluateConfig:
     label_column: str | None = None
     """Where the label of --data is: a TSV column or a JSONL field [no labels]."""
     split: Literal["test", "valid", "train"] = "test"
-    """Which part of the data."""
+    """Which part of the data; of navigation, test is val_seen and val_unseen, and valid is val_seen."""
     items: int = 2000
-    """Items of the split for reconstruction and the latent space."""
+    """Items of the split for reconstruction and the latent space; episodes of each split of navigation."""
     likelihood_items: int = 500
     """Items of the split for the likelihood bounds, each decoded K times."""
     importance_samples: int = 100
@@ -45,7 +45,7 @@ class EvaluateConfig:
     measures: tuple[str, ...] = ()
     """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; dialogues:
     likelihood, responses, style; images: fidelity, factors, memorisation, samples, training; image pairs: fidelity,
-    truth, samples [all that apply]."""
+    truth, samples; navigation: walks, shuffled, random, speaker, pretraining, maps [all that apply]."""
     seed: int = 0
     """Seed of every draw."""
 
