@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from genera.errors import GeneraError
@@ -122,8 +123,11 @@ class ProbeConfig(LabelConfig):
     """Items per update of fine-tuning."""
     tune_dropout: float = 0.1
     """Dropout on the features when fine-tuning."""
+    pairs: Literal["joint", "apart"] = "joint"
+    """How a pair of sentences is read: as one text with [SEP] between them, as published; or each for itself, u and v,
+    into (u, v, |u - v|, u * v)."""
     against: tuple[str, ...] = ()
-    """Other run folders whose features are probed on the same draws."""
+    """Other run folders, or shipped models, whose features are probed on the same draws."""
     map_items: int = 500
     """Test items on the t-SNE map of the report; 0 draws none."""
     seed: int = 0
@@ -146,6 +150,10 @@ class ProbeConfig(LabelConfig):
             (0 <= self.tune_dropout < 1, f"--tune-dropout must lie in [0, 1), got {self.tune_dropout}"),
             (self.map_items == 0 or self.map_items >= 4, f"--map-items must be 0 or at least 4, got {self.map_items}"),
             (self.seed >= 0, f"--seed must be 0 or above, got {self.seed}"),
+            (
+                len({Path(run).name for run in self.against}) == len(self.against),
+                f"the runs of --against are told apart by their folders' names, which must differ: {self.against}",
+            ),
         ]
         return super().complaints() + [complaint for holds, complaint in rules if not holds]
 
