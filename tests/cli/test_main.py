@@ -28,6 +28,8 @@ ARGUMENTS = {
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
     "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
+    "walk": ["PATH", "--seeds", "--steps", "--out", "--classes", "--truncation", "--json"],
+    "mix": ["PATH", "--coarse", "--fine", "--layer", "--out", "--json"],
     "translate": ["PATH", "--out", "--direction", "--attention"],
     "describe": ["PATH", "STR", "--scan", "--heading", "--input", "--temperature", "--json"],
     "navigate": ["check", "baseline", "score"],

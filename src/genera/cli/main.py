@@ -20,6 +20,8 @@ COMMANDS = {
     "reconstruct": "encode and decode your own items",
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
+    "walk": "items on the way between seeds, in a grid if they are images",
+    "mix": "style mixing: a table of images with coarse styles of one seed and fine ones of another",
     "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",

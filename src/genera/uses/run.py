@@ -22,6 +22,7 @@ from genera.uses.capabilities import (
     MixesStyles,
     Posterior,
     Samples,
+    SamplesByClass,
     Score,
     Scores,
     Translates,
@@ -105,11 +106,16 @@ class Run:
         return torch.cat([torch.randn(1, size, generator=self.generator(s), device=self.device) for s in seeds])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
-        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included."""
+        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included. All
+        are of one class, drawn at random unless `classes` names it."""
         if len(seeds) < 2 or steps < 1:
             raise GeneraError(f"a walk needs two seeds and a step at least, got seeds {list(seeds)} and {steps} steps.")
         t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
         z = self.latents(seeds)
+        if isinstance(self.method, SamplesByClass) and "classes" not in options:
+            options["classes"] = int(
+                torch.randint(self.method.classes, (), generator=torch.Generator().manual_seed(seed))
+            )
         ways = [slerp(a, b, t) for a, b in pairwise(z)]
         return self.decode(torch.cat([*ways, z[-1:]]), seed=seed, **options)
 
@@ -118,6 +124,19 @@ class Run:
         model = self.able(MixesStyles, "mix styles")
         a, b = self.latents([coarse, fine]).split(1)
         return model.mix(a, b, layer=layer, generator=self.generator(seed), **options)[0]
+
+    def mixed_styles(
+        self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
+    ) -> list[Tensor]:
+        """A table of images, row by row: coarse styles of the row's seed, fine ones of the column's. Before them come
+        the columns' own images as a row behind a white corner, and each row's own image."""
+        model = self.able(MixesStyles, "mix styles")
+        if not coarse or not fine:
+            raise GeneraError("styles are mixed of one coarse and one fine seed at least.")
+        pairs = [(f, f) for f in fine] + [(c, f) for c in coarse for f in (c, *fine)]
+        a, b = (self.latents(seeds) for seeds in zip(*pairs, strict=True))
+        images = model.mix(a, b, layer=layer, generator=self.generator(seed), **options)
+        return [torch.ones_like(images[0]), *images]
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other; direction: such as a2b."""
