@@ -25,6 +25,8 @@ COMMANDS = {
     "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",
+    "respond": "responses to what was said, by a dialogue model",
+    "chat": "a conversation with a dialogue model",
     "probe": "how few labels a classifier on the model's features needs",
     "describe": "paths of a navigation agent in words",
     "navigate": "walk with a trained agent; check graphs and episodes, run baselines, score trajectories",

@@ -21,6 +21,7 @@ from genera.uses.capabilities import (
     Encodes,
     MixesStyles,
     Posterior,
+    Responds,
     Samples,
     SamplesByClass,
     Score,
@@ -124,6 +125,14 @@ class Run:
         model = self.able(MixesStyles, "mix styles")
         a, b = self.latents([coarse, fine]).split(1)
         return model.mix(a, b, layer=layer, generator=self.generator(seed), **options)[0]
+
+    def respond(self, context: Sequence[str], count: int = 10, *, seed: int = 0, **options: Any) -> list[str]:
+        """`count` responses to a context: its turns, oldest first. Options are the method's (temperature, top_k, top_p,
+        max_tokens)."""
+        if count < 1:
+            raise GeneraError(f"the number of responses must be at least 1, got {count}.")
+        model = self.able(Responds, "respond to a dialogue")
+        return model.respond([context], count, generator=self.generator(seed), **options)[0]
 
     def mixed_styles(
         self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
