@@ -194,6 +194,20 @@ class Run:
 
         return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
 
+    def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
+        """The walk of an agent that hears `instruction` at viewpoint `start`, as `genera navigate RUN`. options:
+        heading in radians; goal, a viewpoint; data, another source than the run's."""
+        from genera.uses.navigate import navigate
+
+        return navigate(self, instruction, scan=scan, start=start, **options)
+
+    def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
+        """Mean figures of the agent's walks of all episodes of a split. options: out, a submission file to write; data,
+        another source than the run's."""
+        from genera.uses.navigate import navigate_split
+
+        return navigate_split(self, split, **options)
+
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""
         if isinstance(self.method, capability):
