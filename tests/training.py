@@ -33,6 +33,8 @@ SHORT_TEXT: dict[str, object] = {
     "train.validate_batches": 2,
 }
 
+SHORT_DIALOGUES: dict[str, object] = SHORT_TEXT | {"data.data": "world:dialogues", "data.limit": 100}
+
 SHORT_IMAGES: dict[str, object] = {
     "data.data": "world:shapes",
     "data.image_size": 28,
@@ -150,6 +152,9 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "small-gan": ("tiny", {}),
     "small-pipeline": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
+    "spacefusion": ("nano", SHORT_DIALOGUES),
+    "spacefusion:seq2seq": ("nano-seq2seq", SHORT_DIALOGUES),
+    "spacefusion:style": ("nano-style", SHORT_DIALOGUES),
     "stylegan2": ("nano", TINY_STYLES),
     "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
     "tac-gan": ("nano", TINY_GAN),

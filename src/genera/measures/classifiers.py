@@ -47,6 +47,10 @@ class TfidfClassifier:
         u, v = (self._vectoriser.transform(side) for side in zip(*map(halves, texts), strict=True))
         return hstack([u.multiply(v), abs(u - v)]).tocsr()
 
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(N, classes), classes in ascending order."""
+        return self._model.predict_proba(self._vectoriser.transform(texts))
+
 
 def accuracy(predicted: Classes, classes: Classes) -> float:
     """Share of right answers, 0..1."""

@@ -31,20 +31,30 @@ class EvaluateConfig:
     """Samples drawn from the model."""
     pairs: int = 100
     """Interpolations, and ten times as many analogies."""
+    contexts: int = 500
+    """Contexts that a dialogue model responds to."""
+    responses: int = 10
+    """Responses to each context."""
+    embeddings: str = "in-domain"
+    """Word vectors that responses are compared by: in-domain (made of the training responses), or a file in GloVe's
+    text format."""
     images: int = 2000
     """Images drawn from (or translated by) an image model, and real ones to compare as many with."""
     features: str = "in-domain"
     """What images are compared by: in-domain (a classifier trained on the run's data, once), or a file with the FID
     Inception's weights (.safetensors, or inception-2015-12-05.pt)."""
     measures: tuple[str, ...] = ()
-    """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; images: fidelity,
-    factors, memorisation, samples, training; image pairs: fidelity, truth, samples; navigation: walks, shuffled,
-    random, speaker, pretraining, maps [all that apply]."""
+    """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; dialogues:
+    likelihood, responses, style; images: fidelity, factors, memorisation, samples, training; image pairs: fidelity,
+    truth, samples; navigation: walks, shuffled, random, speaker, pretraining, maps [all that apply]."""
     seed: int = 0
     """Seed of every draw."""
 
     def check(self) -> None:
-        names = ("items", "likelihood_items", "importance_samples", "prior_samples", "pairs", "images")
+        names = (
+            *("items", "likelihood_items", "importance_samples", "prior_samples", "pairs"),
+            *("contexts", "responses", "images"),
+        )
         wrong = [
             f"--{n.replace('_', '-')} must be at least 1, got {getattr(self, n)}" for n in names if getattr(self, n) < 1
         ]
