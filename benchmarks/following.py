@@ -26,7 +26,7 @@ class Uncached:
     def __init__(self, walking: Walking, tokens: Tensor) -> None:
         self.walking, self.tokens = walking, tokens
 
-    def at(self, panorama: Tensor) -> Reading:
+    def at(self, panorama: Tensor, active: Tensor) -> Reading:
         encoder = self.walking.encoder
         assert encoder
         mask = self.tokens != 0

@@ -105,7 +105,11 @@ def test_text_layers_run_once_and_change_nothing(data):
         panorama = batch.town.panorama(node, view % 36)
         states = walking.encoder(batch.tokens, batch.tokens != 0, panorama)
         expected = walking.agent.reader(states, batch.tokens != 0)
-        assert_close(cached.at(panorama).states, expected.states)
+        assert_close(cached.at(panorama, torch.ones(8, dtype=bool)).states, expected.states)
+        some = torch.arange(8) % 3 > 0
+        found = cached.at(panorama, some)
+        assert_close(found.states, expected.states * some[:, None, None])
+        assert torch.equal(found.mask, expected.mask)
 
 
 def test_padding_of_an_instruction_changes_nothing(data):
