@@ -23,7 +23,7 @@ class Instructions(Protocol):
     """B instructions on a walk."""
 
     def at(self, panorama: Tensor, active: Tensor) -> Reading:
-        """As they are read where the agents see panorama (B, V, F); of those that are not active (B,) nothing counts."""
+        """As they are read where the agents see panorama (B, V, F); what is not active (B,) does not count."""
         ...
 
 
@@ -111,7 +111,8 @@ def rollout(
 ) -> Trace:
     """Let the agents of a batch walk until all have stopped, or for `horizon` steps.
 
-    look_on: compute the state after the last step, which only a critic asks for; zeros otherwise.
+    look_on: compute the state after the last step where somebody still walks, which only a critic asks for; zeros
+    otherwise.
     """
     pictures = None if batch.pictures is None else batch.pictures[:, None]
     town, node, view = batch.town, batch.node, batch.view
@@ -144,10 +145,11 @@ def rollout(
         nodes.append(node)
         views.append(view)
         ended = ended | (action == 0)
-        if not node.is_meta and bool(ended.all()):  # one wait for the device a step, against idle steps to the horizon
+        over = not node.is_meta and bool(ended.all())
+        if over:  # one wait for the device a step, against idle steps to the horizon
             break
     logits, actions, teachers, actives, rewards, hidden, attention = map(torch.stack, zip(*steps, strict=True))
-    after = consider()[0].state.hidden if look_on else torch.zeros_like(hidden[0])
+    after = consider()[0].state.hidden if look_on and not over else torch.zeros_like(hidden[0])
     return Trace(
         logits=logits.transpose(0, 1),
         actions=actions.T,
