@@ -87,6 +87,8 @@ class Stage:
     """For batches of this stage's own data; `Method.validate` where None."""
     sketch: Callable[[int], Batch] | None = None
     """(rows) → a batch of this stage's own data in shape alone, for `--dry-run`"""
+    basis: str = "items of the largest size"
+    """What such a batch holds, and how far a step on shapes alone goes, in words that follow the number of rows."""
 
 
 class Method(nn.Module):

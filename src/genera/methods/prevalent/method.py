@@ -11,7 +11,7 @@ from genera.blocks.size import decoding
 from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
 from genera.data.navigation.episodes import EpisodeTable
 from genera.engine.method import Method, Stage
-from genera.errors import GeneraError
+from genera.errors import GeneraError, Lacks
 from genera.methods.prevalent.agent import DialogueFollower, Follower
 from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig
 from genera.methods.prevalent.asking import Asker
@@ -119,9 +119,9 @@ class Prevalent(Method):
     # what the trained model can do
 
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
-        """Greedy walks of every episode. Raises GeneraError where the run has no agent."""
+        """Greedy walks of every episode. Raises Lacks where the run has no agent."""
         if self.walking is None:
-            raise GeneraError(
+            raise Lacks(
                 f"this run of {', '.join(self.config.stages)} has no agent; train one: --init RUN --stages finetune."
             )
         return self.walking.navigate(table, data)
@@ -137,10 +137,10 @@ class Prevalent(Method):
     ) -> list[str]:
         """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians.
 
-        options: of `Decoding`, greedy unless told. Raises GeneraError where the run has no speaker.
+        options: of `Decoding`, greedy unless told. Raises Lacks where the run has no speaker.
         """
         if self.speaker is None:
-            raise GeneraError(
+            raise Lacks(
                 f"this run of {', '.join(self.config.stages)} has no speaker; use a run whose --stages have one."
             )
         how = decoding(options, max_tokens=GREEDY.max_tokens)

@@ -145,8 +145,9 @@ def rollout(
         nodes.append(node)
         views.append(view)
         ended = ended | (action == 0)
-        over = not node.is_meta and bool(ended.all())
-        if over:  # one wait for the device a step, against idle steps to the horizon
+        # Shapes alone take the first step. Else one wait for the device a step, against idle steps to the horizon.
+        over = node.is_meta or bool(ended.all())
+        if over:
             break
     logits, actions, teachers, actives, rewards, hidden, attention = map(torch.stack, zip(*steps, strict=True))
     after = consider()[0].state.hidden if look_on and not over else torch.zeros_like(hidden[0])
