@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from genera import worlds
+from genera.data.cache import file_hash
 from genera.data.pairs import columns_of, joined
 from genera.data.schemes import split_spec
 from genera.errors import GeneraError, unknown
@@ -120,9 +121,7 @@ class FileSource:
             digest.update(split.encode())
             if self.label_column == "file":
                 digest.update(path.name.encode())
-            with open_file(path) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            digest.update(file_hash(path).encode())
         return digest.hexdigest()
 
 
