@@ -9,14 +9,17 @@ from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step, enrol
 from genera.methods.prevalent.agent import DialogueFollower, Follower
-from genera.methods.prevalent.agent_config import NDHConfig, R2RConfig
+from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig, R2RConfig
+from genera.methods.prevalent.asking import Asker
 from genera.methods.prevalent.dialogues import Dialogues
 from genera.methods.prevalent.encoder import NavigationEncoder
 from genera.methods.prevalent.following import Following
+from genera.methods.prevalent.helped import Helped
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 R2R = R2RConfig(hidden=32, context=32, embedding=16, dropout=0.0, feature_dropout=0.0, horizon=10, lr=3e-3)
 NDH = NDHConfig(hidden=32, context=32, embedding=16, dropout=0.0, horizon=10, lr=3e-3)
+HANNA = HannaConfig(hidden=32, heads=4, dropout=0.0, horizon=10, evaluation_horizon=12, lr=3e-3)
 
 
 def encoder_of(assets, layers=1):
@@ -44,6 +47,15 @@ def dialogues(assets, config=NDH, seed=0, **changes):
     encoder = encoder_of(assets)
     agent = DialogueFollower(config, encoder.size, None, assets.feature_size, assets.angle_size)
     return Dialogues(agent, encoder, config, assets)
+
+
+def helped(assets, config=HANNA, seed=0, **changes):
+    """As `following`, the agent of HANNA."""
+    torch.manual_seed(seed)
+    config = replace(config, **changes)
+    encoder = encoder_of(assets) if config.reader == "prevalent" else None
+    own = None if encoder else assets.tokeniser.size
+    return Helped(Asker(config, 32, own, assets.feature_size, assets.slots), encoder, config, assets)
 
 
 def step_of(walking, unfrozen=False, index=0, **train):

@@ -7,7 +7,6 @@ from torch import nn
 from torch.optim import Adamax, Optimizer
 
 from genera.data.navigation.episodes import DialogueEpisode, EpisodeTable, dialogue_text
-from genera.data.navigation.tokens import token_rows
 from genera.engine.method import Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
@@ -48,4 +47,4 @@ class Dialogues(Walking):
                 raise GeneraError("the agent of NDH reads dialogues; give --data ndh:DIR or world:houses-ndh.")
             texts.append(dialogue_text(episode.turns, episode.target, self.config.history))
         longest = min(longest, HISTORY_TOKENS[self.config.history])
-        return token_rows(self.assets.tokeniser, texts, longest, keep="last")
+        return self.rows(texts, longest, keep="last")

@@ -12,11 +12,21 @@ from torch.nn import functional as F
 from genera.data.batch import Batch, Stream
 from genera.data.navigation.dataset import NavigationAssets, RowStream
 from genera.data.navigation.episodes import EpisodeTable
+from genera.worlds.helper import Helper
 from genera.worlds.navigation import view_of
 from genera.worlds.town import Town
 
 SKETCHED_TOKENS = 80
 """Of an instruction of R2R at most; what `--dry-run` reckons with."""
+
+
+@dataclass(frozen=True)
+class Aid:
+    """A helper, and its R routes as the agent reads them."""
+
+    helper: Helper
+    tokens: Tensor
+    """(R, L) int64"""
 
 
 @dataclass
@@ -42,6 +52,8 @@ class EpisodeBatch(Batch):
     """tokens of an instruction at most"""
     pictures: Tensor | None = None
     """(B, F) factors of the features of what is seen; None changes nothing"""
+    aid: Aid | None = None
+    """who helps HANNA's agent; None: nobody"""
 
     def to(self, device: torch.device | str) -> Self:
         return replace(super().to(device), town=self.town.to(device))
@@ -63,6 +75,7 @@ class Episodes:
     synthetic: bool = False
     dark: bool = False
     """whether the views show nothing but their angles"""
+    aid: Aid | None = None
 
     @classmethod
     def of(
@@ -116,6 +129,7 @@ class Episodes:
             town=self.town,
             longest=self.longest,
             pictures=torch.zeros(len(rows), self.town.view_size) if self.dark else None,
+            aid=self.aid,
         )
 
 
