@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -132,8 +133,9 @@ def main() -> None:
     print(f"loader with buckets: epoch {statistics.median(took):.2f}, {ratio:.1f} x ours")
 
     shuffled = DataLoader(rows, batch_size=BATCH, shuffle=True, drop_last=True, collate_fn=collate)
-    stream = corpus.stream("train", BATCH, seed=0)
-    shares = {"genera": stream.padding_share, "buckets": padding_share(loader, pads)}
+    noisy, exact = (replace(corpus, bucket_noise=noise).stream("train", BATCH, seed=0) for noise in (0.5, 0.0))
+    shares = {"genera (noise 0.5)": noisy.padding_share, "genera (noise 0)": exact.padding_share}
+    shares["buckets"] = padding_share(loader, pads)
     shares["no buckets"] = padding_share(shuffled, pads)
     print("share of padding: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
 
