@@ -8,18 +8,23 @@ from genera.blocks.size import TransformerSize
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step, enrol
-from genera.methods.prevalent.agent import Follower
-from genera.methods.prevalent.agent_config import R2RConfig
+from genera.methods.prevalent.agent import DialogueFollower, Follower
+from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig, R2RConfig
+from genera.methods.prevalent.asking import Asker
+from genera.methods.prevalent.dialogues import Dialogues
 from genera.methods.prevalent.encoder import NavigationEncoder
 from genera.methods.prevalent.following import Following
+from genera.methods.prevalent.helped import Helped
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 R2R = R2RConfig(hidden=32, context=32, embedding=16, dropout=0.0, feature_dropout=0.0, horizon=10, lr=3e-3)
+NDH = NDHConfig(hidden=32, context=32, embedding=16, dropout=0.0, horizon=10, lr=3e-3)
+HANNA = HannaConfig(hidden=32, heads=4, dropout=0.0, horizon=10, evaluation_horizon=12, lr=3e-3)
 
 
 def encoder_of(assets, layers=1):
     size = TransformerSize(
-        layers=layers, hidden=32, heads=2, feed_forward=64, positions=128, init=0.15, vocabulary=assets.tokeniser.size
+        layers=layers, hidden=32, heads=2, feed_forward=64, positions=300, init=0.15, vocabulary=assets.tokeniser.size
     )
     return NavigationEncoder(size, 2, assets.feature_size)
 
@@ -33,6 +38,24 @@ def following(assets, config=R2R, seed=0, speaker=None, **changes):
     inputs = encoder.size if encoder else config.embedding
     agent = Follower(config, inputs, own, assets.feature_size, assets.angle_size)
     return Following(agent, encoder, config, assets, speaker)
+
+
+def dialogues(assets, config=NDH, seed=0, **changes):
+    """As `following`, the agent of NDH."""
+    torch.manual_seed(seed)
+    config = replace(config, **changes)
+    encoder = encoder_of(assets)
+    agent = DialogueFollower(config, encoder.size, None, assets.feature_size, assets.angle_size)
+    return Dialogues(agent, encoder, config, assets)
+
+
+def helped(assets, config=HANNA, seed=0, **changes):
+    """As `following`, the agent of HANNA."""
+    torch.manual_seed(seed)
+    config = replace(config, **changes)
+    encoder = encoder_of(assets) if config.reader == "prevalent" else None
+    own = None if encoder else assets.tokeniser.size
+    return Helped(Asker(config, 32, own, assets.feature_size, assets.slots), encoder, config, assets)
 
 
 def step_of(walking, unfrozen=False, index=0, **train):

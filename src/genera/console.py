@@ -18,7 +18,7 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)  # "world:houses:" is no emoji
 
 
 def is_main_rank() -> bool:

@@ -10,6 +10,10 @@ class GeneraError(Exception):
     """Bad input or a failed run. The command line prints the sentence and exits with 1."""
 
 
+class Lacks(GeneraError):
+    """This model has not got the part that was asked for; others may."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:
     """The error for an unknown `name`: suggests the closest known names, or lists them all when none is close."""
     known = sorted(known)

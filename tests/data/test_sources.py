@@ -129,6 +129,18 @@ def test_world_source():
     assert not set(splits["train"]) & set(splits["test"])
 
 
+def test_joined_sources_follow_each_other_and_keep_their_splits(write):
+    path = write("a.txt", "\n".join(LINES))
+    first, second = f"text:{path}", "world:captions-small"
+    assert read(f"{first} + {second}") == read(first) + read(second)
+    prints = [parse_source(spec).fingerprint() for spec in (first, f"{first} + {second}", f"{second} + {first}")]
+    assert len(set(prints)) == 3
+    with pytest.raises(GeneraError, match="did you mean captions"):
+        parse_source(f"{first} + world:caption")
+    with pytest.raises(GeneraError, match="a world: source has no columns"):
+        parse_source(f"{first} + {second}", label_column="file")
+
+
 def test_fingerprint_follows_content_and_options(write, tmp_path):
     write("d/a.tsv", "one\t0\n")
     spec = f"tsv:{tmp_path}/d/a.tsv"

@@ -126,6 +126,15 @@ def test_a_loss_that_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
     assert next(row for row in folder.metrics() if "valid/loss" in row)["valid/loss"] is None
 
 
+def test_the_averages_move_once_a_step(tmp_path):
+    run = train(configured(steps=12, ema=0.75, checkpoint_every=1, keep=12, validate_every=0), tmp_path / "run").path
+    saved = sorted((run / "checkpoints").glob("step-*"))
+    live, mean = ([load_file(p / f"{file}.safetensors") for p in saved] for file in ("weights", "average"))
+    for before, after, weights in zip(mean, mean[1:], live[1:], strict=False):
+        for name in before:
+            torch.testing.assert_close(after[name], 0.75 * before[name] + 0.25 * weights[name])
+
+
 def test_validation_sees_the_averages_and_training_goes_on_from_the_weights(tmp_path, monkeypatch):
     seen = {}
 
@@ -381,6 +390,11 @@ def test_a_dry_run_counts_without_reading_or_writing():
     first = 2 * 16 * 2 * 16  # no gradient goes back to D's inputs, real and fake
     expected = (g + 2 * d + 2 * (2 * d) - 2 * first) + (g + d + d + 2 * g - 2 * 16 * 4 * 16)
     assert result["flops_per_step"] == expected
+
+
+def test_a_dry_run_of_half_precision_keeps_half_of_what_products_keep():
+    whole, half = (dry_run(configured(precision=p))["memory_bytes"]["activations"] for p in ("fp32", "bf16"))
+    assert half < 0.9 * whole
 
 
 def test_a_dry_run_of_stages_is_of_the_first():

@@ -67,6 +67,17 @@ def test_kid_equals_naive_loops_whatever_the_blocks(monkeypatch):
     assert blocks.n == 16
 
 
+@pytest.mark.parametrize(("size", "subsets"), [(5, 2), (20, 30)])  # pairs that hardly, and that often come twice
+def test_kid_of_subsets_is_the_mean_over_those_drawn(monkeypatch, size, subsets):
+    monkeypatch.setattr(neighbours, "ENTRIES_AT_ONCE", 1000)
+    x, y = cloud(25), cloud(23, seed=1, at=0.3)
+    found = images.kid_subsets(x, y, size, subsets, generator=torch.Generator().manual_seed(3))
+    draws = torch.Generator().manual_seed(3)
+    own = [naive_mmd(*(f[torch.randperm(len(f), generator=draws)[:size]] for f in (x, y))) for _ in range(subsets)]
+    assert found.value == pytest.approx(np.mean(own), rel=1e-9)
+    assert found.error == pytest.approx(np.std(own, ddof=1), rel=1e-9)
+
+
 def test_kid_is_unbiased_where_fid_is_not():
     pairs = [(cloud(40, seed=i), cloud(40, seed=1000 + i)) for i in range(60)]
     values = np.array([images.kid(x, y).value for x, y in pairs])

@@ -63,10 +63,13 @@ def test_the_gan_finds_the_classes():
     assert not torch.equal(z[0], z[2])
 
 
-@pytest.mark.parametrize("method", ["vector", "gan"])
+STEPS = {"vector": {}, "gan": {"gan_steps": 20}, "cara": {"cara_steps": 4, "gan_steps": 4}}
+
+
+@pytest.mark.parametrize("method", STEPS)
 def test_a_guide_is_fitted_once_and_found_again(copied, monkeypatch, method, tmp_path):
     run = copied()
-    settings = QUICK | {"method": method} | ({"gan_steps": 20} if method == "gan" else {})
+    settings = QUICK | {"method": method} | STEPS[method]
     first = run.guide("plural", 3, **settings)
     folder = run.folder.path / "guides" / f"number-{method}"
     assert {p.name for p in folder.iterdir()} == {"guide.json", "guide.safetensors"}

@@ -14,6 +14,7 @@ from genera.data.image_folder import read_image, write_png
 from genera.data.pixels import Form
 from genera.engine.registry import configure
 from genera.errors import GeneraError
+from genera.uses.grids import grid
 from genera.uses.run import slerp
 
 TRAIN = {"limit": 32, "steps": 2, "batch_size": 4, "device": "cpu"}
@@ -24,6 +25,13 @@ def styles(tmp_path_factory):
     sizes = {"image_size": 8, "max_width": 4, "latent_size": 8, "mapping_layers": 2}
     out = tmp_path_factory.mktemp("styles") / "run"
     return genera.load(genera.train(configure("stylegan2:nano", **TRAIN, **sizes), out).path, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def classed(tmp_path_factory):
+    sizes = {"image_size": 28, "width": 2, "latent_size": 8}
+    out = tmp_path_factory.mktemp("classed") / "run"
+    return genera.load(genera.train(configure("biggan:nano", **TRAIN, **sizes), out).path, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +82,44 @@ def test_mixing_styles_of_two_seeds(styles):
     assert_close(styles.mix(1, 1, layer=2), styles.decode(styles.latents([1]))[0])
     assert_close(styles.mix(1, 2, layer=4), styles.decode(styles.latents([1]))[0])
     assert_close(styles.mix(1, 2, layer=0), styles.decode(styles.latents([2]))[0])
+
+
+def test_a_walk_keeps_to_one_class(classed):
+    ways = [classed.walk([1, 2], steps=2, classes=c) for c in range(classed.method.classes)]
+    of_seed = [classed.walk([1, 2], steps=2, seed=s) for s in range(8)]
+    found = [next(c for c, way in enumerate(ways) if torch.equal(torch.stack(way), torch.stack(w))) for w in of_seed]
+    assert len(set(found)) > 1
+
+
+def test_a_table_of_mixed_styles(styles):
+    table = styles.mixed_styles([1, 2], [3, 4, 5], layer=2)
+    assert len(table) == 3 * 4
+    assert (table[0] == 1).all()
+    for column, fine in enumerate([3, 4, 5], start=1):
+        assert_close(table[column], styles.decode(styles.latents([fine]))[0])
+        for row, coarse in enumerate([1, 2], start=1):
+            assert_close(table[4 * row], styles.decode(styles.latents([coarse]))[0])
+            assert_close(table[4 * row + column], styles.mix(coarse, fine, layer=2))
+    with pytest.raises(GeneraError, match="one coarse and one fine seed"):
+        styles.mixed_styles([], [1], layer=2)
+
+
+def test_walks_and_tables_from_a_moved_run_folder(styles, classed, tmp_path):
+    for name, run in (("styles", styles), ("classed", classed)):
+        shutil.copytree(run.folder.path, tmp_path / name)
+    out, common = tmp_path / "out.png", ("--device", "cpu", "--json")
+
+    walk = ("walk", tmp_path / "classed", "--seeds", 3, 4, 5, "--steps", 2, "--columns", 5, "--out", out)
+    name = classed.method.assets.classes[1]
+    assert command(*walk, "--classes", name, "--truncation", 0.5, *common).json == {"images": str(out), "count": 5}
+    way = classed.walk([3, 4, 5], steps=2, classes=name, truncation=0.5)
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(grid(way, 5)))
+    assert not torch.equal(way[0], classed.walk([3, 4], steps=2, classes=name)[0])
+
+    mix = ("mix", tmp_path / "styles", "--coarse", 1, "--fine", 2, 3, "--layer", 2, "--out", out)
+    assert command(*mix, *common).json == {"images": str(out), "count": 6}
+    table = grid(styles.mixed_styles([1], [2, 3], layer=2), 3)
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(table))
 
 
 def test_who_cannot_says_so(styles, translator):

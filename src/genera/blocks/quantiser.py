@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from genera.blocks.precision import full_precision
 from genera.blocks.quantiser_config import QuantiserConfig
@@ -24,8 +25,8 @@ from genera.errors import GeneraError, unknown
 
 SMOOTHING = 1e-5
 """ε of the Laplace smoothing of counts."""
-LOOKUP_CELLS = 2**26
-"""Distances (features × codes) held in memory at once."""
+LOOKUP_CELLS = 2**22
+"""Distances (features × codes) held in memory at once: few enough to stay in a cache."""
 CANDIDATES_PER_ROW = 16
 """Features of a row among which first codes and revived codes are chosen."""
 
@@ -81,18 +82,20 @@ class FeatureQuantiser(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """h: (B, C, H, W) → the same features, or their codes (see QuantiserConfig.mode)."""
         with full_precision(h):
-            features = h.permute(0, 2, 3, 1).float()
-            flat = features.detach().reshape(-1, self.channels)
+            features = h.permute(0, 2, 3, 1).float().contiguous()
+            flat = features.detach().flatten(0, 2)
             index = self.look_up(flat)
-            code = self.codes[index].view_as(features)
-            self.commitment = self.config.weight * self.ready * (features - code).square().flatten(1).mean(1)
+            code = self.codes.index_select(0, index).view_as(features)
+            squares = mse_loss(features, code, reduction="none").sum((1, 2, 3))
+            self.commitment = self.config.weight * self.ready * (squares / features[0].numel())
             self.indices = index.view(features.shape[:3])
             if self.training:
-                self._stage(features.detach(), self.indices, code)
+                self._stage(features.detach(), self.indices, squares.detach())
         if self.config.mode == "commit":
             return h
-        quantised = (features + (code - features).detach()).permute(0, 3, 1, 2).to(h.dtype)
-        return torch.where((self.updates >= self.config.warmup) & (self.ready > 0), quantised, h)
+        if self.config.warmup or self.config.init == "data":
+            code = torch.where((self.updates >= self.config.warmup) & (self.ready > 0), code, features.detach())
+        return StraightThrough.apply(h, code.permute(0, 3, 1, 2).to(h.dtype))
 
     @torch.no_grad()
     def look_up(self, features: Tensor) -> Tensor:
@@ -104,15 +107,16 @@ class FeatureQuantiser(nn.Module):
     # learning
 
     @torch.no_grad()
-    def _stage(self, features: Tensor, index: Tensor, code: Tensor) -> None:
-        """Add features and codes (B, H, W, C) and their indices (B, H, W) to what the next `commit` learns from."""
+    def _stage(self, features: Tensor, index: Tensor, squares: Tensor) -> None:
+        """Add features (B, H, W, C), their indices (B, H, W) and the squared distance of each row from its codes (B,)
+        to what the next `commit` learns from."""
         sums, counts, rest = self.staged.split([self.size * self.channels, self.size, 2])
         for kind, rows in self.learns_from.items():
             self._staged = True
             own, ids = features[rows].reshape(-1, self.channels), index[rows].reshape(-1)
             sums.view(self.size, self.channels).index_add_(0, ids, own)
             counts.index_add_(0, ids, torch.ones_like(own[:, 0]))
-            rest.add_(torch.stack([(own - code[rows].reshape_as(own)).square().sum(), own.square().sum()]))
+            rest.add_(torch.stack([squares[rows].sum(), torch.linalg.vector_norm(own).square()]))
             if self.needs_candidates:  # of every row the same positions, whatever rank or part it is in
                 positions = self._shuffled(features.shape[1] * features.shape[2])[:CANDIDATES_PER_ROW]
                 chosen = features[rows].flatten(1, 2)[:, positions].flatten(0, 1)
@@ -181,6 +185,18 @@ class FeatureQuantiser(nn.Module):
             "perplexity": (-(p * (p + 1e-10).log()).sum()).exp(),
             "relative_error": error / norm.clamp(min=1e-12),
         }
+
+
+class StraightThrough(torch.autograd.Function):
+    """(h, code) → code, whose gradient goes to h as it is."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, code: Tensor) -> Tensor:
+        return code.view_as(code)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
 @torch.no_grad()

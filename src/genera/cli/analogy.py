@@ -14,7 +14,7 @@ class Analogy(DecodeOptions):
     """A is to B as C is to what? Decodes z_C + degree (z_B - z_A)."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     a: Positional[str]
     """An item."""
     b: Positional[str]

@@ -16,7 +16,7 @@ class Compare:
     column, mean ± standard deviation. `genera ablate` trains and measures such runs first."""
 
     runs: Positional[tuple[Path, ...]]
-    """The run folders."""
+    """The run folders, or shipped models' names."""
     out: Path = Path("comparison.html")
     """The page to write."""
     only: tuple[str, ...] = ()

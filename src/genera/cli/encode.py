@@ -16,7 +16,7 @@ class Encode(UseOptions):
     """Posterior means and log variances of your own items."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     items: Positional[tuple[str, ...]] = ()
     """The items."""
     input: Path | None = None

@@ -17,7 +17,7 @@ class Evaluate(UseOptions):
     """Measure a run on held-out data; writes evaluation.json into it."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
 
 
 def main(arguments: list[str]) -> None:

@@ -14,7 +14,7 @@ class Export(UseOptions):
     """A folder that others can read: Hugging Face layout, safetensors, tokenisers, settings and a model card."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     out: Path
     """The folder to write, new."""
 

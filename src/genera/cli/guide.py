@@ -18,7 +18,7 @@ class Guide(DecodeOptions):
     """Items that carry a label. The guide is fitted once from labelled data and kept in RUN/guides."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     label: str | None = None
     """The label that the items must carry (or write --factor NAME=VALUE)."""
     count: int | None = None

@@ -14,7 +14,7 @@ class Interpolate(DecodeOptions):
     """Items on the straight way from one latent to another, ends included."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     start: Positional[str]
     """Where to begin."""
     end: Positional[str]

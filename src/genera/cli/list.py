@@ -8,7 +8,7 @@ from genera.engine import registry
 
 @dataclass(frozen=True)
 class ListCommand:
-    """Methods with their presets, data sources and worlds."""
+    """Methods with their presets, shipped models, data sources and worlds."""
 
     json: bool = False
     """Print JSON instead of a table."""
@@ -26,6 +26,9 @@ def main(arguments: list[str]) -> None:
         print(f"{method['name']:<10} {method['summary']} ({method['paper']})")
         for name, summary in method["presets"].items():
             print(f"  {method['name']}:{name:<14} {summary}")
+    print("\nshipped models")
+    for name, summary in found["models"].items():
+        print(f"  {name:<16} {summary}")
     print("\ndata sources")
     for scheme, summary in found["sources"].items():
         print(f"  {scheme + ':':<8} {summary}")
@@ -37,6 +40,7 @@ def main(arguments: list[str]) -> None:
 def contents() -> dict[str, Any]:
     from genera import worlds
     from genera.data.schemes import SCHEMES
+    from genera.engine.shipped import SHIPPED
 
     return {
         "methods": [
@@ -49,6 +53,7 @@ def contents() -> dict[str, Any]:
             }
             for entry in registry.entries().values()
         ],
+        "models": dict(SHIPPED),
         "sources": {name: f"{scheme.argument} of {scheme.summary}" for name, scheme in SCHEMES.items()},
         "worlds": {name: worlds.summary(name) for name in worlds.names()},
     }

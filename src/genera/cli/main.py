@@ -10,7 +10,7 @@ from genera.errors import GeneraError, unknown
 
 COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
-    "list": "what there is: methods, presets, data sources, worlds",
+    "list": "what there is: methods, presets, shipped models, data sources, worlds",
     "train": "train METHOD:PRESET on your data; the same command goes on after a kill",
     "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
     "report": "one self-contained HTML page of a run",
@@ -20,11 +20,16 @@ COMMANDS = {
     "reconstruct": "encode and decode your own items",
     "encode": "latents of your own items, to a file",
     "interpolate": "items on the way from A to B",
+    "walk": "items on the way between seeds, in a grid if they are images",
+    "mix": "style mixing: a table of images with coarse styles of one seed and fine ones of another",
     "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",
+    "respond": "responses to what was said, by a dialogue model",
+    "chat": "a conversation with a dialogue model",
     "probe": "how few labels a classifier on the model's features needs",
-    "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
+    "describe": "paths of a navigation agent in words",
+    "navigate": "walk with a trained agent; check graphs and episodes, run baselines, score trajectories",
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }
@@ -68,6 +73,7 @@ usage: genera COMMAND [options]      `genera COMMAND --help` explains each
 {commands}
 
 a first session:
+  genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs are chasing the ball ."
   genera demo
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine
   genera evaluate runs/mine && genera report runs/mine

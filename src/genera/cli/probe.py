@@ -16,7 +16,7 @@ class Probe(UseOptions):
     """Learning curves of classifiers on a run's features, against rivals; writes probe.json into the run."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
 
 
 def main(arguments: list[str]) -> None:

@@ -14,7 +14,7 @@ class Reconstruct(DecodeOptions):
     """Encode and decode your own items: what does the latent keep?"""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     items: Positional[tuple[str, ...]] = ()
     """The items."""
     input: Path | None = None

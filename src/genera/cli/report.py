@@ -14,7 +14,7 @@ class Report:
     """Write report.html: one self-contained page with curves, measures, examples and the latent map."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     json: bool = False
     """Print where it is as JSON."""
 

@@ -20,7 +20,8 @@ Trains and writes a run folder; the same command goes on after a kill, and does 
   genera train optimus:nano --data world:captions --out runs/captions
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 2000 --beta 0.5
   genera train optimus:paper --dry-run
-  torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big"""
+  torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big
+  torchrun --nproc-per-node 8 -m genera train optimus:paper --data text:wiki --out runs/wiki --sharding fsdp"""
 
 BUDGETS = ("steps", "epochs", "minutes")
 
@@ -110,3 +111,6 @@ def _print_dry_run(result: dict[str, Any]) -> None:
     print(f"FLOPs a step: {result['flops_per_step']:.3g} ({result['basis']})")
     parts = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in result["memory_bytes"].items())
     print(f"memory: {parts}")
+    for ranks, size in result["memory_bytes_per_rank"].items():
+        sharded, plain = (size[kind] / 2**20 for kind in ("fsdp", "none"))
+        print(f"memory of one of {ranks} ranks: {sharded:,.0f} MB, with --sharding none {plain:,.0f} MB")

@@ -15,7 +15,7 @@ class Translate(UseOptions):
     """Translate a folder of images into the other domain."""
 
     run: Positional[Path]
-    """The run folder."""
+    """The run folder, or a shipped model's name."""
     images: Positional[Path]
     """A folder of images of any size."""
     out: Path

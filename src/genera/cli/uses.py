@@ -49,6 +49,49 @@ class DecodeOptions(UseOptions):
         return {name: value for name, value in values.items() if value is not None} | {"seed": self.seed}
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(DecodeOptions):
+    """Options of every command that prints sentences, or writes images in a grid."""
+
+    out: Path | None = None
+    """Images: the .png to write them to, in a grid."""
+    columns: int | None = None
+    """Images: columns of the grid [as many as rows]."""
+    classes: tuple[str, ...] = ()
+    """Images: classes by name or number, which take turns [drawn at random]."""
+    truncation: float | None = None
+    """Images: smaller is more typical and less varied; what it means is the method's."""
+
+    def asked(self, run: "Run") -> dict[str, Any]:
+        """Options for the method of `run`. Raises GeneraError, before anything is generated, where they do not fit."""
+        if run.method.dataset.kind == "text":
+            if (self.out, self.columns, self.truncation) != (None, None, None) or self.classes:
+                raise GeneraError(
+                    f"{run.config.method} makes sentences; --out, --columns, --classes and --truncation are for images."
+                )
+            return self.options()
+        if self.out is None:
+            raise GeneraError(f"{run.config.method} makes images; say where they should go: --out grid.png.")
+        if self.out.suffix.lower() != ".png":
+            raise GeneraError(f"--out {self.out} must end in .png.")
+        if self.columns is not None and self.columns < 1:
+            raise GeneraError(f"--columns must be at least 1, got {self.columns}.")
+        known = run.method.assets.classes
+        classes = [name if name in known or not name.isdigit() else int(name) for name in self.classes]
+        truncation = {} if self.truncation is None else {"truncation": self.truncation}
+        return self.options() | truncation | ({"classes": classes} if classes else {})
+
+    def deliver(self, items: list[Any]) -> None:
+        """Print sentences; write images where `asked` said."""
+        if self.out is None:
+            show(items, self.json)
+            return
+        from genera.uses.grids import write_grid
+
+        written = write_grid(self.out, items, self.columns)
+        print_json({"images": str(written), "count": len(items)}) if self.json else print(written)
+
+
 def given(items: tuple[str, ...], file: Path | None) -> list[str]:
     """Items from the command line, or one a line from a file (`-` is standard input)."""
     if bool(items) == bool(file):

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from genera.console import say
+from genera.data.pairs import columns_of, joined
 from genera.data.sources import SPLITS, HeldOut, Item, label_of, split_named
 from genera.errors import GeneraError, unknown
 
@@ -39,15 +40,15 @@ class HubSource:
                 raise _unreadable(self.spec, error) from error
 
     def _read(self, row: dict[str, Any], where: str) -> tuple[str, str | None]:
-        text = row[self.text_column]
-        if not isinstance(text, str):
+        texts = [row[column] for column in columns_of(self.text_column)]
+        if not all(isinstance(text, str) for text in texts):
             raise GeneraError(f"{where}: the column {self.text_column!r} is not a string; give --text-column.")
         if self.label_column is None:
-            return text.strip(), None
+            return joined(texts), None
         label = row[self.label_column]
         if self.label_names is not None and label is not None:
             label = self.label_names[label] if label >= 0 else None
-        return text.strip(), label_of(where, "" if label is None else str(label))
+        return joined(texts), label_of(where, "" if label is None else str(label))
 
     def fingerprint(self) -> str:
         parts = [part[:2] for part in self.parts]
@@ -65,7 +66,7 @@ def open_hub(spec: str, rest: str, text_column: str | None, label_column: str | 
         raise _unreadable(spec, error) from error
     text_column = text_column or "text"
     features = next(iter(found.values())).features or {}
-    for column in filter(None, (text_column, label_column)):
+    for column in filter(None, (*columns_of(text_column), label_column)):
         if features and column not in features:
             raise unknown(f"column of {spec}", column, features)
     names = getattr(features.get(label_column), "names", None)

@@ -1,6 +1,7 @@
-"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `hub:NAME`, `world:NAME`, read as a stream of items.
+"""Where texts come from: `text:PATH`, `tsv:PATH`, `jsonl:PATH`, `glue:DIR`, `hub:NAME`, `world:NAME`, as a stream.
 
 The navigation sources `r2r:DIR`, `ndh:DIR` and `hanna:DIR` are opened here too; their texts are their instructions.
+Several sources are joined by a plus between blanks: `world:captions + text:PATH`.
 
 PATH is a file, a glob or a folder (all its files), plain or gzip. Files whose names have the part `train`, `valid`
 (`val`, `validation`, `dev`) or `test` (`ptb.train.txt.gz`, `dev.en.txt`) are those splits; when all files are of
@@ -23,11 +24,14 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from genera import worlds
+from genera.data.cache import file_hash
+from genera.data.pairs import columns_of, joined
 from genera.data.schemes import split_spec
 from genera.errors import GeneraError, unknown
 from genera.worlds.grammar import World
 
 SPLITS = ("train", "valid", "test")
+JOINT = " + "
 HELD_OUT_SHARE = 0.02
 HELD_OUT_MOST = 5_000
 WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 2_000}
@@ -61,9 +65,27 @@ class Source(Protocol):
 
 
 def parse_source(spec: str, text_column: str | None = None, label_column: str | None = None) -> Source:
-    """The source of texts that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
+    """The source of texts that `spec` ("scheme:rest", several with " + " between them) names; the columns are those of
+    each. Raises GeneraError when one does not exist."""
+    if JOINT in spec:
+        parts = (parse_source(part.strip(), text_column, label_column) for part in spec.split(JOINT))
+        return JoinedSource(spec, tuple(parts))
     scheme, rest = split_spec(spec, "text")
     return _OPENERS[scheme](spec, rest, text_column, label_column)
+
+
+@dataclass(frozen=True)
+class JoinedSource:
+    """Several sources, one after another; each keeps its own splits."""
+
+    spec: str
+    parts: tuple[Source, ...]
+
+    def items(self) -> Iterator[Item]:
+        return chain.from_iterable(part.items() for part in self.parts)
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr([part.fingerprint() for part in self.parts]).encode()).hexdigest()
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
@@ -94,15 +116,19 @@ class FileSource:
                 yield Item(held_out.split(text.encode()) if split == "train" else split, text, label)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.read.__name__, self.text_column, self.label_column)).encode())
-        for split, path in self.files:
-            digest.update(split.encode())
-            if self.label_column == "file":
-                digest.update(path.name.encode())
-            with open_file(path) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()
+        how = (self.read.__name__, self.text_column, self.label_column)
+        return hash_files(how, self.files, names=self.label_column == "file")
+
+
+def hash_files(how: object, files: Iterable[tuple[str, Path]], *, names: bool = False) -> str:
+    """A hash of `how` they are read, and of each file's split and content, and with `names` of its name."""
+    digest = hashlib.sha256(repr(how).encode())
+    for split, path in files:
+        digest.update(split.encode())
+        if names:
+            digest.update(path.name.encode())
+        digest.update(file_hash(path).encode())
+    return digest.hexdigest()
 
 
 class HeldOut:
@@ -127,6 +153,12 @@ class HeldOut:
 
 
 def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    return FileSource(spec, split_files(rest), read, text_column, label_column)
+
+
+def split_files(rest: str) -> tuple[tuple[str, Path], ...]:
+    """The files at `rest`, a file, a glob or a folder, with their splits, training files first. Raises GeneraError
+    where there are none."""
     path = Path(rest).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
@@ -148,8 +180,7 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
         if len(set(splits)) > 1:
             raise GeneraError(f"{rest} has {' and '.join(sorted(set(splits)))} files but no training file.")
         splits = ["train"] * len(files)
-    ordered = sorted(zip(splits, files, strict=True), key=lambda pair: SPLITS.index(pair[0]))
-    return FileSource(spec, tuple(ordered), read, text_column, label_column)
+    return tuple(sorted(zip(splits, files, strict=True), key=lambda pair: SPLITS.index(pair[0])))
 
 
 def _split_of(path: Path) -> str:
@@ -224,8 +255,9 @@ def file_label(path: Path) -> str:
 def read_tsv(
     lines: Iterator[Line], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """Columns between tabs, without quoting. The first line is a header if and only if a column is given by name."""
-    columns = ["0" if text_column is None else text_column, *([] if label_column is None else [label_column])]
+    """Columns between tabs, without quoting; two for the text make a pair. The first line is a header if and only if a
+    column is given by name."""
+    columns = [*columns_of(text_column or "0"), *([] if label_column is None else [label_column])]
     named = not all(column.isdigit() for column in columns)
     header: list[str] = []
     if named:
@@ -243,14 +275,15 @@ def read_tsv(
         if max(places) >= len(row):
             raise GeneraError(f"{where} has {len(row)} columns, so no column {max(places)} (counted from 0).")
         values = [row[place] for place in places]
-        yield values[0], label_of(where, values[1]) if label_column is not None else None
+        label = None if label_column is None else label_of(where, values.pop())
+        yield joined(values), label
 
 
 def read_jsonl(
     lines: Iterator[Line], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """One JSON object a line."""
-    field = "text" if text_column is None else text_column
+    """One JSON object a line; two fields for the text make a pair."""
+    texts = columns_of(text_column or "text")
     for where, line in lines:
         if not line.strip():
             yield "", None
@@ -260,16 +293,22 @@ def read_jsonl(
         except ValueError as error:
             raise GeneraError(f"{where} is not JSON ({error}).") from None
         if not isinstance(record, dict):
-            raise GeneraError(f"{where} is not a JSON object with a field {field!r}.")
-        for name in [field, *([] if label_column is None else [label_column])]:
+            raise GeneraError(f"{where} is not a JSON object with a field {texts[0]!r}.")
+        for name in [*texts, *([] if label_column is None else [label_column])]:
             if name not in record:
                 raise unknown(f"field at {where}:", name, record)
-        if not isinstance(record[field], str):
-            raise GeneraError(f"{where}: the field {field!r} is not a string.")
-        if any("\ud800" <= character <= "\udfff" for character in record[field]):
-            raise GeneraError(f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters.")
+        for field in texts:
+            if not isinstance(record[field], str):
+                raise GeneraError(f"{where}: the field {field!r} is not a string.")
+            if any("\ud800" <= character <= "\udfff" for character in record[field]):
+                raise GeneraError(
+                    f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters."
+                )
         label = None if label_column is None or record[label_column] is None else str(record[label_column])
-        yield record[field], label_of(where, label or "") if label_column is not None else None
+        yield (
+            joined([record[field] for field in texts]),
+            label_of(where, label or "") if label_column is not None else None,
+        )
 
 
 def label_of(where: str, label: str) -> str:
@@ -321,6 +360,12 @@ def _navigation(task: str, spec: str, rest: str, text_column: str | None, label_
 # -- the hub --------------------------------------------------------------------------------------------------------
 
 
+def _glue(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    from genera.data.glue import open_glue  # which needs what stands above
+
+    return open_glue(spec, rest, text_column, label_column)
+
+
 def _hub(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
     from genera.data.hub import open_hub  # which needs what stands above
 
@@ -332,6 +377,7 @@ _OPENERS: dict[str, Callable[[str, str, str | None, str | None], Source]] = {
     "text": partial(_files, read_text),
     "tsv": partial(_files, read_tsv),
     "jsonl": partial(_files, read_jsonl),
+    "glue": _glue,
     "hub": _hub,
     "world": _world,
     "r2r": partial(_navigation, "r2r"),

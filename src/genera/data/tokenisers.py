@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from genera.data.pairs import PAIR, halves
 from genera.errors import GeneraError
 from genera.files import read_json, write_json, write_text
 
@@ -63,8 +64,16 @@ class Tokeniser:
         return int(found)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """One list of ids a text, bos and eos included."""
-        texts = [" " + text for text in texts] if self.kind == "bpe" else list(texts)
+        """One list of ids a text, bos and eos included. A wordpiece tokeniser reads a pair as [CLS] a [SEP] b [SEP], of
+        one segment as in training; a bpe one makes it a text with a blank between the two."""
+        if self.kind == "bpe":
+            return self._wrapped([" " + text.replace(PAIR, " ") for text in texts])
+        if not any(PAIR in text for text in texts):
+            return self._wrapped(texts)
+        first, second = (self._wrapped(side) for side in zip(*map(halves, texts), strict=True))
+        return [a + b[1:] * (PAIR in text) for text, a, b in zip(texts, first, second, strict=True)]
+
+    def _wrapped(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [[self.bos, *encoding.ids, self.eos] for encoding in encoded]
 
@@ -159,7 +168,11 @@ class Tokenisers:
         )
 
 
-_PUBLISHED = {"google-bert/bert-base-cased": 28_996, "openai-community/gpt2": 50_257}
+_PUBLISHED = {
+    "google-bert/bert-base-cased": 28_996,
+    "google-bert/bert-base-uncased": 30_522,
+    "openai-community/gpt2": 50_257,
+}
 """Sizes of the tokenisers that presets name, so that a dry run needs no network."""
 
 

@@ -4,6 +4,7 @@ import random
 import shutil
 import zlib
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from torch.optim import Optimizer
 
 from genera.console import say
 from genera.engine.config import from_dict
-from genera.engine.step import Step
+from genera.engine.step import Step, Trainee
 from genera.errors import GeneraError
 from genera.files import atomic, read_json, write_json, write_tensors
+
+SHARES = "shares"
+"""Folder of a checkpoint into which the ranks of a sharded run write what their optimisers keep."""
 
 
 @dataclass
@@ -76,46 +80,68 @@ def pick(folder: Path, which: str = "last") -> Path | None:
 
 
 def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: int) -> None:
-    """Write the checkpoint of `position` (all ranks call this) and let old ones go: `keep` newest and the best stay."""
-    random_states = step.ranks.gather(_random_state())
-    if not step.ranks.main:
-        step.ranks.barrier()
-        return
+    """Write the checkpoint of `position` (all ranks call this) and let old ones go: `keep` newest and the best stay.
+
+    Weights and averages are whole files, however the run is spread over ranks. What the optimisers of a sharded run
+    keep is written by each rank for itself, into `shares/`.
+    """
+    ranks = step.ranks
     names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
     averages = {
         names[id(p)]: mean for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)
     }
-    tensors = {f"random/{rank}/{k}": v for rank, state in enumerate(random_states) for k, v in state.items()}
+    training = {
+        f"random/{rank}/{k}": v for rank, state in enumerate(ranks.gather(_random_state())) for k, v in state.items()
+    }
     groups = {}
     for name, trainee in step.trainees.items():
         groups[name], flat = _flatten(trainee.player.optimiser)
-        tensors |= {f"optimiser/{name}/{k}": v for k, v in flat.items()}
-    files = {"weights": dict(method.state_dict()), "training": tensors}
-    if averages:
-        files["average"] = averages
+        training |= {f"optimiser/{name}/{k}": v for k, v in flat.items()}
+    files = {"weights": dict(method.state_dict()), "average": averages}
+    shares: dict[str, Tensor] = {}
+    if any(trainee.sharded for trainee in step.trainees.values()):
+        from genera.engine import sharding
+
+        files = {name: sharding.gathered(tensors, ranks) for name, tensors in files.items()}
+        training, shares = sharding.divided(training)
+    files["training"] = training
 
     target = folder / name_of(position.step)
-    with atomic(target) as temporary:
-        temporary.mkdir()
-        for name, content in files.items():
-            write_tensors(temporary / f"{name}.safetensors", content)
-        write_json(
-            temporary / "state.json",
-            {
-                "position": vars(position),
-                "groups": groups,
-                "scaler": step.scaler.state_dict() if step.scaler else None,
-                "files": {p.name: _fingerprint(p) for p in sorted(temporary.glob("*.safetensors"))},
-            },
-        )
-        if target.exists():  # written by a start that was later rewound to an earlier checkpoint
-            _remove(target)
+    with atomic(target) if ranks.main else nullcontext() as temporary:
+        if temporary:
+            temporary.mkdir()
+        fingerprints: dict[str, dict[str, int]] = {}
+        if shares:
+            own = sharding.write_shares(ranks.gather(temporary)[0] / SHARES, shares, ranks)
+            for written in ranks.gather({f"{SHARES}/{p.name}": _fingerprint(p) for p in own}):
+                fingerprints |= written
+        if temporary:
+            for name, tensors in files.items():
+                if tensors:
+                    write_tensors(temporary / f"{name}.safetensors", tensors)
+            fingerprints |= {p.name: _fingerprint(p) for p in sorted(temporary.glob("*.safetensors"))}
+            write_json(
+                temporary / "state.json",
+                {
+                    "position": vars(position),
+                    "groups": groups,
+                    "scaler": step.scaler.state_dict() if step.scaler else None,
+                    "files": fingerprints,
+                },
+            )
+            if target.exists():  # written by a start that was later rewound to an earlier checkpoint
+                _remove(target)
+    if ranks.main:
+        _let_go(folder, target, position, keep)
+    ranks.barrier()
+
+
+def _let_go(folder: Path, target: Path, position: Position, keep: int) -> None:
     found = list_checkpoints(folder)
     newest = [p for p in found if p.name <= target.name][-keep:]  # later ones are of a start that was rewound
     for old in found:
         if old not in newest and old.name != name_of(position.best_step or 0):
             _remove(old)
-    step.ranks.barrier()
 
 
 def _remove(checkpoint: Path) -> None:
@@ -163,7 +189,14 @@ def _read_state(checkpoint: Path) -> dict[str, Any]:
 def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
     """The tensors of one file of a checkpoint, verified. Raises GeneraError for a missing or damaged file."""
     path = checkpoint / f"{name}.safetensors"
-    expected = _read_state(checkpoint)["files"].get(path.name)
+    _verify(path, _read_state(checkpoint)["files"].get(path.name))
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise GeneraError(f"{path} is damaged ({error}); {ADVICE}.") from None
+
+
+def _verify(path: Path, expected: dict[str, int] | None) -> None:
     if not path.is_file():
         raise GeneraError(f"{path} is missing; {ADVICE}.")
     size = path.stat().st_size
@@ -171,10 +204,6 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
         raise GeneraError(f"{path} is damaged ({size} bytes where {expected['bytes']} were written); {ADVICE}.")
     if expected and _fingerprint(path) != expected:
         raise GeneraError(f"{path} is damaged (its checksum is not the one written); {ADVICE}.")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise GeneraError(f"{path} is damaged ({error}); {ADVICE}.") from None
 
 
 def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -> None:
@@ -183,13 +212,14 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     Raises:
         GeneraError: the checkpoint is of another method or size, naming the tensors.
     """
-    tensors = _weights(checkpoint, average)
-    _check_fit(checkpoint, method.state_dict(), tensors)
-    method.load_state_dict(tensors)
+    own, tensors = method.state_dict(), _weights(checkpoint, average)
+    _check_fit(checkpoint, own, tensors)
+    method.load_state_dict({name: _placed(tensor, own[name]) for name, tensor in tensors.items()})
 
 
-def take_over(method: nn.Module, checkpoint: Path) -> None:
-    """Read those networks (children of the method) that `checkpoint` has too, and say which; the others stay.
+def take_over(method: nn.Module, checkpoint: Path) -> list[str]:
+    """Read those networks (children of the method) that `checkpoint` has too, and say which; the others stay, and their
+    names are returned.
 
     Raises:
         GeneraError: no network is in both, or one is of another size, naming the tensors.
@@ -206,10 +236,12 @@ def take_over(method: nn.Module, checkpoint: Path) -> None:
     )
     _check_fit(checkpoint, own, tensors)
     method.load_state_dict(tensors, strict=False)
+    new = [name for name in ours if name not in theirs]
     if ours != theirs:
-        facts = {"begins with": shared, "new": [n for n in ours if n not in theirs]}
+        facts = {"begins with": shared, "new": new}
         facts["left aside"] = [name for name in theirs if name not in ours]
         say("; ".join(f"{what}: {', '.join(names)}" for what, names in facts.items() if names))
+    return new
 
 
 def _networks(names: Iterable[str]) -> list[str]:
@@ -241,25 +273,60 @@ def position_of(checkpoint: Path) -> Position:
 
 
 def load_training(checkpoint: Path, method: nn.Module, step: Step) -> None:
-    """Read weights, optimisers, averages, loss scale and random states, to go on exactly where `save` was called."""
+    """Read weights, optimisers, averages, loss scale and random states, to go on exactly where `save` was called, on
+    this number of ranks or on another, sharded or not."""
     load_weights(method, checkpoint, average=False)
     tensors, state = read_tensors(checkpoint, "training"), _read_state(checkpoint)
+    tensors |= _read_shares(checkpoint, step, [name for name in state["files"] if name.startswith(SHARES)])
     names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
     averages = read_tensors(checkpoint, "average") if any(t.average for t in step.trainees.values()) else {}
     for name, trainee in step.trainees.items():
+        parameters = _parameters(trainee)
         entries: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(f"optimiser/{name}/"):
                 index, field = key.removeprefix(f"optimiser/{name}/").split("/", 1)
-                entries.setdefault(int(index), {})[field] = value
+                parameter = parameters[int(index)]
+                alike = value.shape == parameter.shape
+                entries.setdefault(int(index), {})[field] = _placed(value, parameter) if alike else value
         trainee.player.optimiser.load_state_dict({"state": entries, "param_groups": state["groups"][name]})
-        for parameter, mean in zip(trainee.followed, trainee.average, strict=False):
-            mean.copy_(averages[names[id(parameter)]])
+        for tensor, mean in zip(trainee.followed, trainee.average, strict=False):
+            mean.copy_(_placed(averages[names[id(tensor)]], mean))
     if step.scaler:
         step.scaler.load_state_dict(state["scaler"])
     own = f"random/{step.ranks.rank}/"
     if mine := {k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)}:
         _restore_random_state(mine)
+
+
+def _read_shares(checkpoint: Path, step: Step, files: list[str]) -> dict[str, Tensor]:
+    """What the ranks of a sharded run wrote, as the parameters of this one are spread: in shares or whole."""
+    if not files:
+        return {}
+    from genera.engine import sharding
+
+    ranks, expected, wanted = step.ranks, _read_state(checkpoint)["files"], {}
+    for name in files[ranks.rank :: ranks.world]:  # each rank looks at some
+        _verify(checkpoint / name, expected[name])
+    for key in sharding.names_in(checkpoint / SHARES):
+        _, player, index, _ = key.split("/")
+        wanted[key] = torch.zeros_like(_parameters(step.trainees[player])[int(index)]).detach()
+    sharding.read_shares(checkpoint / SHARES, wanted, ranks)
+    return wanted
+
+
+def _parameters(trainee: Trainee) -> list[Tensor]:
+    """In the order by which the optimiser's state counts them."""
+    return [p for group in trainee.player.optimiser.param_groups for p in group["params"]]
+
+
+def _placed(tensor: Tensor, like: Tensor) -> Tensor:
+    """This rank's share of a whole tensor where `like` is one; else the tensor itself."""
+    if not hasattr(like, "full_tensor") or hasattr(tensor, "full_tensor"):
+        return tensor
+    from genera.engine.sharding import share_of
+
+    return share_of(tensor, like)
 
 
 # random states

@@ -1,5 +1,6 @@
 """What class-conditional image GANs share as methods: their players and fakes, feature quantisation, and samples."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -120,22 +121,21 @@ class ConditionalGan(Method):
         truncation: z from N(0, I) cut at ± this; smaller is more typical and less varied.
         Raises GeneraError for an unknown class, and a truncation that is not above 0.
         """
-        device = self.generator.first.weight.device
-        if truncation is None:
-            z = torch.randn(count, self.latent_size, generator=generator, device=device)
-        elif truncation > 0:
-            bound = torch.tensor(truncation / 2**0.5, dtype=torch.float64, device=device).erf()
-            uniform = torch.rand(count, self.latent_size, generator=generator, device=device, dtype=torch.float64)
-            z = (2**0.5 * ((2 * uniform - 1) * bound).erfinv()).float()
-        else:
-            raise GeneraError(f"truncation is {truncation}; it must be above 0 (2 cuts off one value in 22).")
-        return self.decode(z, generator=generator, classes=classes)
+        z = torch.randn(count, self.latent_size, generator=generator, device=self.generator.first.weight.device)
+        return self.decode(z, generator=generator, classes=classes, truncation=truncation)
 
     @torch.no_grad()
     def decode(
-        self, z: Tensor, *, generator: Noise | None = None, classes: Class | Sequence[Class] | None = None
+        self,
+        z: Tensor,
+        *,
+        generator: Noise | None = None,
+        classes: Class | Sequence[Class] | None = None,
+        truncation: float | None = None,
     ) -> list[Tensor]:
-        """z: (N, Z) → N images, as `sample`."""
+        """z: (N, Z) ~ N(0, I) → N images, as `sample`."""
+        if truncation is not None:
+            z = truncated(z, truncation)
         y = self._numbers(classes, len(z), generator, z.device)
         # Moments of the batch at hand need a whole one: random companions fill it up and are dropped.
         whole = self.config.norm == "batch" and self.config.test_statistics == "batch"
@@ -168,3 +168,14 @@ class ConditionalGan(Method):
         if isinstance(name, int):
             raise GeneraError(f"there is no class {name}; this model has 0 to {self.classes - 1}.")
         raise unknown("class", name, names) if names else GeneraError(f"unknown class {name!r}; this model has none.")
+
+
+def truncated(z: Tensor, bound: float) -> Tensor:
+    """z ~ N(0, 1) → values of N(0, 1) cut at ± bound, through the quantiles of both: rising in z.
+
+    Raises GeneraError for a bound that is not above 0.
+    """
+    if bound <= 0:
+        raise GeneraError(f"truncation is {bound}; it must be above 0 (2 cuts off one value in 22).")
+    inside = math.erf(bound / 2**0.5)
+    return (2**0.5 * ((z.double() / 2**0.5).erf() * inside).erfinv()).to(z.dtype)

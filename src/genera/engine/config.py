@@ -35,11 +35,14 @@ class TrainConfig:
     """Decay per step of the moving average of weights that evaluation then uses; 0 keeps none."""
     ema_start: int = 0
     """Steps of a stage before which the moving average is a copy of the weights."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """none: every rank holds the whole model. fsdp: each holds a share of weights, gradients and optimiser state, and
+    gathers a transformer layer when it is its turn; for models that do not fit one device. One rank holds all of it."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: str | None = None
-    """Run folder of the same method whose tokenisers (or other assets) and weights a new run begins with: those of all
-    networks that both have."""
+    """Run folder whose tokenisers (or other assets) and weights a new run begins with, those of all networks that both
+    have: of the same method, or of one that it builds on."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"
@@ -74,6 +77,7 @@ class TrainConfig:
                 f"--batch-size {self.batch_size} is no multiple of --accumulate {self.accumulate}",
             ),
             (self.clip >= 0, f"--clip must be 0 or above, got {self.clip}"),
+            (not (self.compile and self.sharding == "fsdp"), "--compile and --sharding fsdp do not go together"),
             (0 <= self.ema < 1, f"--ema must lie in [0, 1), got {self.ema}"),
             (self.ema_start >= 0, f"--ema-start must be 0 or above, got {self.ema_start}"),
             (self.log_every >= 1, f"--log-every must be at least 1, got {self.log_every}"),
@@ -128,6 +132,7 @@ NOT_PART_OF_THE_RESULT = {
     "device",
     "log_every",
     "keep",
+    "sharding",
     "track",
     "checkpoint_every",
     "validate_every",

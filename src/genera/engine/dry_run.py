@@ -1,10 +1,13 @@
 """What a run would take, without reading data or spending memory: one real training step on shapes alone."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from genera.data.batch import Batch
@@ -12,7 +15,29 @@ from genera.engine import registry
 from genera.engine.config import RunConfig, to_dict
 from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import AUTOCAST, Step, enrol, layers_of
+
+RANKS = (2, 4, 8)
+"""Over which a sharded run is shown."""
+
+
+PRODUCTS = {
+    *(F.linear, F.bilinear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.scaled_dot_product_attention),
+    *(torch.matmul, torch.bmm, torch.mm, torch.addmm, torch.einsum, torch.Tensor.matmul, torch.Tensor.__matmul__),
+}
+
+
+class _Autocast(TorchFunctionMode):
+    """What autocast does where there is no storage: products in `dtype`, all else in the type of its inputs."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in PRODUCTS:
+            args = [x.to(self.dtype) if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in args]
+        return function(*args, **(kwargs or {}))
 
 
 class _Untracked:
@@ -66,9 +91,25 @@ def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[
 
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Untracked()  # type: ignore[assignment]
-    with counter, saved_tensors_hooks(remember, lambda tensor: tensor):
+    dtype = AUTOCAST.get(config.train.precision)
+    # Layers that run again going backward would do so outside of it; between them the stream is fp32 in any case.
+    again = any(getattr(module, "checkpointing", False) for module in method.modules())
+    cast: AbstractContextManager[object] = _Autocast(dtype) if dtype and not again else nullcontext()
+    with counter, saved_tensors_hooks(remember, lambda tensor: tensor), cast:
         stage.update(sketch(rows).to(ranks.device), step)
     trained = sum(p.numel() for t in step.trainees.values() for p in t.parameters)
+    memory = {
+        "weights": 4 * sum(p.numel() for p in method.parameters()),
+        "gradients": 4 * trained,
+        "optimiser": sum(
+            v.nbytes
+            for t in step.trainees.values()
+            for state in t.player.optimiser.state.values()
+            for v in state.values()
+            if isinstance(v, torch.Tensor)
+        ),
+        "activations": sum(saved.values()) // config.train.accumulate,
+    }
     return {
         "players": {
             name: {
@@ -78,17 +119,27 @@ def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[
             for name, trainee in step.trainees.items()
         },
         "flops_per_step": counter.get_total_flops(),
-        "basis": f"{rows} items of the largest size",
-        "memory_bytes": {
-            "weights": 4 * sum(p.numel() for p in method.parameters()),
-            "gradients": 4 * trained,
-            "optimiser": sum(
-                v.nbytes
-                for t in step.trainees.values()
-                for state in t.player.optimiser.state.values()
-                for v in state.values()
-                if isinstance(v, torch.Tensor)
-            ),
-            "activations": sum(saved.values()) // config.train.accumulate,
-        },
+        "basis": f"{rows} {stage.basis}",
+        "memory_bytes": memory,
+        "memory_bytes_per_rank": _per_rank(memory, step) if config.train.sharding == "fsdp" else {},
+    }
+
+
+def _per_rank(memory: dict[str, int], step: Step) -> dict[int, dict[str, int]]:
+    """Bytes that a rank of so many takes, sharded and not.
+
+    Of a sharded model a rank holds its share, and whole while they compute: what is outside of the layers, the layer at
+    work and the one that is gathered ahead, each with its gradients. Without shards each rank holds all, and gradients
+    a second time in the buckets that travel.
+    """
+    (trainee,) = step.trainees.values()
+    layers = [4 * sum(p.numel() for p in m.parameters()) for m in layers_of({"": trainee.player})]
+    whole = 2 * (memory["weights"] - sum(layers) + 2 * max(layers))
+    states = memory["weights"] + memory["gradients"] + memory["optimiser"]
+    return {
+        ranks: {
+            "fsdp": states // ranks + whole + memory["activations"] // ranks,
+            "none": states + memory["gradients"] + memory["activations"] // ranks,
+        }
+        for ranks in RANKS
     }

@@ -14,6 +14,7 @@ from typing import Any
 from genera import __version__
 from genera.engine.config import RunConfig, differences, to_dict
 from genera.engine.registry import run_config
+from genera.engine.shipped import SHIPPED, unpacked
 from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_text, write_yaml
 
@@ -33,11 +34,14 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":
-        """The run at `path`. Raises GeneraError when there is none."""
+        """The run at `path`, or the shipped one of that name. Raises GeneraError when there is none."""
+        if str(path) in SHIPPED and not Path(path).exists():
+            return cls(unpacked(str(path)))
         folder = cls(path)
         if not folder.config_file.is_file():
             raise GeneraError(
-                f"{path} is no run folder (no config.yaml); `genera train METHOD:PRESET --out {path}` makes one."
+                f"{path} is no run folder (no config.yaml); `genera train METHOD:PRESET --out {path}` makes one, and "
+                f"{' and '.join(SHIPPED)} comes with genera."
             )
         return folder
 

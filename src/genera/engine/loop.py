@@ -73,7 +73,6 @@ def run_stage(
             step.begin(at.stage_step, progress)
             stage.update(fetch(at.stage_step).to(ranks.device), step)
             step.end()
-            step.end()
             at.step, at.stage_step = at.step + 1, at.stage_step + 1
             at.stage_seconds = time.monotonic() - started
             at.seconds = before + at.stage_seconds
@@ -117,7 +116,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     with torch.no_grad(), averaged(step):
         for index in range(min(config.validate_batches, batches.steps_per_epoch)):
             probe.begin(index, step.progress)
-            probe.record(**validate(batches.batch(index).to(ranks.device), probe))
+            probe.record(**step.evaluate(validate, batches.batch(index).to(ranks.device), probe))
     method.train()
     means = probe.averages()
     if not means:

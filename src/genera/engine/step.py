@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from genera.blocks.transformer import Block
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.errors import GeneraError
@@ -52,6 +53,8 @@ class Trainee:
     """Modules that gather statistics over a turn and move their buffers once, in `commit`."""
     guarded: bool
     """The optimiser skips a step on the device when told of a non-finite gradient (fused Adam, SGD, …)."""
+    sharded: bool
+    """Each rank holds a share of the tensors above (DTensors); `objective` gathers them while it runs."""
 
 
 @dataclass
@@ -165,6 +168,8 @@ class Step:
             self.scaler.unscale_(optimiser)
         gradients = [p.grad for p in trainee.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
+        if trainee.sharded:
+            norm = norm.full_tensor()  # type: ignore[attr-defined]
         clip = self.config.clip if trainee.player.clip is None else trainee.player.clip
         if clip:
             torch.nn.utils.clip_grads_with_norm_(trainee.parameters, clip, norm)
@@ -201,6 +206,15 @@ class Step:
         for trainee in self.trainees.values():
             if trainee.average:
                 torch._foreach_lerp_(trainee.average, [t.detach() for t in trainee.followed], 1 - decay)
+
+    def evaluate(self, figures: Callable[[Any, Step], Terms], batch: Any, at: Step) -> Terms:
+        """`figures(batch, at)` without learning, with the weights of a sharded player gathered meanwhile."""
+        sharded = [trainee.objective for trainee in self.trainees.values() if trainee.sharded]
+        if not sharded:
+            return figures(batch, at)
+        terms: Terms = sharded[0](figures, batch, at)
+        sharded[0].reshard()  # type: ignore[operator]
+        return terms
 
     def averages(self) -> dict[str, float]:
         """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device."""
@@ -259,7 +273,7 @@ class Step:
 
     @contextmanager
     def _synchronised(self, objective: nn.Module) -> Iterator[None]:
-        """Ranks average gradients only with the last part."""
+        """Ranks average gradients only with the last part; shares take part each time, so that none is ever whole."""
         if isinstance(objective, DistributedDataParallel) and self._part < self._parts - 1:
             with objective.no_sync():
                 yield
@@ -268,7 +282,9 @@ class Step:
 
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = AUTOCAST.get(self.config.precision)
-        return torch.autocast(self.ranks.device.type, dtype) if dtype else nullcontext()
+        if dtype is None or self.ranks.device.type == "meta":  # shapes alone know no autocast; `dry_run` mimics it
+            return nullcontext()
+        return torch.autocast(self.ranks.device.type, dtype)
 
 
 def _on_its_way(flag: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
@@ -283,13 +299,22 @@ def _on_its_way(flag: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
 
 
 def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:
-    """Prepare players for training: data-parallel over ranks, averages, fused-step guards."""
+    """Prepare players for training: data-parallel or sharded over ranks, averages, fused-step guards.
+
+    Raises GeneraError for players that cannot be sharded.
+    """
     trainees = {}
+    layers = layers_of(players) if config.sharding == "fsdp" else []
+    sharded = bool(layers) and ranks.world > 1
     for name, player in players.items():
-        parameters = [p for p in player.network.parameters() if p.requires_grad]
         objective: nn.Module = Objective(player.network)
-        if ranks.world > 1:
+        if sharded:
+            from genera.engine.sharding import shard
+
+            shard(objective, layers, player.optimiser, ranks, AUTOCAST.get(config.precision))
+        elif ranks.world > 1:
             objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+        parameters = [p for p in player.network.parameters() if p.requires_grad]
         followed: list[Tensor] = [*parameters]
         if player.average_buffers:
             kept = player.network.state_dict(keep_vars=True)
@@ -303,8 +328,19 @@ def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict
             average=[t.detach().clone() for t in followed] if config.ema and player.averaged else [],
             staging=list(_staging(player.network)),
             guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
+            sharded=sharded,
         )
     return trainees
+
+
+def layers_of(players: dict[str, Player]) -> list[Block]:
+    """The transformer layers, which a sharded run gathers one at a time. Raises GeneraError where that cannot be."""
+    layers = [m for player in players.values() for m in player.network.modules() if isinstance(m, Block)]
+    if len(players) > 1:  # a turn of one runs through the others, outside of what would gather them
+        raise GeneraError(f"--sharding fsdp needs a method of one player, not {', '.join(players)}; leave it out.")
+    if not layers:
+        raise GeneraError("--sharding fsdp gathers transformer layers, and this method has none; leave it out.")
+    return layers
 
 
 def _staging(module: nn.Module) -> Iterator[nn.Module]:

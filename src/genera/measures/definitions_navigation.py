@@ -3,6 +3,9 @@
 from genera.measures.definition import Definition
 
 _NAVIGATION = "Navigation"
+_BEHAVIOUR = "How it navigates"
+_PARTS = "Speaker and encoder"
+UNSEEN = "Navigation in unseen houses"
 _R2R = "Anderson et al. 2018, Vision-and-language navigation"
 
 NAVIGATION = [
@@ -98,5 +101,135 @@ NAVIGATION = [
         "Mean number of times that the agent asked for help.",
         "Nguyen & Daumé 2019, Help, Anna!",
         _NAVIGATION,
+    ),
+    # Behaviour
+    Definition(
+        "SR_gap",
+        "Seen-unseen gap of success",
+        "share",
+        "lower",
+        "Success rate in houses of the training set minus that in houses never entered: what was learnt of the houses "
+        "and not of walking.",
+        "",
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "SPL_gap",
+        "Seen-unseen gap of SPL",
+        "share",
+        "lower",
+        "Success weighted by path length in houses of the training set minus that in houses never entered.",
+        "",
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "SR_shuffled",
+        "Success with another's instruction",
+        "share",
+        "neither",
+        "Success rate when every episode gets the instruction of another one. An agent that does not fall to about the "
+        "random agent here does not need its instruction.",
+        "",
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "nDTW_shuffled",
+        "Likeness with another's instruction",
+        "share",
+        "neither",
+        "nDTW when every episode gets the instruction of another one.",
+        "",
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "SR_random",
+        "Success of the random agent",
+        "share",
+        "neither",
+        "Turns to a random side and goes straight on five times: the floor that an agent must leave.",
+        _R2R,
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "SPL_random",
+        "SPL of the random agent",
+        "share",
+        "neither",
+        "Success weighted by path length of the random agent.",
+        _R2R,
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "stopped_early",
+        "Stopped early",
+        "share",
+        "lower",
+        "Share of the episodes that end away from the goal after less than three quarters of the shortest way to it.",
+        "",
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "passed_by",
+        "Passed by",
+        "share",
+        "lower",
+        "Share of the episodes that come to the goal and end elsewhere: oracle success minus success.",
+        "",
+        _BEHAVIOUR,
+    ),
+    Definition(
+        "revisits",
+        "Moves back",
+        "share",
+        "lower",
+        "Share of the moves that lead to a place where the agent has been before in the same episode.",
+        "",
+        _BEHAVIOUR,
+    ),
+    # The parts
+    Definition(
+        "speaker_bleu",
+        "BLEU of the speaker",
+        "0–100",
+        "higher",
+        "Corpus BLEU-4 of the speaker's greedy instructions against all annotated ones of each path.",
+        "Tan et al. 2019, Learning to navigate unseen environments",
+        _PARTS,
+    ),
+    Definition(
+        "action_accuracy",
+        "Action prediction",
+        "share",
+        "higher",
+        "Share of the steps whose next action the pre-trained encoder tells from panorama and instruction alone.",
+        "Hao et al. 2020, Prevalent",
+        _PARTS,
+    ),
+    Definition(
+        "action_majority",
+        "Action prediction of the majority",
+        "share",
+        "neither",
+        "What always choosing the training set's most frequent action would score. Action prediction must beat this.",
+        "",
+        _PARTS,
+    ),
+    Definition(
+        "masked_word_nats",
+        "Hidden words",
+        "nats a word",
+        "lower",
+        "Mean negative log-likelihood of the words that were hidden from the encoder.",
+        "Hao et al. 2020, Prevalent",
+        _PARTS,
+    ),
+    Definition(
+        "masked_words_right",
+        "Hidden words guessed",
+        "share",
+        "higher",
+        "Share of the hidden words that the encoder's best guess is.",
+        "Hao et al. 2020, Prevalent",
+        _PARTS,
     ),
 ]

@@ -17,21 +17,32 @@ from genera.measures.neighbours import distance_blocks, nearest, slices
 
 # Kernel inception distance
 
+PASSES = 8
+"""Blocks of rows are so many times smaller than memory asks for, so that most of a symmetric half is left out."""
+
 
 def kid(features: Tensor, reference: Tensor) -> Estimate:
     """Unbiased squared MMD with the kernel (x·y/D + 1)³ over all pairs (Bińkowski et al. 2018); may fall below 0."""
     n, m = _both(features, reference)
     x, y = features.double(), reference.double()
-    value = _kernel_sum(x, x, True) / (n * (n - 1)) + _kernel_sum(y, y, True) / (m * (m - 1))
-    return Estimate(value - 2 * _kernel_sum(x, y, False) / (n * m), None, n)
+    all_x, all_y = torch.ones(1, n).to(x), torch.ones(1, m).to(y)
+    within_x, within_y = _kernel_sums(x, x, all_x, all_x, True), _kernel_sums(y, y, all_y, all_y, True)
+    between = _kernel_sums(x, y, all_x, all_y, False)
+    return Estimate(float(within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * between / (n * m)), None, n)
 
 
-def _kernel_sum(x: Tensor, y: Tensor, same: bool) -> float:
-    """Σ k(x, y) over all pairs, without those of a row with itself where x and y are the same."""
-    total = 0.0
-    for rows in slices(len(x), len(y)):
-        total += float(_kernel(x[rows] @ y.T, x.shape[1]).sum())
-    return total - float(_kernel(x.square().sum(1), x.shape[1]).sum()) if same else total
+def _kernel_sums(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor, same: bool) -> Tensor:
+    """Σ k(x, y) over the pairs of each of S subsets (S,), without those of a row with itself where x and y are the
+    same. The kernel of a pair is taken once for all subsets. of_x: (S, N), 1 where a row belongs to the subset."""
+    total = torch.zeros(len(of_x)).to(x)
+    for rows in slices(len(x), PASSES * len(y)):
+        first = rows.start if same else 0  # k is symmetric: below the diagonal it is what it is above
+        weights = of_y[:, first:].clone()
+        if same:
+            weights[:, rows.stop - rows.start :] *= 2
+        kernel = _kernel(x[rows] @ y[first:].T, x.shape[1])
+        total += ((kernel @ weights.T) * of_x[:, rows].T).sum(0)
+    return total - of_x @ _kernel(x.square().sum(1), x.shape[1]) if same else total
 
 
 def _kernel(products: Tensor, size: int) -> Tensor:
@@ -55,14 +66,19 @@ def kid_subsets(
     """Mean over random subsets of `size` images, the form that most papers report; the error given with it is, as in
     those, the standard deviation over the subsets, which overlap."""
     n, m = _both(features, reference)
-    size = min(size, n, m)
-    values = []
-    for _ in range(subsets):
-        rows = [torch.randperm(count, generator=generator)[:size] for count in (n, m)]
-        x, y = (f[r.to(f.device)].double()[None] for f, r in zip((features, reference), rows, strict=True))
-        values.append(_mmd_of_blocks(x, y))
-    found = torch.cat(values)
-    return Estimate(float(found.mean()), float(found.std()) if subsets > 1 else None, n)
+    size, wide = min(size, n, m), features.shape[1]
+    x, y = features.double(), reference.double()
+    drawn = [torch.randperm(count, generator=generator)[:size] for _ in range(subsets) for count in (n, m)]
+    in_x, in_y = torch.stack(drawn).view(subsets, 2, size).to(x.device).unbind(1)
+    if subsets * size**2 * wide < n * m * (wide + subsets):  # few pairs come twice
+        values = torch.cat(
+            [_mmd_of_blocks(x[own][None], y[other][None]) for own, other in zip(in_x, in_y, strict=True)]
+        )
+    else:
+        of_x, of_y = (torch.zeros(subsets, len(f)).to(f).scatter_(1, own, 1) for f, own in ((x, in_x), (y, in_y)))
+        within = _kernel_sums(x, x, of_x, of_x, True) + _kernel_sums(y, y, of_y, of_y, True)
+        values = within / (size * (size - 1)) - 2 * _kernel_sums(x, y, of_x, of_y, False) / size**2
+    return Estimate(float(values.mean()), float(values.std()) if subsets > 1 else None, n)
 
 
 def _mmd_of_blocks(x: Tensor, y: Tensor) -> Tensor:

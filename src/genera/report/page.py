@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader
 
 from genera.files import write_text
 from genera.report.charts import column_chart, finite, line_chart, map_points
+from genera.report.floor_plans import action_tables, breakdown_charts, walk_cards
 from genera.report.labels import guides_of, probe_of
 from genera.report.record import Record, read_run
 from genera.report.words import changed, define, duration, figure, fold, in_catalogue_order
@@ -23,6 +24,11 @@ HEADLINES = (
     "ppl_word",
     "kl",
     "likelihood_lost_on_swap",
+    "valid_responses",
+    "bleu_f1",
+    "response_nats",
+    "response_lost_on_swap",
+    "distinct_2_across",
     "exact_reconstruction",
     "grammatical_samples",
     "bleu_reconstruction",
@@ -36,6 +42,14 @@ HEADLINES = (
     "recall",
     "valid_images",
     "modes_covered",
+    "SR",
+    "SR_unseen",
+    "SPL_unseen",
+    "goal_progress_unseen",
+    "SR_shuffled_unseen",
+    "SR_random_unseen",
+    "action_accuracy_unseen",
+    "speaker_bleu_unseen",
 )
 TILES = 6
 FIRST_CURVES = ("loss", "reconstruction", "kl", "beta", "lr", "grad_norm", "items_per_second", "memory_mb")
@@ -83,6 +97,10 @@ def render_report(record: Record) -> str:
         examples=examples,
         images=images_of(record),
         factor_shares=evaluation.get("factor_shares") or {},
+        walks=walk_cards(evaluation.get("walks") or []),
+        breakdowns=breakdown_charts(evaluation.get("breakdowns") or {}),
+        actions=action_tables(evaluation.get("actions") or {}),
+        instructions=evaluation.get("instructions") or [],
         config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
         facts=_facts(record),
     )

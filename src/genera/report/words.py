@@ -65,13 +65,14 @@ def define(name: str) -> Definition:
 
 
 def in_catalogue_order(names: Any) -> list[Definition]:
-    """Definitions of `names` in the catalogue's order; bounds by their samples, unknown figures last."""
+    """Definitions of `names` in the catalogue's order; bounds by their samples; figures of a direction or of unseen
+    houses after the others."""
     places = {name: place for place, name in enumerate(CATALOGUE)}
 
     def place(entry: Definition) -> tuple[int, int, str]:
         stem, _, samples = entry.name.rpartition("_")
         if stem == "iw_bound" and samples.isdigit():
             return places["iw_bound"], int(samples), ""
-        return places.get(entry.name, len(places)), 0, entry.name
+        return places.get(entry.name, len(places)), places.get(stem, 0), entry.name
 
     return sorted(map(define, names), key=place)

@@ -80,7 +80,9 @@ class SamplesByClass(Protocol):
 class Encodes(Protocol):
     latent_size: int
 
-    def encode(self, items: Sequence[Any]) -> Posterior: ...
+    def encode(self, items: Sequence[Any]) -> Posterior:
+        """Differentiable, as `features` is; `Run.encode` is not."""
+        ...
 
 
 @runtime_checkable
@@ -107,7 +109,30 @@ class Scores(Protocol):
 @runtime_checkable
 class ScoresGiven(Protocol):
     def score_given(self, items: Sequence[Any], z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P)."""
+        """log p(x|z) in nats, (B,) float64, of B items at B latents (B, P). Differentiable."""
+        ...
+
+
+@runtime_checkable
+class Responds(Protocol):
+    def respond(
+        self, contexts: Sequence[Sequence[str]], count: int, *, generator: Generator | None = None, **options: Any
+    ) -> list[list[str]]:
+        """`count` responses to each context, which is its turns, oldest first."""
+        ...
+
+
+@runtime_checkable
+class ScoresResponses(Protocol):
+    def score_responses(
+        self,
+        contexts: Sequence[Sequence[str]],
+        responses: Sequence[str],
+        samples: int,
+        *,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """log p(response | z_k) in nats at `samples` draws z_k for each context: (K, B) float64."""
         ...
 
 
@@ -127,6 +152,21 @@ class Attends(Protocol):
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where a translation looks: (H, W) in [0, 1] for each item."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: NavigationData,
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
         ...
 
 

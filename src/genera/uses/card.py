@@ -1,5 +1,6 @@
 """The model card of an exported run: what it is, what it was trained on, what was measured, and where it ends."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from genera import __version__
@@ -22,7 +23,6 @@ tags: [genera, {method}]
 ## Files
 
 {files}
-- `genera.json`: all settings. `genera import {method} FOLDER --out runs/NAME` makes a run folder of all this again.
 
 Weights are safetensors, the rest JSON; loading them runs no code from this folder.
 
@@ -47,8 +47,8 @@ Weights are safetensors, the rest JSON; loading them runs no code from this fold
 _SHOWN = ("steps", "epochs", "minutes", "batch_size", "precision", "ema", "seed")
 
 
-def model_card(run: Run, files: str) -> str:
-    """Markdown. files: what the method says of the files it wrote."""
+def model_card(run: Run, files: str, limits: Sequence[str] = ()) -> str:
+    """Markdown. files: what is in the folder, as a list. limits: what is known of this model besides."""
     entry = registry.entry(run.config.method)
     path = run.folder.path / "evaluation.json"
     evaluation = read_json(path) if path.exists() else {}
@@ -62,7 +62,7 @@ def model_card(run: Run, files: str) -> str:
         data=_data(run),
         settings="\n".join(f"| {name} | {value} |" for name, value in _settings(run).items()),
         measures=_measures(evaluation),
-        limits="\n".join(f"- {limit}" for limit in _limits(run, evaluation)),
+        limits="\n".join(f"- {limit}" for limit in [*limits, *_limits(run, evaluation)]),
     )
 
 

@@ -20,10 +20,13 @@ from genera.uses.settings import EvaluateConfig
 
 PARTS = {
     "text": "genera.uses.text_evaluation",
+    "dialogues": "genera.uses.dialogue_evaluation",
     "images": "genera.uses.image_evaluation",
     "image-pairs": "genera.uses.pair_evaluation",
+    "navigation": "genera.uses.navigation_evaluation",
 }
-"""kind of items → module whose `PARTS` maps a part's name to its function"""
+"""kind of items → module whose `PARTS` maps a part's name to its function; its `SPLITS`, where it has any, maps what
+`--split` says to the splits that are measured"""
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Evaluation:
     """What evaluation.json holds besides: latent_map, factors, lengths, images, factor_shares, …"""
     shared: dict[str, Any] = field(default_factory=dict)
     """What one part made and others use; it is not written."""
+    splits: tuple[str, ...] = ()
+    """Those of `--split` that the data has: one, but for navigation, whose houses are seen or unseen"""
 
     def items(self, count: int) -> list[Any]:
         """The first `count` items of the split; the splits themselves are unordered."""
@@ -54,7 +59,8 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
     config.check()
     run.folder.check_writable()
     dataset = run.method.dataset
-    parts: dict[str, Callable[[Evaluation], bool]] = importlib.import_module(PARTS[dataset.kind]).PARTS
+    module = importlib.import_module(PARTS[dataset.kind])
+    parts: dict[str, Callable[[Evaluation], bool]] = module.PARTS
     for name in config.measures:
         if name not in parts:
             raise unknown("measure", name, parts)
@@ -68,9 +74,11 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
         data = dataset.open(data_config, run.method.assets)
     except GeneraError as error:
         raise GeneraError(f"{error} To measure on other data, give --data SOURCE.") from None
-    if data.size(config.split) == 0:
-        raise GeneraError(f"{data_config.data} has no {config.split} items; give another --split or --data.")
-    evaluation = Evaluation(run, data, config)
+    wanted = getattr(module, "SPLITS", {}).get(config.split, (config.split,))
+    splits = tuple(split for split in wanted if data.size(split))
+    if not splits:
+        raise GeneraError(f"{data_config.data} has no {' or '.join(wanted)} items; give another --split or --data.")
+    evaluation = Evaluation(run, data, config, splits=splits)
     for name, part in parts.items():
         if not config.measures or name in config.measures:
             say(f"measuring {name}")
@@ -85,8 +93,8 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
         "method": run.config.method,
         "preset": run.config.preset,
         "data": data_config.data,
-        "split": config.split,
-        "items": min(config.items, data.size(config.split)),
+        "split": " + ".join(splits),
+        "items": sum(min(config.items, data.size(split)) for split in splits),
         "step": run.step,
         "seed": config.seed,
         "seconds": round(time.monotonic() - started, 1),

@@ -1,5 +1,6 @@
 """Generate items that carry a label: a guide is fitted once, kept in RUN/guides/NAME, and found again."""
 
+import copy
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from genera.console import say
 from genera.errors import GeneraError, unknown
 from genera.files import atomic, read_json, write_json
-from genera.uses.capabilities import Decodes, Encodes, Posterior
+from genera.uses.capabilities import Decodes, Encodes, Posterior, ScoresGiven
+from genera.uses.cara import CaraGuide
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.latent_guides import GanGuide, VectorGuide
 from genera.uses.settings import GuideConfig
@@ -26,12 +28,18 @@ ENCODED_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Guide:
-    """Latents of K labels."""
+    """Latents of K labels, and the model that decodes them."""
 
     folder: Path
     labels: tuple[str, ...]
     module: nn.Module
+    model: Decodes
+    """the run's, or the guide's own copy of it"""
     degree: float
+
+    def items(self, label: str, count: int, generator: torch.Generator, **options: Any) -> list[Any]:
+        """Raises GeneraError for a label that the guide has not learnt. Options are the method's own of decoding."""
+        return self.model.decode(self.latents(label, count, generator), generator=generator, **options)
 
     def latents(self, label: str, count: int, generator: torch.Generator) -> Tensor:
         """(count, P). Raises GeneraError for a label that the guide has not learnt."""
@@ -50,7 +58,7 @@ def guide(
     if count < 1:
         raise GeneraError(f"the number of items must be at least 1, got {count}.")
     found = open_guide(run, config or GuideConfig())
-    return run.decode(found.latents(label, count, run.generator(seed)), seed=seed, **options)
+    return found.items(label, count, run.generator(seed), **options)
 
 
 def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) -> Guide:
@@ -83,7 +91,8 @@ def fitted_on(data: Labelled) -> slice:
 def _fit_settings(run: "Run", config: GuideConfig) -> dict[str, Any]:
     """What a fitted guide depends on."""
     names = ["data", "text_column", "label_column", "factor", "items", "test_items", "method", "fit_seed"]
-    names += ["gan_steps", "gan_hidden"] if config.method == "gan" else []
+    names += [] if config.method == "vector" else ["gan_steps", "hidden"]
+    names += ["cara_steps", "cara_lr"] if config.method == "cara" else []
     return {"step": run.step, **{name: getattr(config, name) for name in names}}
 
 
@@ -93,16 +102,27 @@ def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig
     for index, name in enumerate(data.names):
         if not (classes == index).any():
             raise GeneraError(f"the label {name!r} of {data.source} is too rare to fit a guide; give more --items.")
-    posterior = _encode(run, items)
     count = len(data.names)
     module: nn.Module
+    size = {"hidden": config.hidden}
     if config.method == "vector":
-        module = VectorGuide.fit(posterior, classes, count)
+        module = VectorGuide.fit(_encode(run, items), classes, count)
         size = {"anchors": len(module.classes)}
-    else:
-        size = {"hidden": config.gan_hidden}
+    elif config.method == "gan":
         module = GanGuide.fit(
-            posterior, classes, count, hidden=config.gan_hidden, steps=config.gan_steps, seed=config.fit_seed
+            _encode(run, items), classes, count, hidden=config.hidden, steps=config.gan_steps, seed=config.fit_seed
+        )
+    else:
+        module = CaraGuide.fit(
+            run.able(ScoresGiven, "score items given latents"),
+            items,
+            classes,
+            count,
+            hidden=config.hidden,
+            steps=config.cara_steps,
+            gan_steps=config.gan_steps,
+            lr=config.cara_lr or run.config.model.lr,
+            seed=config.fit_seed,
         )
     if folder.exists():
         shutil.rmtree(folder)
@@ -129,11 +149,18 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _load(run: "Run", folder: Path, about: dict[str, Any], config: GuideConfig) -> Guide:
-    kind: type[nn.Module] = VectorGuide if config.method == "vector" else GanGuide
-    module = kind(len(about["labels"]), run.method.latent_size, **about["size"])
+    count, size, model = len(about["labels"]), about["size"], run.able(Decodes, "decode latents")
+    module: nn.Module
+    if config.method == "cara":
+        module = CaraGuide(copy.deepcopy(model), count, **size)
+        model = module.model
+    elif config.method == "gan":
+        module = GanGuide(count, model.latent_size, **size)
+    else:
+        module = VectorGuide(count, model.latent_size, **size)
     try:
         module.load_state_dict(load_file(folder / FILE))
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise GeneraError(f"{folder / FILE} is damaged ({reason}); delete {folder}, it is fitted again.") from None
-    return Guide(folder, tuple(about["labels"]), module.to(run.device), config.degree)
+    return Guide(folder, tuple(about["labels"]), module.to(run.device).eval(), model, config.degree)

@@ -41,7 +41,7 @@ def score_guide(run: "Run", config: GuideConfig, count: int = 100, *, seed: int 
     for name in data.names:
         say(f"generating {count} items of {name!r}")
         longest = run.config.data.max_tokens
-        generated[name] = run.decode(guide.latents(name, count, generator), seed=seed, max_tokens=longest)
+        generated[name] = guide.items(name, count, generator, max_tokens=longest)
     outputs = [output for of_label in generated.values() for output in of_label]
     wanted = np.repeat(np.arange(len(data.names)), count)
     seen = oracle.predict(outputs) == wanted

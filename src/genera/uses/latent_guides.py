@@ -63,7 +63,7 @@ class GanGuide(nn.Module):
         self.count, self.size = classes, size
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("spread", torch.ones(size))
-        self.network = _mlp(size + classes, hidden, size)
+        self.network = mlp(size + classes, hidden, size)
 
     @classmethod
     def fit(
@@ -78,7 +78,7 @@ class GanGuide(nn.Module):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             guide = cls(count, mean.shape[1], hidden).to(device)
-            critic = _mlp(guide.size + count, hidden, 1).to(device)
+            critic = mlp(guide.size + count, hidden, 1).to(device)
             players = [
                 torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
                 for network in (guide.network, critic)
@@ -93,8 +93,8 @@ class GanGuide(nn.Module):
                 fake = guide.standard(y, generator)
 
                 truth, lie = critic(torch.cat([real, y], 1)), critic(torch.cat([fake.detach(), y], 1))
-                _descend(players[1], F.softplus(-truth).mean() + F.softplus(lie).mean())  # -log D(z), -log(1 - D(G))
-                _descend(players[0], F.softplus(-critic(torch.cat([fake, y], 1))).mean())  # -log D(G)
+                descend(players[1], F.softplus(-truth).mean() + F.softplus(lie).mean())  # -log D(z), -log(1 - D(G))
+                descend(players[0], F.softplus(-critic(torch.cat([fake, y], 1))).mean())  # -log D(G)
                 torch._foreach_lerp_(average, [p.data for p in guide.network.parameters()], 1 - AVERAGE)
         for parameter, kept in zip(guide.network.parameters(), average, strict=True):
             parameter.data.copy_(kept)
@@ -112,7 +112,7 @@ class GanGuide(nn.Module):
         return self.mean + self.spread * self.standard(y, generator)
 
 
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, hidden),
         nn.LeakyReLU(0.2),
@@ -122,7 +122,7 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

@@ -1,6 +1,6 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, Lacks, unknown
 from genera.uses.capabilities import (
     Attends,
     Decodes,
     Encodes,
     MixesStyles,
     Posterior,
+    Responds,
     Samples,
+    SamplesByClass,
     Score,
     Scores,
     Translates,
@@ -70,6 +72,7 @@ class Run:
             raise GeneraError(f"the number of samples must be at least 1, got {count}.")
         return self.able(Samples, "sample").sample(count, generator=self.generator(seed), **options)
 
+    @torch.no_grad()
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
         return self.able(Encodes, "encode").encode(_several(items))
@@ -104,11 +107,16 @@ class Run:
         return torch.cat([torch.randn(1, size, generator=self.generator(s), device=self.device) for s in seeds])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
-        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included."""
+        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included. All
+        are of one class, drawn at random unless `classes` names it."""
         if len(seeds) < 2 or steps < 1:
             raise GeneraError(f"a walk needs two seeds and a step at least, got seeds {list(seeds)} and {steps} steps.")
         t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
         z = self.latents(seeds)
+        if isinstance(self.method, SamplesByClass) and "classes" not in options:
+            options["classes"] = int(
+                torch.randint(self.method.classes, (), generator=torch.Generator().manual_seed(seed))
+            )
         ways = [slerp(a, b, t) for a, b in pairwise(z)]
         return self.decode(torch.cat([*ways, z[-1:]]), seed=seed, **options)
 
@@ -118,6 +126,27 @@ class Run:
         a, b = self.latents([coarse, fine]).split(1)
         return model.mix(a, b, layer=layer, generator=self.generator(seed), **options)[0]
 
+    def respond(self, context: Sequence[str], count: int = 10, *, seed: int = 0, **options: Any) -> list[str]:
+        """`count` responses to a context: its turns, oldest first. Options are the method's (temperature, top_k, top_p,
+        max_tokens)."""
+        if count < 1:
+            raise GeneraError(f"the number of responses must be at least 1, got {count}.")
+        model = self.able(Responds, "respond to a dialogue")
+        return model.respond([context], count, generator=self.generator(seed), **options)[0]
+
+    def mixed_styles(
+        self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
+    ) -> list[Tensor]:
+        """A table of images, row by row: coarse styles of the row's seed, fine ones of the column's. Before them come
+        the columns' own images as a row behind a white corner, and each row's own image."""
+        model = self.able(MixesStyles, "mix styles")
+        if not coarse or not fine:
+            raise GeneraError("styles are mixed of one coarse and one fine seed at least.")
+        pairs = [(f, f) for f in fine] + [(c, f) for c in coarse for f in (c, *fine)]
+        a, b = (self.latents(seeds) for seeds in zip(*pairs, strict=True))
+        images = model.mix(a, b, layer=layer, generator=self.generator(seed), **options)
+        return [torch.ones_like(images[0]), *images]
+
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other; direction: such as a2b."""
         return self._directed(Translates, "translate", direction).translate(_several(items), direction)
@@ -125,6 +154,13 @@ class Run:
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where the translation of each item looks: (H, W) in [0, 1]."""
         return self._directed(Attends, "show attention", direction).attention(_several(items), direction)
+
+    def describe(self, walks: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
+        """An instruction for each walk {"scan": …, "path": [viewpoint, …], "heading": radians, 0 if left out}, as
+        `genera describe`. options: data, another source than the run's; temperature, top_k, top_p, max_tokens."""
+        from genera.uses.describe import describe
+
+        return describe(self, walks, seed=seed, **options)
 
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
         model = self.able(capability, to_do)
@@ -158,6 +194,20 @@ class Run:
 
         return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
 
+    def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
+        """The walk of an agent that hears `instruction` at viewpoint `start`, as `genera navigate RUN`. options:
+        heading in radians; goal, a viewpoint; data, another source than the run's."""
+        from genera.uses.navigate import navigate
+
+        return navigate(self, instruction, scan=scan, start=start, **options)
+
+    def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
+        """Mean figures of the agent's walks of all episodes of a split. options: out, a submission file to write; data,
+        another source than the run's."""
+        from genera.uses.navigate import navigate_split
+
+        return navigate_split(self, split, **options)
+
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""
         if isinstance(self.method, capability):
@@ -165,14 +215,14 @@ class Run:
         raise lacking(capability, self.config.method, to_do)
 
 
-def lacking(capability: type, method: str, to_do: str) -> GeneraError:
+def lacking(capability: type, method: str, to_do: str) -> Lacks:
     """The error for a method without `capability`: it says which methods have it."""
     others = [
         name
         for name, entry in registry.entries().items()
         if all(hasattr(entry.load(), member) for member in _members(capability))
     ]
-    return GeneraError(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
+    return Lacks(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

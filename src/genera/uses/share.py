@@ -24,6 +24,7 @@ PRESET = "paper"
 """Of a method that is named alone: others' weights are of the published size."""
 ABOUT = "genera.json"
 """In an exported folder: the run's settings."""
+_ABOUT_LINE = f"- `{ABOUT}`: all settings. `genera import {{method}} FOLDER --out runs/NAME` makes a run folder again."
 _HUB_FILES = ("*.json", "*.txt", "*.safetensors")
 
 
@@ -63,7 +64,7 @@ def export_run(run: Run, out: str | Path) -> Path:
         raise GeneraError(f"{out} exists already; choose another --out.")
     with atomic(out) as folder:
         folder.mkdir()
-        files = shares.export(folder)
+        files = f"{shares.export(folder)}\n{_ABOUT_LINE.format(method=run.config.method)}"
         write_json(folder / ABOUT, _about(run.config))
         write_text(folder / "README.md", model_card(run, files))
     return out

@@ -67,13 +67,14 @@ def likelihood(evaluation: Evaluation) -> bool:
     return True
 
 
+@torch.no_grad()
 def latent_space(evaluation: Evaluation) -> bool:
     """KL per dimension, mutual information, active units, whether the decoder listens to z, and a map."""
     model, config, figures = evaluation.run.method, evaluation.config, evaluation.measures
     if not isinstance(model, Encodes):
         return False
     items = evaluation.items(config.items)
-    posterior = model.encode(items)
+    posterior = evaluation.run.encode(items)
     mean, log_variance = posterior.mean, posterior.log_variance
     figures["latent_size"] = Estimate(model.latent_size, None, len(items))
     figures["au"] = Estimate(latent.active_units(mean), None, len(items))
@@ -111,6 +112,7 @@ def _map(evaluation: Evaluation, items: list[str], mean: Tensor) -> dict[str, An
     return {"method": "PCA", "points": points.round(3).tolist(), "texts": items, "labels": labels}
 
 
+@torch.no_grad()
 def reconstruction(evaluation: Evaluation) -> bool:
     """Greedy decoding of each item's posterior mean, against the item."""
     model, figures, world = evaluation.run.method, evaluation.measures, evaluation.data.world
@@ -130,7 +132,7 @@ def reconstruction(evaluation: Evaluation) -> bool:
         {"input": a, "output": b, "exact": text.normalised(a) == text.normalised(b)} for a, b in shown
     ]
     if isinstance(model, ScoresGiven):
-        nats = -model.score_given(items, model.encode(items).mean).cpu().numpy()
+        nats = -model.score_given(items, evaluation.run.encode(items).mean).cpu().numpy()
         evaluation.extras["lengths"] = _by_length(items, outputs, nats)
     return True
 
@@ -182,7 +184,7 @@ def interpolation(evaluation: Evaluation) -> bool:
     if not (isinstance(model, Encodes) and isinstance(model, Decodes)) or len(items) < 2:
         return False
     pairs = list(zip(items[0::2], items[1::2], strict=False))
-    mean = model.encode([item for pair in pairs for item in pair]).mean.view(len(pairs), 2, -1)
+    mean = evaluation.run.encode([item for pair in pairs for item in pair]).mean.view(len(pairs), 2, -1)
     t = torch.linspace(0, 1, POINTS, device=mean.device)[None, :, None]
     z = (1 - t) * mean[:, :1] + t * mean[:, 1:]
     flat = list(_in_parts(evaluation, evaluation.run.decode, z.flatten(0, 1), "interpolating"))
@@ -213,7 +215,9 @@ def analogy(evaluation: Evaluation) -> bool:
         answers, changed = [q.answer for q in asked], [q.factor for q in asked]
     if not triples:
         return False
-    a, b, c = model.encode([item for triple in triples for item in triple]).mean.view(len(triples), 3, -1).unbind(1)
+    a, b, c = (
+        evaluation.run.encode([item for triple in triples for item in triple]).mean.view(len(triples), 3, -1).unbind(1)
+    )
     outputs = list(_in_parts(evaluation, evaluation.run.decode, c + b - a, "analogies"))
     if world is not None:
         accuracy = text.analogy_accuracy(outputs, answers, changed, world)

@@ -71,12 +71,12 @@ class Helper:
         return table
 
     def answer(
-        self, node: NDArray[np.int64], goals: NDArray[np.int64], random: np.random.Generator | None = None
+        self, node: NDArray[np.int64], goals: NDArray[np.int64], uniform: NDArray[np.floating] | None = None
     ) -> Help:
         """What agents at node (B,) with goals (B, G; -1 after the last) are told.
 
-        random: draws among equally good routes, as in training; None takes the first, as in evaluation. Raises
-        GeneraError for an agent where no help can be had.
+        uniform: (B,) in [0, 1) draws among equally good routes, as in training; None takes the first, as in evaluation.
+        Raises GeneraError for an agent where no help can be had.
         """
         for agent in np.flatnonzero(~self.can_request[node])[:1]:
             raise GeneraError(
@@ -90,7 +90,7 @@ class Helper:
         metres = np.where(usable, self.graphs.distance(here, there), np.inf).min(axis=3)
         best = metres.min(axis=2)
         ties = (best <= best.min(axis=1, keepdims=True) + _TIE) & (offered >= 0)
-        preference = ties if random is None else ties * random.random(ties.shape)
-        column, agent = preference.argmax(axis=1), np.arange(len(node))
+        drawn = 0 if uniform is None else np.floor(uniform * ties.sum(axis=1))[:, None]
+        column, agent = (ties & (np.cumsum(ties, axis=1) - 1 == drawn)).argmax(axis=1), np.arange(len(node))
         route = offered[agent, column]
         return Help(route, self.paths[route, 0], self.paths[route, metres[agent, column].argmin(axis=1)])

@@ -1,6 +1,6 @@
 """The GPT-2 language model: maximum likelihood, and what the trained model can do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -84,17 +84,29 @@ class Gpt2Lm(Method):
         )
         return tokeniser.decode_batch(ids.cpu().numpy())
 
+    def features(self, items: Sequence[str]) -> Tensor:
+        """Sentences → the mean of the last layer's states over <BOS> x, (B, H), on the model's device."""
+        rows = []
+        for batch in self._batches(items):
+            states = self.decoder(batch.decoder[:, :-1])  # EOS is never read in training, so its state says nothing
+            inside = torch.arange(states.shape[1], device=states.device) < batch.length[:, None] - 1
+            rows.append((states * inside[..., None]).sum(1) / inside.sum(1, keepdim=True))
+        return torch.cat(rows)
+
     @torch.no_grad()
     def score(self, items: Sequence[str], samples: int = 1, *, generator: Generator | None = None) -> Score:
         """Exact log p(x): one weight a sentence, whatever `samples` is."""
         likelihoods, lengths = [], []
-        for first in range(0, len(items), ROWS_AT_ONCE):
-            batch = collate(items[first : first + ROWS_AT_ONCE], self.assets, self.decoder.size.positions)
-            batch = batch.to(self.decoder.tokens.weight.device)
+        for batch in self._batches(items):
             likelihoods.append(self.log_likelihood(batch.decoder).double())
             lengths.append(batch.length - 1)
         exact = torch.cat(likelihoods)[None]
         return Score(log_weights=exact, log_likelihood=exact, lengths={"tokens": torch.cat(lengths)})
+
+    def _batches(self, items: Sequence[str]) -> Iterator[TextBatch]:
+        for first in range(0, len(items), ROWS_AT_ONCE):
+            batch = collate(items[first : first + ROWS_AT_ONCE], self.assets, self.decoder.size.positions)
+            yield batch.to(self.decoder.tokens.weight.device)
 
     # sharing
 

@@ -94,7 +94,6 @@ class Optimus(Method):
 
     # what the trained model can do
 
-    @torch.no_grad()
     def encode(self, items: Sequence[str]) -> Posterior:
         """Sentences → q(z|x) on the model's device."""
         mean, log_variance = zip(*(self._posterior(batch) for batch in self._batches(items)), strict=True)
@@ -136,7 +135,6 @@ class Optimus(Method):
             torch.cat(weights, 1), torch.cat(likelihoods, 1), torch.cat(divergences), {"tokens": torch.cat(lengths)}
         )
 
-    @torch.no_grad()
     def score_given(self, items: Sequence[str], z: Tensor) -> Tensor:
         batches, parts = self._batches(items), z.split(ROWS_AT_ONCE)
         rows = [self.network.log_likelihood(b.decoder, part) for b, part in zip(batches, parts, strict=True)]

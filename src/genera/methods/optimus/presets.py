@@ -11,6 +11,8 @@ from genera.methods.optimus.config import OptimusConfig
 # From scratch at this size the tanh pooler and small latent maps keep the encoder on a plateau, hence mean and 0.1.
 NANO = OptimusConfig(encoder=size.NANO, decoder=size.NANO, feature="mean", latent_init=0.1, lr=1e-3, warmup=100)
 SMALL = replace(NANO, encoder=size.SMALL, decoder=size.SMALL, lr=5e-4, warmup=200)
+MINI_SIZE = size.from_scratch(layers=2, hidden=96, heads=4, positions=128)
+WORLDS = "world:captions + world:captions-small + world:houses + world:houses-hanna"
 PAPER = OptimusConfig(pretrained_encoder="google-bert/bert-base-cased", pretrained_decoder="openai-community/gpt2")
 PAPER_DATA = DataConfig(
     encoder_tokeniser="google-bert/bert-base-cased", decoder_tokeniser="openai-community/gpt2", max_words=100
@@ -34,6 +36,12 @@ PRESETS = {
         model=NANO,
         train=TrainConfig(epochs=4, batch_size=64),
         data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
+    ),
+    "mini": Preset(
+        summary="2+2 layers of 96, P = 32, on all texts of the embedded worlds: what ships as optimus-mini",
+        model=replace(NANO, encoder=MINI_SIZE, decoder=MINI_SIZE),
+        train=TrainConfig(steps=5000, batch_size=64),
+        data=DataConfig(data=WORLDS, max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "small": Preset(
         summary="4+4 layers of 256, P = 32, from scratch; an hour on a CPU, minutes on a GPU",

@@ -12,11 +12,21 @@ from torch.nn import functional as F
 from genera.data.batch import Batch, Stream
 from genera.data.navigation.dataset import NavigationAssets, RowStream
 from genera.data.navigation.episodes import EpisodeTable
+from genera.worlds.helper import Helper
 from genera.worlds.navigation import view_of
 from genera.worlds.town import Town
 
 SKETCHED_TOKENS = 80
 """Of an instruction of R2R at most; what `--dry-run` reckons with."""
+
+
+@dataclass(frozen=True)
+class Aid:
+    """A helper, and its R routes as the agent reads them."""
+
+    helper: Helper
+    tokens: Tensor
+    """(R, L) int64"""
 
 
 @dataclass
@@ -31,6 +41,8 @@ class EpisodeBatch(Batch):
     """(B,) the view in which they start"""
     goals: Tensor
     """(B, G) nodes, any of which is right to stop at; -1 after the last"""
+    regions: Tensor
+    """(B, P) nodes to the nearest of which NDH's progress is measured; -1 after the last"""
     paths: Tensor
     """(B, R) nodes of the reference, -1 after the last"""
     synthetic: Tensor
@@ -40,6 +52,8 @@ class EpisodeBatch(Batch):
     """tokens of an instruction at most"""
     pictures: Tensor | None = None
     """(B, F) factors of the features of what is seen; None changes nothing"""
+    aid: Aid | None = None
+    """who helps HANNA's agent; None: nobody"""
 
     def to(self, device: torch.device | str) -> Self:
         return replace(super().to(device), town=self.town.to(device))
@@ -54,12 +68,14 @@ class Episodes:
     node: Tensor
     view: Tensor
     goals: Tensor
+    regions: Tensor
     paths: Tensor
     town: Town
     longest: int
     synthetic: bool = False
     dark: bool = False
     """whether the views show nothing but their angles"""
+    aid: Aid | None = None
 
     @classmethod
     def of(
@@ -71,6 +87,7 @@ class Episodes:
             node=torch.from_numpy(table.start),
             view=torch.from_numpy(view_of(table.heading)),
             goals=torch.from_numpy(table.goals),
+            regions=torch.from_numpy(table.end_panos),
             paths=torch.from_numpy(table.reference),
             town=town,
             longest=longest,
@@ -86,6 +103,7 @@ class Episodes:
             node=torch.from_numpy(nodes[:, 0]),
             view=torch.from_numpy(view_of(headings)),
             goals=torch.from_numpy(np.take_along_axis(nodes, ends, axis=1)),
+            regions=torch.full((len(nodes), 1), -1),
             paths=torch.from_numpy(nodes),
             town=town,
             longest=longest,
@@ -105,11 +123,13 @@ class Episodes:
             node=self.node[rows],
             view=self.view[rows],
             goals=self.goals[rows],
+            regions=self.regions[rows],
             paths=self.paths[rows],
             synthetic=torch.full((len(rows),), self.synthetic),
             town=self.town,
             longest=self.longest,
             pictures=torch.zeros(len(rows), self.town.view_size) if self.dark else None,
+            aid=self.aid,
         )
 
 
@@ -163,7 +183,7 @@ def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
             a, b = (F.pad(x, (0, width - x.shape[1]), value=padding) for x in (a, b))
         return torch.stack([a, b], dim=1).flatten(0, 1)
 
-    paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "paths": -1, "synthetic": 0}
+    paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "regions": -1, "paths": -1, "synthetic": 0}
     rows: dict[str, Any] = {name: woven(name, padding) for name, padding in paddings.items()}
     return replace(one, **rows)
 
@@ -177,6 +197,7 @@ def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:
         node=zeros,
         view=zeros,
         goals=zeros[:, None],
+        regions=zeros[:, None],
         paths=zeros[:, None],
         synthetic=zeros.bool(),
         town=Town.sketch(assets.view_size, assets.angle_size, assets.slots),

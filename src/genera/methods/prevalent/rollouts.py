@@ -137,7 +137,8 @@ def rollout(
         nodes.append(node)
         views.append(view)
         ended = ended | (action == 0)
-        if not node.is_meta and bool(ended.all()):  # one wait for the device a step, against idle steps to the horizon
+        # Shapes alone take the first step. Else one wait for the device a step, against idle steps to the horizon.
+        if node.is_meta or bool(ended.all()):
             break
     logits, actions, teachers, actives, rewards, hidden, attention = map(torch.stack, zip(*steps, strict=True))
     after = consider()[0].state.hidden if look_on else torch.zeros_like(hidden[0])

@@ -28,6 +28,7 @@ from genera.worlds.town import Town
 
 GREEDY = Decoding(max_tokens=120)
 """As published."""
+PATHS_AT_ONCE = 256
 _SKETCHED_STEPS = 7  # of the longest paths of R2R
 
 
@@ -224,6 +225,24 @@ def describe(
     writer = InstructionWriter(speaker, account)
     ids = write(writer, start=begin, decoding=decoding, end=EOS, pad=PAD, forbid=never, generator=generator)
     return vocabulary.decode_batch(ids.cpu().numpy())
+
+
+def describe_paths(
+    speaker: Speaker,
+    data: NavigationData,
+    nodes: NDArray[np.int64],
+    headings: NDArray[np.float64],
+    decoding: Decoding = GREEDY,
+    generator: Generator | None = None,
+) -> list[str]:
+    """As `describe`, for any number of paths that begin with these headings (B,), in radians."""
+    device = next(speaker.parameters()).device
+    views = views_along(data.graphs, nodes, headings)
+    texts: list[str] = []
+    for first in range(0, len(nodes), PATHS_AT_ONCE):
+        part = [torch.from_numpy(array[first : first + PATHS_AT_ONCE]).to(device) for array in (nodes, views)]
+        texts += describe(speaker, data.assets.words, data.town, *part, decoding=decoding, generator=generator)
+    return texts
 
 
 class InstructionWriter(SpeakerWriter):

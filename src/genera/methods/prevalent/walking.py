@@ -1,8 +1,9 @@
 """What fine-tuning shares over the tasks: stages, players, reading of instructions, validation, walks on request."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,8 +56,7 @@ class Walking:
 
     def tokens(self, table: EpisodeTable, longest: int) -> NDArray[np.int64]:
         """(E, L) what the agent reads of each episode, `longest` tokens at most."""
-        texts = [episode.instruction for episode in table.episodes]
-        return token_rows(self.assets.tokeniser, texts, longest)
+        return self.rows([episode.instruction for episode in table.episodes], longest)
 
     def synthetic(self, data: NavigationData) -> Episodes | None:
         """Episodes that stand in every second row of a training batch."""
@@ -84,6 +84,7 @@ class Walking:
             batch_size=self.config.batch_size,
             validate=self.validate,
             sketch=lambda rows: sketch(self.assets, rows),
+            basis=f"episodes of the longest instructions, one step of at most {self.config.horizon} of each walk",
         )
 
     def players(self, unfrozen: bool) -> dict[str, Player]:
@@ -111,7 +112,9 @@ class Walking:
         instructions = self.instructions(batch)
         trace = rollout(self.agent, instructions, batch, greedy, self.config.horizon)
         taught = rollout(self.agent, instructions, batch, as_taught, self.config.horizon)
-        success, spl = successes(trace, batch)
+        metres, efficiency = arrival(trace.nodes, batch)
+        success = (metres < RADIUS).float()
+        spl = success * efficiency
         return {
             "loss": 1 - spl.mean(),
             "success": success.mean(),
@@ -127,22 +130,22 @@ class Walking:
     def episodes(self, table: EpisodeTable, data: NavigationData) -> Episodes:
         """The episodes of a table, as this agent perceives them."""
         longest = data.config.max_tokens
-        if self.config.modality == "vision":
-            tokens = token_rows(self.assets.tokeniser, [""] * len(table), 2)  # [CLS] [SEP]
-        else:
-            tokens = self.tokens(table, longest)
+        tokens = self.tokens(table, longest)
         return Episodes.of(table, tokens, data.town, longest, dark=self.config.modality == "language")
+
+    def rows(self, texts: Sequence[str], longest: int, keep: Literal["first", "last"] = "first") -> NDArray[np.int64]:
+        """`token_rows` of texts; empty ones for an agent that has vision alone."""
+        if self.config.modality == "vision":
+            texts, longest = [""] * len(texts), 2  # [CLS] [SEP]
+        return token_rows(self.assets.tokeniser, texts, longest, keep)
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
         """Greedy walks of every episode, and which words were attended to at each step."""
-        episodes = self.episodes(table, data)
-        device = next(self.agent.parameters()).device
         paths, attention, words = [], [], []
-        for rows in torch.arange(len(table)).split(ROWS_AT_ONCE):
-            batch = episodes.batch(rows).to(device)
+        for batch in self.batches(table, data):
             trace = rollout(self.agent, self.instructions(batch), batch, greedy, self.config.horizon)
             paths.append(trace.nodes.cpu().numpy())
             for ids, weights, active in zip(batch.tokens, trace.attention, trace.active, strict=True):
@@ -150,6 +153,12 @@ class Walking:
                 attention.append(weights[active, :length].cpu().numpy())
                 words.append(self.assets.tokeniser.pieces(ids[:length].tolist()))
         return Walk(without_repeats(stacked(paths)), attention=attention, words=words)
+
+    def batches(self, table: EpisodeTable, data: NavigationData) -> Iterator[EpisodeBatch]:
+        """The episodes of a table in order, on the agent's device."""
+        episodes, device = self.episodes(table, data), next(self.agent.parameters()).device
+        for rows in torch.arange(len(table)).split(ROWS_AT_ONCE):
+            yield episodes.batch(rows).to(device)
 
 
 def stacked(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -164,12 +173,11 @@ def imitation(trace: Trace) -> Tensor:
     return (losses.view(trace.active.shape) * trace.active).sum(dim=1)
 
 
-def successes(trace: Trace, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
-    """(B,) success, within 3 m of the nearest goal, and SPL, with the way to that goal."""
-    town, end = batch.town, trace.nodes[:, -1]
-    metres, goal = town.nearest(end, batch.goals)
-    walked = town.distance(trace.nodes[:, :-1], trace.nodes[:, 1:]).sum(dim=1)
+def arrival(nodes: Tensor, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+    """Of walks (B, T + 1): metres (B,) from the end to the nearest goal, and the shortest way to that goal as a share
+    (B,) of what was walked, the second factor of SPL."""
+    town = batch.town
+    metres, goal = town.nearest(nodes[:, -1], batch.goals)
+    walked = town.distance(nodes[:, :-1], nodes[:, 1:]).sum(dim=1)
     shortest = town.distance(batch.node, goal)
-    success = (metres < RADIUS).float()
-    ratio = shortest / torch.maximum(shortest, walked)
-    return success, success * torch.nan_to_num(ratio, nan=1.0).float()
+    return metres, torch.nan_to_num(shortest / torch.maximum(shortest, walked), nan=1.0).float()

@@ -1,0 +1,66 @@
+"""The tasks of GLUE (Wang et al. 2019, arXiv 1804.07461) in the TSV layout of its archive: `glue:DIR`.
+
+DIR bears the task's name (CoLA, SST-2, MRPC, …) and holds train.tsv and dev.tsv, plain or .gz. The labels of test.tsv
+are secret, so dev is what is tested on, as in the published tables; the validation texts are held out of train.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from genera.data.sources import FileSource, Line, Source, read_tsv
+from genera.errors import GeneraError, unknown
+
+
+@dataclass(frozen=True)
+class Task:
+    text: str
+    """Column of the sentence, or of the two sentences."""
+    label: str
+
+
+TASKS = {
+    "cola": Task("3", "1"),
+    "sst2": Task("sentence", "label"),
+    "mrpc": Task("#1 String,#2 String", "Quality"),
+    "qqp": Task("question1,question2", "is_duplicate"),
+    "mnli": Task("sentence1,sentence2", "gold_label"),
+    "qnli": Task("question,sentence", "label"),
+    "rte": Task("sentence1,sentence2", "label"),
+    "wnli": Task("sentence1,sentence2", "label"),
+}
+
+
+def open_glue(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    """Raises GeneraError for an unknown task, STS-B (whose scores are no labels), and a folder without its files."""
+    if text_column is not None or label_column is not None:
+        raise GeneraError("a glue: source knows its columns; leave --text-column and --label-column out.")
+    folder = Path(rest).expanduser()
+    name = re.sub(r"[^a-z0-9]", "", folder.resolve().name.lower())
+    if name == "stsb":
+        raise GeneraError(f"{spec}: the scores of STS-B are no labels; take another task of GLUE.")
+    if name not in TASKS:
+        raise unknown("task of GLUE", name, TASKS)
+    files = [(split, found) for split, part in (("train", "train"), ("test", "dev")) if (found := _file(folder, part))]
+    if not files or files[0][0] != "train":
+        raise GeneraError(f"{folder} has no train.tsv; {spec} needs the folder of the task as GLUE's archive has it.")
+    task = TASKS[name]
+    return FileSource(spec, tuple(files), read_glue, task.text, task.label)
+
+
+def read_glue(
+    lines: Iterator[Line], text_column: str | None, label_column: str | None
+) -> Iterator[tuple[str, str | None]]:
+    """As `read_tsv`; rows that are cut short (the published QQP has some) count as empty."""
+    first = next(lines)
+    width = first.text.count("\t")
+    whole = (line if line.text.count("\t") >= width else Line(line.where, "") for line in lines)
+    return read_tsv(chain([first], whole), text_column, label_column)
+
+
+def _file(folder: Path, part: str) -> Path | None:
+    """train.tsv, in_domain_train.tsv.gz, dev.tsv; of MNLI's two the matched one."""
+    found = sorted(folder.glob(f"*{part}*.tsv*")) if folder.is_dir() else []
+    return next((path for path in found if "mismatched" not in path.name), None)

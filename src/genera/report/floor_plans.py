@@ -1,0 +1,119 @@
+"""What a page shows of navigation: houses from above with the ways walked in them, words by attention, breakdowns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from genera.report.charts import column_chart, line_chart, map_points
+from genera.report.words import figure
+
+SIZE = (460, 320)
+MARGIN = 3.0
+"""Metres of the house that are drawn around what was walked."""
+FAINT = 0.05
+"""Shades below this are left out."""
+SHOWN = ("SR", "SPL", "nDTW")
+SPLITS = {"val_seen": "seen houses", "valid": "seen houses", "val_unseen": "unseen houses", "train": "training"}
+
+
+def walk_cards(walks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Map, captions and shaded words of each walk of an evaluation."""
+    return [
+        {
+            "title": f"{walk['scan']}, episode {walk['id']}, {SPLITS.get(walk['split'], walk['split'])}",
+            "arrived": bool(walk["figures"]["SR"]),
+            "figures": ", ".join(
+                _figure(walk["figures"], name) for name in ("NE", "SPL", "nDTW") if name in walk["figures"]
+            ),
+            "instruction": walk["instruction"],
+            "svg": floor_plan(walk),
+            "steps": attention_rows(walk.get("words") or [], walk.get("attention") or []),
+        }
+        for walk in walks
+    ]
+
+
+def _figure(figures: Mapping[str, float], name: str) -> str:
+    return f"{name} {figure(figures[name], '' if name == 'NE' else 'share')}{' m' if name == 'NE' else ''}"
+
+
+def floor_plan(walk: Mapping[str, Any]) -> Markup:
+    """The part of the house around the walk, north up: viewpoints and their edges, the reference, the way, the goal."""
+    positions = walk["positions"]
+    used = {*walk["path"], *walk["reference"], *walk["goals"][:1]}
+    low, high = ([side(positions[i][axis] for i in used) for axis in range(3)] for side in (min, max))
+    near = [
+        i
+        for i, place in enumerate(positions)
+        if all(a - MARGIN <= p <= b + MARGIN for a, p, b in zip(low, place, high, strict=True))
+    ]
+    at = {near[i]: (x, y) for i, x, y in map_points([positions[i][:2] for i in near], *SIZE)}
+    parts = [_line("edge", [at[a], at[b]]) for a, b in walk["edges"] if a in at and b in at]
+    parts += [Markup('<circle class="place" cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(*at[i]) for i in near]
+    parts.append(_line("reference", [at[i] for i in walk["reference"]]))
+    parts.append(_line("walked", [at[i] for i in walk["path"]]))
+    parts += [
+        Markup('<circle class="goal" cx="{:.1f}" cy="{:.1f}" r="9"/>').format(*at[i]) for i in walk["goals"] if i in at
+    ]
+    steps: dict[int, list[str]] = {}
+    for step, node in enumerate(walk["path"]):
+        steps.setdefault(node, []).append(str(step))
+    for node, numbers in steps.items():
+        x, y = at[node]
+        parts.append(
+            Markup('<circle class="step" cx="{:.1f}" cy="{:.1f}" r="4"/><text x="{:.1f}" y="{:.1f}">{}</text>').format(
+                x, y, x + 6, y - 5, ",".join(numbers)
+            )
+        )
+    start = Markup('<svg class="plan" viewBox="0 0 {} {}" role="img" aria-label="floor plan">').format(*SIZE)
+    return start + Markup("").join(parts) + Markup("</svg>")
+
+
+def _line(kind: str, points: Sequence[tuple[float, float]]) -> Markup:
+    return Markup('<polyline class="{}" points="{}"/>').format(kind, " ".join(f"{x:.1f},{y:.1f}" for x, y in points))
+
+
+def attention_rows(words: Sequence[str], attention: Sequence[Sequence[float]]) -> list[list[tuple[str, float]]]:
+    """For each step the words, each with how dark it is shaded: √ of its attention above an even spread, 0 below."""
+    even = 1 / max(2, len(words))
+    shades = [[max(0.0, (weight - even) / (1 - even)) ** 0.5 for weight in weights] for weights in attention]
+    return [
+        [(word, round(shade, 2) if shade >= FAINT else 0.0) for word, shade in zip(words, row, strict=True)]
+        for row in shades
+    ]
+
+
+def breakdown_charts(breakdowns: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Figures by the number of edges of the reference, and success in each house."""
+    charts = []
+    for name in SHOWN:
+        lines = {
+            SPLITS.get(split, split): [(float(edges), group[name]) for edges, group in parts["edges"].items()]
+            for split, parts in breakdowns.items()
+            if all(name in group for group in parts["edges"].values())
+        }
+        if any(lines.values()):
+            title = f"{name} by edges of the reference"
+            charts.append({"title": title, "legend": list(lines), "svg": line_chart(lines, title, from_zero=True)})
+    for split, parts in breakdowns.items():
+        houses = sorted(parts["scan"].items(), key=lambda entry: -entry[1]["SR"])
+        if houses:
+            title = f"SR by house, {SPLITS.get(split, split)}"
+            hover = [f"{scan}: {figure(g['SR'], 'share')} of {g['episodes']} episodes" for scan, g in houses]
+            charts.append({"title": title, "svg": column_chart([g["SR"] for _, g in houses], hover, title)})
+    return charts
+
+
+def action_tables(actions: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[dict[str, Any]]:
+    """Action prediction by class: which neighbour by |relative heading|, from 1; 0 is STOP."""
+    return [
+        {
+            "title": SPLITS.get(split, split),
+            "rows": [
+                ("STOP" if action == "0" else f"neighbour {action}", found["share"], found["accuracy"])
+                for action, found in classes.items()
+            ],
+        }
+        for split, classes in actions.items()
+    ]

@@ -1,0 +1,40 @@
+"""Paths in words, by a trained speaker."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from genera.data.navigation.dataset import NavigationData
+from genera.data.navigation.episodes import Episode, EpisodeTable
+from genera.errors import GeneraError
+from genera.uses.capabilities import Describes
+
+if TYPE_CHECKING:
+    from genera.uses.run import Run
+
+
+def describe(
+    run: "Run", walks: Sequence[Mapping[str, Any]], *, data: str | None = None, seed: int = 0, **options: Any
+) -> list[str]:
+    """An instruction for each walk, a mapping with `scan`, `path` (viewpoint ids) and `heading` (radians, default 0).
+
+    data: graphs and views of another source than the run's. Raises GeneraError for a walk that leaves the edges, for
+    an unknown scan or viewpoint, and for a run without a speaker.
+    """
+    model = run.able(Describes, "describe paths")
+    if not walks:
+        raise GeneraError("there is no path to describe; give at least one.")
+    config = run.config.data if data is None else replace(run.config.data, data=data)
+    opened = NavigationData.open(config, run.method.assets)
+    table = EpisodeTable(opened.graphs, tuple(_episode(walk, f"path {i}") for i, walk in enumerate(walks)))
+    table.check()
+    return model.describe(table.reference, table.heading, data=opened, generator=run.generator(seed), **options)
+
+
+def _episode(walk: Mapping[str, Any], where: str) -> Episode:
+    scan, path, heading = walk.get("scan"), walk.get("path"), walk.get("heading", 0.0)
+    if not isinstance(scan, str) or not isinstance(heading, int | float):
+        raise GeneraError(f"{where} needs a scan (a text) and a heading (radians); got {scan!r} and {heading!r}.")
+    if isinstance(path, str) or not isinstance(path, Sequence) or not path:
+        raise GeneraError(f"{where} needs a list of at least one viewpoint, got {path!r}.")
+    return Episode(where, scan, tuple(path), float(heading), instruction="", goals=())

@@ -1,0 +1,141 @@
+"""Dictionaries in any module: put in by path, taken out, which rows they learn from, bad input."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import genera
+from genera.errors import GeneraError
+from small_quantisers import features
+
+
+def judge():
+    torch.manual_seed(0)
+    blocks = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1), nn.BatchNorm2d(6))
+    return nn.Sequential(blocks, nn.ReLU(), nn.Flatten(), nn.Linear(96, 1))
+
+
+def images(rows=4):
+    return torch.randn(rows, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+
+
+def test_a_module_of_others_is_quantised_by_path_and_restored():
+    network = judge()
+    state, parts = {k: v.clone() for k, v in network.state_dict().items()}, [*network.named_modules()]
+    fq = genera.quantize(network, after=["0.0", "0.2"], example=images(1), codes=(8, 16), weight=2.0)
+    assert [(at.path, at.channels, at.positions, at.codes) for at in fq.layers] == [
+        ("0.0", 4, (8, 8), 8),
+        ("0.2", 6, (4, 4), 16),
+    ]
+    assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())  # the look inside moved nothing
+    assert network.training
+
+    network(images())
+    loss = fq.commitment()
+    assert loss.shape == (4,)
+    loss.sum().backward()
+    assert network[0][0].weight.grad.abs().sum() > 0
+    fq.remove()
+    assert [*network.named_modules()] == parts
+    assert not any(m._forward_hooks for m in network.modules())
+    network(images())
+    with pytest.raises(GeneraError, match="has not run"):
+        fq.commitment()
+
+
+def test_quantize_mode_changes_what_the_next_layer_sees():
+    network = judge().eval()
+    plain = network(images())
+    fq = genera.quantize(network, after=["0.1"], example=images(1), codes=2, mode="quantize")
+    assert not torch.allclose(network(images()), plain)
+    fq.remove()
+    assert torch.equal(network(images()), plain)
+
+
+def test_the_commitment_is_the_sum_over_layers():
+    network = judge()
+    fq = genera.quantize(network, after=["0.0", "0.1"], example=images(1), codes=4)
+    network(images())
+    own = [q.commitment.clone() for q in fq.quantisers]
+    torch.testing.assert_close(fq.commitment(), own[0] + own[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "generator_step", "learned"),
+    [
+        ({}, False, {"fake", "real"}),
+        ({}, True, {"fake", "real"}),
+        ({"update_from": "real"}, False, {"real"}),
+        ({"update_from": "fake"}, False, {"fake"}),
+        ({"update_on_generator_steps": False}, True, {"real"}),
+    ],
+)
+def test_the_policy_says_which_rows_the_dictionary_learns_from(settings, generator_step, learned):
+    network = judge()
+    fq = genera.quantize(network, after=["0.0"], example=images(1), codes=4, **settings)
+    with fq.learning(fake=slice(3), real=slice(3, None), generator_step=generator_step):
+        network(images(4))
+    rows = (3 if "fake" in learned else 0) + (1 if "real" in learned else 0)
+    (q,) = fq.quantisers
+    counts = q.staged[q.size * q.channels : -2]
+    assert counts.sum() == rows * 64
+    before = q.codes.clone()
+    with fq.learning():  # a gradient penalty
+        network(images())
+    assert counts.sum() == rows * 64
+    fq.commit()
+    assert not torch.equal(q.codes, before)
+
+
+def test_a_checkpoint_brings_the_dictionary_back(tmp_path):
+    network = judge()
+    fq = genera.quantize(network, after=["0.1"], example=images(1), codes=8, ema="debias")
+    network(images())
+    fq.commit()
+    save_file(fq.state_dict(), tmp_path / "fq.safetensors")
+    other = genera.quantize(judge(), after=["0.1"], example=images(1), codes=8, ema="debias")
+    other.load_state_dict(load_file(tmp_path / "fq.safetensors"))
+    h = features(channels=6)
+    for each in (fq, other):
+        each.quantisers[0](h)
+        each.commit()
+    assert all(torch.equal(v, fq.state_dict()[k]) for k, v in other.state_dict().items())
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("after", "settings", "words"),
+    [
+        (["0.7"], {}, "unknown layer of Sequential '0.7'"),
+        (["3"], {}, "layer '3' gives shape"),
+        ([], {}, "after names no layer"),
+        (["0.0", "0.0"], {}, "names a layer twice"),
+        (["0.0"], {"codes": 1}, "must be at least 2"),
+        (["0.0"], {"codes": (4, 4)}, "has 2 numbers for 1 layers"),
+        (["0.0"], {"decay": 1.0}, "must lie between 0 and 1"),
+        (["0.0"], {"warmup": 5}, "is for the mode quantize"),
+        (["0.0"], {"revive_below": 2.0}, r"must lie in \[0, 1\)"),
+        (["0.0"], {"codse": 4}, "did you mean codes"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(after, settings, words):
+    network = judge()
+    with pytest.raises(GeneraError, match=words):
+        genera.quantize(network, after=after, example=images(1), **{"codes": 4, **settings})
+    assert not any(m._forward_hooks for m in network.modules())
+
+
+def test_a_layer_that_does_not_run_is_named():
+    class HalfUsed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.spare = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    with pytest.raises(GeneraError, match="'spare' does not run in the forward pass of HalfUsed"):
+        genera.quantize(HalfUsed(), after=["spare"], example=images(1), codes=4)

@@ -1,0 +1,103 @@
+"""One dictionary, however its batch is run: in parts, on ranks, compiled."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from small_quantisers import features, quantiser
+
+SETTINGS = [
+    {},
+    {"ema": "debias", "init": "variance_scaling"},
+    {"ema": "ones", "decay": 0.9},
+    {"ema": "ones", "init": "data", "revive_below": 0.3},
+    {"init": "data"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_parts_of_a_batch_give_the_dictionary_of_the_whole(settings):
+    whole, parts = quantiser(**settings), quantiser(**settings)
+    for turn in range(4):
+        h = features(rows=8, seed=turn)
+        whole(h)
+        for part in h.split(2):
+            parts(part)
+        whole.commit()
+        parts.commit()
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_staged_changes_nothing():
+    q = quantiser()
+    q(features())
+    q.commit()
+    before = q.codes.clone()
+    q.commit()
+    assert torch.equal(q.codes, before)
+
+
+RANKS = """
+import sys, torch, torch.distributed as dist
+from genera.blocks.quantiser import Quantisation, QuantisedLayer
+from genera.blocks.quantiser_config import QuantiserConfig
+from safetensors.torch import save_file
+
+world = int(__import__("os").environ.get("WORLD_SIZE", 1))
+rank = int(__import__("os").environ.get("RANK", 0))
+if world > 1:
+    dist.init_process_group("gloo")
+for index, settings in enumerate(eval(sys.argv[2])):
+    torch.manual_seed(0)
+    config = QuantiserConfig(after=("a", "b"), **settings)
+    fq = Quantisation(config, [QuantisedLayer("a", 3, (4, 4), 5), QuantisedLayer("b", 2, (2, 2), 4)])
+    for turn in range(4):
+        noise = torch.Generator().manual_seed(turn)
+        shape_a, shape_b = (8, 3, 4, 4), (8, 2, 2, 2)
+        draw = lambda shape: torch.randn(shape, generator=noise).chunk(world)[rank]
+        fake, real = (draw(shape_a), draw(shape_b)), (draw(shape_a), draw(shape_b))
+        n = len(fake[0])
+        with fq.learning(fake=slice(n), real=slice(n, None)):
+            for q, one, other in zip(fq.quantisers, fake, real):
+                q(torch.cat([one, other]))
+        fq.commit()
+    if rank == 0:
+        save_file(fq.state_dict(), f"{sys.argv[1]}/{world}-{index}.safetensors")
+if world > 1:
+    dist.destroy_process_group()
+"""
+
+
+def test_two_ranks_give_the_dictionary_of_one(tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
+        command = [sys.executable, *launcher, str(script), str(tmp_path), repr(SETTINGS)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for index in range(len(SETTINGS)):
+        one, two = (load_file(tmp_path / f"{world}-{index}.safetensors") for world in (1, 2))
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+@pytest.mark.parametrize("settings", [{}, {"mode": "quantize", "ema": "ones", "init": "data", "revive_below": 0.1}])
+def test_the_compiled_quantiser_is_one_graph_and_learns_the_same(settings):
+    eager, compiled = quantiser(**settings), quantiser(**settings)
+    torch._dynamo.reset()
+    fast = torch.compile(compiled, fullgraph=True)
+    for seed in range(3):
+        outputs = []
+        for q, call in ((eager, eager), (compiled, fast)):
+            h = features(seed=seed).requires_grad_()
+            out = call(h)
+            (out.square().mean() + q.commitment.sum()).backward()
+            q.commit()
+            outputs.append((out.detach(), h.grad, q.codes.clone()))
+        torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
