@@ -170,11 +170,11 @@ class GuideConfig(LabelConfig):
     name: str | None = None
     """Folder of the guide in RUN/guides, found again by later calls [LABEL-METHOD]."""
     gan_steps: int = 3000
-    """Updates of each player of the GAN."""
+    """Updates of each player of the GAN; CARA draws its latents from one too."""
     cara_steps: int = 1000
     """Updates of each player of CARA, of 64 items."""
     cara_lr: float | None = None
-    """Learning rate of the model's copy in CARA [0.1 of the run's own, 5e-6 for the published one]."""
+    """Learning rate of the model's copy in CARA, which decays to 0 [the run's own]."""
     hidden: int = 256
     """Width of the networks in the latent space, of the GAN and of CARA."""
     fit_seed: int = 0

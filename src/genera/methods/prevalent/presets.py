@@ -33,8 +33,9 @@ TINY_ENCODER = EncoderConfig(
 )
 TINY = PrevalentConfig(
     shares=(150, 350, 200),
-    speaker=SpeakerConfig(hidden=64, embedding=32, dropout=0.2, feature_dropout=0.1, lr=3e-3, batch_size=32),
-    synthesis=SynthesisConfig(samples=2, share=0.2, max_words=50),
+    speaker=SpeakerConfig(hidden=128, embedding=64, dropout=0.1, feature_dropout=0.0, lr=6e-3, batch_size=64),
+    # Views of 32 features leave little when 40% of them are dropped.
+    synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1),
     encoder=TINY_ENCODER,
     pretrain=PretrainConfig(batch_size=64, lr=1e-3, warmup=50),
     agent=AgentConfig(
