@@ -98,7 +98,7 @@ def test_every_trainable_parameter_learns(name, tmp_path):
     seen = set()
     for stage in method.stages():
         if stage.work:
-            stage.work(data, tmp_path / stage.name, ALONE)
+            list(stage.work(data, tmp_path / stage.name, ALONE))
         if stage.players:
             step = Step(config.train, ALONE, enrol(stage.players(), config.train, ALONE))
             before = {n: p.detach().clone() for n, p in method.named_parameters()}

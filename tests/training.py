@@ -33,6 +33,8 @@ SHORT_TEXT: dict[str, object] = {
     "train.validate_batches": 2,
 }
 
+SHORT_DIALOGUES: dict[str, object] = SHORT_TEXT | {"data.data": "world:dialogues", "data.limit": 100}
+
 SHORT_IMAGES: dict[str, object] = {
     "data.data": "world:shapes",
     "data.image_size": 28,
@@ -79,14 +81,80 @@ TINY_TRANSLATION: dict[str, object] = SHORT_IMAGES | {
     "model.local_halvings": 1,
 }
 
+# No dropout: it draws from each rank's own generator.
+SHORT_WALKS: dict[str, object] = {
+    "data.limit": 120,
+    "data.vocabulary": 300,
+    "data.view_size": 8,
+    "data.angle_size": 4,
+    "data.max_tokens": 24,
+    "train.steps": 40,
+    "train.log_every": 5,
+    "train.checkpoint_every": 7,
+    "train.validate_every": 10,
+    "train.validate_batches": 1,
+    "model.encoder.layers": 1,
+    "model.encoder.cross_layers": 2,
+    "model.encoder.hidden": 16,
+    "model.encoder.feed_forward": 32,
+}
+
+TINY_PREVALENT: dict[str, object] = SHORT_WALKS | {
+    "model.speaker.hidden": 16,
+    "model.speaker.embedding": 8,
+    "model.speaker.batch_size": 8,
+    "model.speaker.dropout": 0.0,
+    "model.speaker.feature_dropout": 0.0,
+    "model.synthesis.share": 0.005,
+    "model.synthesis.shard_size": 40,
+    "model.synthesis.max_words": 12,
+    "model.pretrain.batch_size": 16,
+    "model.agent.r2r.hidden": 16,
+    "model.agent.r2r.context": 16,
+    "model.agent.r2r.batch_size": 8,
+    "model.agent.r2r.horizon": 4,
+    "model.agent.r2r.dropout": 0.0,
+    "model.agent.r2r.feature_dropout": 0.0,
+}
+
 TINY: dict[str, tuple[str, dict[str, object]]] = {
     "biggan": ("nano", TINY_GAN),
     "biggan:fq": ("nano-fq", TINY_FQ),
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
+    "prevalent": ("tiny", TINY_PREVALENT),
+    # Half of each batch in other environments, described by the speaker; then the cross layers learn too.
+    "prevalent:back-translation": (
+        "tiny",
+        TINY_PREVALENT
+        | {"model.stages": ["speaker", "finetune"], "model.agent.r2r.back_translation": True}
+        | {"model.agent.r2r.unfreeze": 0.5, "model.agent.r2r.unfrozen_lr": 0.0005},
+    ),
+    # One text for two steps, words alone, on annotated triplets.
+    "prevalent:words": (
+        "tiny",
+        TINY_PREVALENT
+        | {"model.stages": ["pretrain"], "model.pretrain.ap_weight": 0.0, "model.pretrain.steps_of_one": 2}
+        | {"model.pretrain.synthetic": 0.0},
+    ),
+    "prevalent:hanna": (
+        "hanna-tiny",
+        SHORT_WALKS
+        | {"model.agent.hanna.hidden": 16, "model.agent.hanna.batch_size": 8, "model.agent.hanna.dropout": 0.0}
+        | {"model.agent.hanna.horizon": 4, "model.agent.hanna.evaluation_horizon": 4},
+    ),
+    "prevalent:ndh": (
+        "ndh-tiny",
+        SHORT_WALKS
+        | {"model.agent.ndh.hidden": 16, "model.agent.ndh.context": 16, "model.agent.ndh.batch_size": 8}
+        | {"model.agent.ndh.horizon": 4, "model.agent.ndh.dropout": 0.0, "model.agent.ndh.history": "target"},
+    ),
     "small-gan": ("tiny", {}),
     "small-pipeline": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
+    "spacefusion": ("nano", SHORT_DIALOGUES),
+    "spacefusion:seq2seq": ("nano-seq2seq", SHORT_DIALOGUES),
+    "spacefusion:style": ("nano-style", SHORT_DIALOGUES),
     "stylegan2": ("nano", TINY_STYLES),
     "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
     "tac-gan": ("nano", TINY_GAN),

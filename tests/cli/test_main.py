@@ -27,6 +27,8 @@ ARGUMENTS = {
     "interpolate": ["PATH", "STR STR", "--steps", "--json"],
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],
+    "respond": ["PATH", "STR", "--input", "--count", "--temperature", "--json"],
+    "chat": ["PATH", "--temperature", "--seed", "--json"],
     "probe": ["PATH", "--label-column", "--factor", "--shots", "--against", "--json"],
     "walk": ["PATH", "--seeds", "--steps", "--out", "--classes", "--truncation", "--json"],
     "mix": ["PATH", "--coarse", "--fine", "--layer", "--out", "--json"],

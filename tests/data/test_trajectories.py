@@ -1,8 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
-from genera.data.navigation.trajectories import read_submission, write_submission
+from genera.data.navigation.trajectories import read_submission, write_submission, write_walks
 from genera.errors import GeneraError
 from small_graphs import street, table_of
 
@@ -42,6 +43,30 @@ def test_hanna_form(table, write):
     found = read_submission(write("a.json", json.dumps(content)), table)
     assert found.requests.tolist() == [2, 0]
     assert found.paths[0].tolist() == [0, 1]
+
+
+def test_walks_are_written_with_the_poses_of_arrival_and_requests(table, tmp_path):
+    path = tmp_path / "a.json"
+    walks = np.array([[0, 1, 4, -1], [4, 1, 0, 1]])
+    write_walks(path, table, walks, "hanna", np.array([2, 0]))
+    content = json.loads(path.read_text())
+    headings = [round(np.degrees(heading)) for _, heading, _ in content[0]["agent_pose"]]
+    assert ([v for v, *_ in content[0]["agent_pose"]], headings) == (["v0", "v1", "v4"], [0, 0, 90])
+    found = read_submission(path, table)
+    assert found.paths.tolist() == walks.tolist()
+    assert found.requests.tolist() == [2, 0]
+    write_walks(path, table, walks, "ndh")
+    assert set(json.loads(path.read_text())[0]) == {"inst_idx", "trajectory"}
+
+
+def test_jumps_are_filled_when_that_is_asked_for(table, write):
+    path = write("a.json", json.dumps([entry("0", "v0", "v2", "v2", "v4"), entry("1", "v4", "v1")]))
+    with pytest.raises(GeneraError, match="moves from v0 to v2 at step 1, which is not an edge"):
+        read_submission(path, table)
+    assert read_submission(path, table, expand=True).paths.tolist() == [[0, 1, 2, 2, 1, 4], [4, 1, -1, -1, -1, -1]]
+    path = write("b.json", json.dumps([entry("0", "v0", "v5"), entry("1", "v4")]))
+    with pytest.raises(GeneraError, match="there is no way from viewpoint v0 to v5"):
+        read_submission(path, table, expand=True)
 
 
 def test_missing_episodes_are_an_error_unless_allowed(table, write):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genera.measures.classifiers import TfidfClassifier, accuracy, logistic_regression, matthews
+from genera.measures.classifiers import TfidfClassifier, accuracy, f1, logistic_regression, matthews
 from genera.worlds import load
 
 
@@ -12,6 +12,12 @@ def test_tfidf_learns_a_word_and_not_a_coin():
     learnt, rows = TfidfClassifier(texts), np.arange(400)
     assert accuracy(learnt.fit(rows, dogs[:400]).predict(texts[400:]), dogs[400:]) > 0.97
     assert abs(accuracy(learnt.fit(rows, coin[:400]).predict(texts[400:]), coin[400:]) - 0.5) < 0.15
+
+
+def test_f1_is_of_class_1():
+    classes = np.array([1, 1, 1, 0, 0])
+    assert f1(np.array([1, 0, 0, 1, 0]), classes) == pytest.approx(2 / 5)  # precision 1/2, recall 1/3
+    assert f1(np.zeros(5, np.int64), classes) == 0
 
 
 def test_matthews_gives_nothing_for_the_commonest_class():

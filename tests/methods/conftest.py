@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from genera import worlds
-from genera.blocks.size import TransformerShape
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
 from genera.engine.config import TrainConfig
@@ -19,8 +18,7 @@ from genera.methods.gpt2_lm.config import Gpt2LmConfig
 from genera.methods.gpt2_lm.method import Gpt2Lm
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.method import Optimus
-
-SIZE = TransformerShape(layers=2, hidden=16, heads=4, feed_forward=32, positions=48)
+from text_sizes import SIZE
 
 
 @dataclass

@@ -91,3 +91,12 @@ def test_sentences_that_cannot_be_read(gpt2_lm):
         gpt2_lm.score([" ".join(["."] * 100)])
     full = " ".join(["."] * 46)
     assert gpt2_lm.score([full]).log_weights.isfinite().all()
+
+
+def test_features_are_the_mean_state_of_what_was_read(gpt2_lm, oracle, text):
+    features = gpt2_lm.features(text.sentences)
+    for row, ids in zip(features, gpt2_lm.tokeniser.encode_batch(text.sentences), strict=True):
+        states = oracle.transformer(torch.tensor([ids[:-1]])).last_hidden_state[0]  # <BOS> x, without <EOS>
+        assert_close(row, states.mean(0), atol=1e-5, rtol=1e-4)
+    features.sum().backward()  # a classifier on them may train the model
+    assert gpt2_lm.decoder.tokens.weight.grad is not None

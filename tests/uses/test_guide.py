@@ -63,7 +63,7 @@ def test_the_gan_finds_the_classes():
     assert not torch.equal(z[0], z[2])
 
 
-STEPS = {"vector": {}, "gan": {"gan_steps": 20}, "cara": {"cara_steps": 4}}
+STEPS = {"vector": {}, "gan": {"gan_steps": 20}, "cara": {"cara_steps": 4, "gan_steps": 4}}
 
 
 @pytest.mark.parametrize("method", STEPS)

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 import genera
+from genera.data.pairs import PAIR
+from genera.engine.registry import configure
 from genera.errors import GeneraError
 from genera.files import read_json
-from genera.uses.fine_tuning import FineTuned
+from genera.uses.fine_tuning import FineTuned, read
 from genera.uses.probe import findings
 from genera.uses.settings import ProbeConfig
 from genera.worlds import load
@@ -120,6 +122,7 @@ def test_a_lead_that_two_draws_cannot_show_is_no_win():
         ({"factor": "number", "items": 0}, "--items must be at least 1, got 0"),
         ({"factor": "number", "tune_dropout": 1.0}, "--tune-dropout must lie in"),
         ({"factor": "number", "against": ("nowhere",)}, "nowhere is no run folder"),
+        ({"factor": "number", "against": ("a/run", "b/run")}, "told apart by their folders' names"),
         ({"label_column": "1"}, "are those of --data, which was not given"),
         ({"factr": "number"}, "did you mean factor"),
         ({}, "has no labels; name them"),
@@ -130,6 +133,55 @@ def test_what_cannot_be_probed(run, settings, message):
         run.probe(**settings)
 
 
-def test_a_method_without_an_encoder_says_who_has_one(trained_lm):
-    with pytest.raises(GeneraError, match="gpt2-lm cannot encode items into features; methods that can: optimus"):
-        genera.load(trained_lm, device="cpu").probe(factor="number")
+def test_a_method_without_an_encoder_says_who_has_one(tmp_path):
+    sizes = {"image_size": 8, "max_width": 4, "latent_size": 8, "mapping_layers": 2}
+    config = configure("stylegan2:nano", limit=8, steps=1, batch_size=4, device="cpu", **sizes)
+    run = genera.load(genera.train(config, tmp_path / "run").path, device="cpu")
+    with pytest.raises(GeneraError, match=r"stylegan2 cannot encode items into features; methods that can: .*optimus"):
+        run.probe(factor="shape")
+
+
+def test_a_language_model_is_a_rival(copied, trained_lm):
+    result = copied().probe(**QUICK | {"tuned": False, "against": (str(trained_lm),)})
+    points = result["curves"]["features, lm"]
+    assert points[1]["accuracy"] > result["chance"] + 0.1
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Label 1 where the second sentence is the first in the other number."""
+    random = np.random.default_rng(0)
+    texts, rows = WORLD.sentences(500, seed=4), []
+    for i, text in enumerate(texts):
+        facts = WORLD.factors_of(text)
+        facts["number"] = "plural" if facts["number"] == "singular" else "singular"
+        label = int(random.integers(2))
+        rows.append(f"{label}\t{text}\t{WORLD.render(facts) if label else texts[i - 1]}\n")
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(rows), encoding="utf-8")
+    return {"data": f"tsv:{path}", "text_column": "1,2", "label_column": "0", "items": 400, "test_items": 100}
+
+
+def test_pairs_are_read_jointly_or_apart(copied, pairs):
+    settings = pairs | {"shots": (100,), "draws": 2, "tune_draws": 2, "tune_steps": 10, "map_items": 10}
+    run, found = copied(), {}
+    for how in ("joint", "apart"):
+        result = run.probe(**settings, pairs=how)
+        found[how] = {name: points[0] for name, points in result["curves"].items()}
+        assert all(" | " in text for text in result["map"]["texts"])
+        assert all(0 <= point["f1"] <= 1 for point in found[how].values())
+    assert found["apart"]["features"]["accuracy"] > 0.9  # |u - v| is small for a paraphrase
+    assert found["joint"]["features"]["draws"] != found["apart"]["features"]["draws"]
+    assert found["joint"]["TF-IDF"]["accuracy"] > 0.9  # of the words, most are shared
+    assert found["joint"]["TF-IDF"] == found["apart"]["TF-IDF"]
+
+
+def test_a_pair_read_apart_is_four_vectors(run):
+    a, b = WORLD.sentences(2, seed=3)
+    with torch.no_grad():
+        u, v = run.method.features([a, b])
+        h = read(run.method, [a + PAIR + b], True)[0]
+        joint = read(run.method, [a + PAIR + b], False)[0]
+    assert torch.allclose(h, torch.cat([u, v, (u - v).abs(), u * v]), atol=1e-5)
+    assert joint.shape == u.shape
+    assert torch.equal(joint, run.method.features([a + PAIR + b])[0])

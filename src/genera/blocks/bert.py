@@ -33,6 +33,15 @@ class Bert(nn.Module):
         segments: (B, S) ids in {0, 1}; None: all 0.
         Raises GeneraError where S exceeds the positions.
         """
+        return self.blocks(self.embed(ids, segments), mask=_each_head(mask))
+
+    def forward_with(self, last: Stack, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """As `forward`, with the blocks `last` in the place of as many of its own last ones."""
+        shared = self.blocks.part(slice(len(self.blocks) - len(last)))
+        return last(shared(self.embed(ids, segments), mask=_each_head(mask)), mask=_each_head(mask))
+
+    def embed(self, ids: Tensor, segments: Tensor | None = None) -> Tensor:
+        """ids and segments (B, S) → what the first block reads, (B, S, H). Raises GeneraError as `forward` does."""
         length = ids.shape[1]
         if length > self.size.positions:
             raise GeneraError(
@@ -40,12 +49,16 @@ class Bert(nn.Module):
             )
         segment = self.segments.weight[0] if segments is None else self.segments(segments)
         x = self.norm(self.tokens(ids) + self.positions.weight[:length] + segment)
-        x = F.dropout(x, self.size.dropout, self.training)
-        if mask is not None:
-            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
-        return self.blocks(x, mask=mask)
+        return F.dropout(x, self.size.dropout, self.training)
 
     def pooled(self, states: Tensor) -> Tensor:
         """states (B, S, H) → (B, H): tanh(W h + b) of the first token."""
         assert self.pooler is not None, "Bert was built without a pooler"
         return torch.tanh(self.pooler(states[:, 0]))
+
+
+def _each_head(mask: Tensor | None) -> Tensor | None:
+    """A mask as Bert takes it → as attention does, for all heads."""
+    if mask is None:
+        return None
+    return mask[:, None, None] if mask.dim() == 2 else mask[:, None]

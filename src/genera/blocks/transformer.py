@@ -127,6 +127,12 @@ class Stack(nn.ModuleList):
 
     checkpointing = False
 
+    def part(self, which: slice) -> "Stack":
+        """Some of the blocks, the same modules, checkpointed or not as all are."""
+        some = Stack(list(self)[which])
+        some.checkpointing = self.checkpointing
+        return some
+
     def forward(
         self,
         x: Tensor,

@@ -25,9 +25,11 @@ COMMANDS = {
     "translate": "a folder of images into the other domain",
     "analogy": "A is to B as C is to ?",
     "guide": "generate items that carry a label",
+    "respond": "responses to what was said, by a dialogue model",
+    "chat": "a conversation with a dialogue model",
     "probe": "how few labels a classifier on the model's features needs",
     "describe": "paths of a navigation agent in words",
-    "navigate": "navigation: check graphs and episodes, run baseline agents, score trajectories",
+    "navigate": "walk with a trained agent; check graphs and episodes, run baselines, score trajectories",
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }

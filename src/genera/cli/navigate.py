@@ -1,7 +1,9 @@
-"""`genera navigate check|baseline|score`: navigation data, agents that need no training, and scores of trajectories."""
+"""`genera navigate check|baseline|score`: navigation data, agents that need no training, and scores of trajectories.
+`genera navigate RUN`: walks of a trained agent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -9,6 +11,8 @@ import tyro
 from tyro.conf import Positional
 
 from genera.cli.parsing import parse, print_json
+from genera.cli.uses import UseOptions
+from genera.console import say
 from genera.errors import GeneraError
 
 if TYPE_CHECKING:
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 Agent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
 Supervision: TypeAlias = Literal["planner", "player", "trusted"]
+
+HEEDED = 3
+"""Words shown of each step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +75,48 @@ class Score(Data):
     """The file, plain or .gz."""
     split: str = "val_seen"
     """Split that it answers."""
+    expand: bool = False
+    """Fill jumps between viewpoints that are no neighbours with the shortest way, instead of refusing them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk(UseOptions):
+    """Walk with a trained agent: one instruction from a viewpoint, or all episodes of a split, scored."""
+
+    run: Positional[Path]
+    """The run folder."""
+    instruction: Positional[str | None] = None
+    """What the agent hears: "walk past the sofa and stop at the door"; for an agent of NDH the object to find."""
+    scan: str | None = None
+    """The scan (house) to walk in."""
+    start: str | None = None
+    """The viewpoint to start from."""
+    heading: float = 0.0
+    """Where the agent looks at the start, in radians clockwise from north."""
+    goal: str | None = None
+    """Where it should arrive: tells how far from there it stops [not known]."""
+    split: str | None = None
+    """Instead: walk all episodes of this split, and score them."""
+    out: Path | None = None
+    """With --split: write the walks here, in the format of the benchmark's submissions."""
+    data: str | None = None
+    """Graphs, views and episodes of another source than the run's (r2r:DIR, world:houses, ...)."""
 
 
 def main(arguments: list[str]) -> None:
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in ("check", "baseline", "score", "walk"):
+        arguments = ["walk", *arguments]  # genera navigate RUN ...
     command: Any = parse(
         Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Baseline, tyro.conf.subcommand("baseline")]
-        | Annotated[Score, tyro.conf.subcommand("score")],  # type: ignore[arg-type]
+        | Annotated[Score, tyro.conf.subcommand("score")]
+        | Annotated[Walk, tyro.conf.subcommand("walk")],  # type: ignore[arg-type]
         arguments,
         "navigate",
     )
+    if isinstance(command, Walk) and command.split is None:
+        walk(command)
+        return
     result = STEPS[type(command)](command)
     if command.json:  # JSON has no infinity: an error that no episode can have is null
         result = {name: None if value == float("inf") else value for name, value in result.items()}
@@ -110,22 +149,14 @@ def check(command: Check) -> dict[str, Any]:
 
 
 def baseline(command: Baseline) -> dict[str, Any]:
-    from genera.data.navigation.trajectories import write_submission
-    from genera.worlds.navigation import pose_of, views_along
+    from genera.data.navigation.trajectories import write_walks
     from genera.worlds.walkers import AGENTS
 
     source = command.source()
     table = source.table(command.split, command.supervision)
     paths = AGENTS[command.agent](table, command.seed)
     if command.out is not None:
-        names = table.graphs.names
-        headings, elevations = pose_of(views_along(table.graphs, paths, table.heading))
-        steps = zip(paths.tolist(), headings.tolist(), elevations.tolist(), strict=True)
-        trajectories = {
-            episode.id: [(names[node], *pose) for node, *pose in zip(*rows, strict=True) if node >= 0]
-            for episode, rows in zip(table.episodes, steps, strict=True)
-        }
-        write_submission(command.out, trajectories, "inst_idx" if source.task == "ndh" else "instr_id")
+        write_walks(command.out, table, paths, source.task)
     return {**_scores(source.task, table, paths), "agent": command.agent, **_about(command, table)}
 
 
@@ -135,10 +166,54 @@ def score(command: Score) -> dict[str, Any]:
 
     source = command.source()
     table = source.table(command.split, command.supervision)
-    found = read_submission(command.submission, table, partial=command.split == "train")
+    found = read_submission(command.submission, table, partial=command.split == "train", expand=command.expand)
     table = EpisodeTable(table.graphs, tuple(table.episodes[row] for row in found.rows))
     figures = _scores(source.task, table, found.paths, found.requests)
     return {**figures, "submission": str(command.submission), **_about(command, table)}
+
+
+def walk(command: Walk) -> None:
+    """Print the way of one instruction: where the agent stands, where it looks, which words it heeds."""
+    if command.instruction is None or command.scan is None or command.start is None:
+        raise GeneraError("give an instruction with --scan and --start; or --split SPLIT, to walk all its episodes.")
+    if command.out is not None:
+        raise GeneraError("--out is for the walks of a split; give --split SPLIT.")
+    found = command.load(command.run).navigate(
+        command.instruction,
+        scan=command.scan,
+        start=command.start,
+        heading=command.heading,
+        goal=command.goal,
+        data=command.data,
+    )
+    print_json(found) if command.json else print(walk_as_text(found))
+
+
+def walk_as_text(found: dict[str, Any]) -> str:
+    """A line a step: the viewpoint, the heading, and the three words most attended to."""
+    lines = []
+    for step, (viewpoint, heading) in enumerate(zip(found["path"], found["headings"], strict=True)):
+        heeded = ""
+        if step < len(found.get("attention", ())):
+            ranked = sorted(zip(found["attention"][step], found["words"], strict=True), reverse=True)
+            heeded = ", ".join(f"{word} {weight:.2f}" for weight, word in ranked[:HEEDED])
+        lines.append(f"{step:>3}  {viewpoint:<34} {round(degrees(heading)) % 360:>4}°  {heeded}".rstrip())
+    if "requests" in found:
+        lines.append(f"help was asked for {found['requests']} times.")
+    if "goal_distance" in found:
+        lines.append(f"{found['goal_distance']:.2f} m from the goal.")
+    return "\n".join(lines)
+
+
+def walk_split(command: Walk) -> dict[str, Any]:
+    """Figures of a trained agent on a split."""
+    if command.instruction is not None:
+        raise GeneraError("give an instruction or --split, and not both.")
+    figures = command.load(command.run).navigate_split(str(command.split), data=command.data, out=command.out)
+    if not figures:
+        where = f"written to {command.out}" if command.out else "not written; give --out FILE"
+        say(f"{command.split} keeps its goals back: only the benchmark's own server can score the walks, {where}.")
+    return {**figures, "run": str(command.run), "split": command.split}
 
 
 def _scores(task: str, table: "EpisodeTable", paths: Any, requests: Any = None) -> dict[str, Any]:
@@ -153,7 +228,12 @@ def _about(command: Baseline | Score, table: "EpisodeTable") -> dict[str, Any]:
     return {"data": command.data, "split": command.split, "episodes": len(table)}
 
 
-STEPS: dict[type, Callable[[Any], dict[str, Any]]] = {Check: check, Baseline: baseline, Score: score}
+STEPS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Check: check,
+    Baseline: baseline,
+    Score: score,
+    Walk: walk_split,
+}
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -6,20 +6,11 @@ SMALLEST_VOCABULARY = 300  # the 256 bytes, the special tokens and a few merges
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Text data of a run. Each field is a command-line option."""
+class TokenConfig:
+    """How texts of any kind become tokens. Each field is a command-line option."""
 
-    data: str = "world:captions"
-    """text:PATH, tsv:PATH, jsonl:PATH, glue:DIR, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder;
-    "A + B" reads both."""
     limit: int | None = None
     """Use only the first so many training items (validation and test stay whole)."""
-    text_column: str | None = None
-    """Where the text is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; two with a
-    comma between them make a pair of sentences [0; text]."""
-    label_column: str | None = None
-    """Where the label is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; of text:
-    `file` for the file's name, `first` for the line's first word [no labels]."""
     max_words: int = 64
     """Drop texts of more words than this (words are what blanks separate)."""
     max_tokens: int = 256
@@ -42,3 +33,18 @@ class DataConfig:
             for name, value in values.items()
             if value is not None and value < lowest[name]
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(TokenConfig):
+    """Text data of a run. Each field is a command-line option."""
+
+    data: str = "world:captions"
+    """text:PATH, tsv:PATH, jsonl:PATH, glue:DIR, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder;
+    "A + B" reads both."""
+    text_column: str | None = None
+    """Where the text is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; two with a
+    comma between them make a pair of sentences [0; text]."""
+    label_column: str | None = None
+    """Where the label is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; of text:
+    `file` for the file's name, `first` for the line's first word [no labels]."""

@@ -2,19 +2,18 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 
-from genera.console import progress_bar, say
+from genera.console import progress_bar, say, track
 from genera.data.cache import build_once, cache_folder
-from genera.data.config import DataConfig
+from genera.data.config import DataConfig, TokenConfig
 from genera.data.sources import SPLITS, Item, Source, WorldSource, parse_source
 from genera.data.store import StoreWriter, TokenStore
 from genera.data.text import TextBatch, TextStream
@@ -58,13 +57,13 @@ class TextCorpus:
             raise GeneraError("this model has no encoder; leave --encoder-tokeniser out.")
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), config.limit, config.max_words)
-        wordpiece = partial(_tokeniser, "wordpiece", config.encoder_tokeniser, source, config, content)
-        tokenisers = assets or Tokenisers(
-            encoder=wordpiece() if cls.has_encoder else None,
-            decoder=_tokeniser("bpe", config.decoder_tokeniser, source, config, content),
-        )
+
+        def training_texts() -> Iterator[str]:
+            return (item.text for item in _kept(source, config, Counter()) if item.split == "train")
+
+        tokenisers = assets or tokenisers_of(config, training_texts, content, encoder=cls.has_encoder)
         encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
-        key = _hash(*content, config.max_tokens, encoder_json, tokenisers.decoder.to_json())
+        key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.to_json())
         folder = cache_folder() / f"text-{key}"
         build_once(folder, lambda temporary: _build(temporary, source, config, tokenisers))
 
@@ -178,25 +177,26 @@ def _reasons(config: DataConfig) -> tuple[str, str, str]:
     return "empty", f"over {config.max_words} words", f"over {config.max_tokens} tokens"
 
 
+def tokenisers_of(
+    config: TokenConfig, texts: Callable[[], Iterator[str]], content: object, *, encoder: bool = True
+) -> Tokenisers:
+    """Those that `config` names, or trained on `texts()` and kept in the cache under `content`, which tells them."""
+    return Tokenisers(
+        encoder=_tokeniser("wordpiece", config.encoder_tokeniser, config, texts, content) if encoder else None,
+        decoder=_tokeniser("bpe", config.decoder_tokeniser, config, texts, content),
+    )
+
+
 def _tokeniser(
-    kind: Kind, where: str | None, source: Source, config: DataConfig, content: tuple[Any, ...]
+    kind: Kind, where: str | None, config: TokenConfig, texts: Callable[[], Iterator[str]], content: object
 ) -> Tokeniser:
-    """The tokeniser at `where`, or one trained on the training texts, kept in the cache."""
     if where is not None:
         return Tokeniser.load(where, kind)
 
-    def texts() -> Iterator[str]:
-        with progress_bar() as bar:
-            task = bar.add_task(f"learning a vocabulary ({kind})", total=None)
-            for item in _kept(source, config, Counter()):
-                if item.split == "train":
-                    bar.advance(task)
-                    yield item.text
-
     def build(folder: Path) -> None:
-        Tokeniser.train(kind, texts, config.vocabulary).save(folder)
+        Tokeniser.train(kind, lambda: track(texts(), f"learning a vocabulary ({kind})"), config.vocabulary).save(folder)
 
-    folder = cache_folder() / f"{kind}-{_hash(*content, config.vocabulary)}"
+    folder = cache_folder() / f"{kind}-{hash_of(content, config.vocabulary)}"
     build_once(folder, build)
     return Tokeniser.load(folder, kind)
 
@@ -241,5 +241,5 @@ def _build(folder: Path, source: Source, config: DataConfig, tokenisers: Tokenis
     write_json(folder / "corpus.json", about)
 
 
-def _hash(*parts: Any) -> str:
+def hash_of(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

@@ -8,6 +8,7 @@ from genera.errors import GeneraError, unknown
 
 ITEMS = {
     "text": "texts",
+    "dialogues": "dialogues",
     "images": "images",
     "image-pairs": "image pairs (two domains)",
     "navigation": "navigation episodes",
@@ -31,6 +32,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "text": Scheme("PATH", ("text",), "texts, one a line: file, glob or folder; plain or .gz"),
     "tsv": Scheme("PATH", ("text",), "tab-separated rows; --text-column and --label-column by number or header name"),
     "jsonl": Scheme("PATH", ("text",), "JSON objects, one a line; --text-column and --label-column name their fields"),
+    "dialogues": Scheme("PATH", ("dialogues",), "one dialogue a line: turns between tabs or __eou__, or .jsonl"),
     "glue": Scheme(
         "DIR", ("text",), "a task of GLUE as its archive has it: labels and pairs are read, dev is tested on"
     ),

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from genera import worlds
+from genera.data.cache import file_hash
 from genera.data.pairs import columns_of, joined
 from genera.data.schemes import split_spec
 from genera.errors import GeneraError, unknown
@@ -115,15 +116,19 @@ class FileSource:
                 yield Item(held_out.split(text.encode()) if split == "train" else split, text, label)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.read.__name__, self.text_column, self.label_column)).encode())
-        for split, path in self.files:
-            digest.update(split.encode())
-            if self.label_column == "file":
-                digest.update(path.name.encode())
-            with open_file(path) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()
+        how = (self.read.__name__, self.text_column, self.label_column)
+        return hash_files(how, self.files, names=self.label_column == "file")
+
+
+def hash_files(how: object, files: Iterable[tuple[str, Path]], *, names: bool = False) -> str:
+    """A hash of `how` they are read, and of each file's split and content, and with `names` of its name."""
+    digest = hashlib.sha256(repr(how).encode())
+    for split, path in files:
+        digest.update(split.encode())
+        if names:
+            digest.update(path.name.encode())
+        digest.update(file_hash(path).encode())
+    return digest.hexdigest()
 
 
 class HeldOut:
@@ -148,6 +153,12 @@ class HeldOut:
 
 
 def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
+    return FileSource(spec, split_files(rest), read, text_column, label_column)
+
+
+def split_files(rest: str) -> tuple[tuple[str, Path], ...]:
+    """The files at `rest`, a file, a glob or a folder, with their splits, training files first. Raises GeneraError
+    where there are none."""
     path = Path(rest).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
@@ -169,8 +180,7 @@ def _files(read: Reader, spec: str, rest: str, text_column: str | None, label_co
         if len(set(splits)) > 1:
             raise GeneraError(f"{rest} has {' and '.join(sorted(set(splits)))} files but no training file.")
         splits = ["train"] * len(files)
-    ordered = sorted(zip(splits, files, strict=True), key=lambda pair: SPLITS.index(pair[0]))
-    return FileSource(spec, tuple(ordered), read, text_column, label_column)
+    return tuple(sorted(zip(splits, files, strict=True), key=lambda pair: SPLITS.index(pair[0])))
 
 
 def _split_of(path: Path) -> str:

@@ -48,10 +48,11 @@ class TextStream:
         Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
         """
         self.steps_per_epoch = count_steps(len(store), "texts", batch, ranks)
-        self._store, self._pad, self._seed, self._noise = store, pad, seed, noise
-        self._size = batch
+        self._store, self._pad, self._size = store, pad, batch
         self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
-        self._plan = lru_cache(maxsize=1)(self._make_plan)
+        self._plan = lru_cache(maxsize=1)(
+            lambda epoch: bucketed(store.decoder.lengths(), batch=batch, seed=seed, epoch=epoch, noise=noise)
+        )
 
     def batch(self, step: int) -> TextBatch:
         """This rank's rows of the global batch of `step`."""
@@ -60,8 +61,8 @@ class TextStream:
         store, mine = self._store, rows[self._mine]
         return TextBatch(
             ids=torch.from_numpy(mine),
-            encoder=None if store.encoder is None else _gather(store.encoder, rows, mine, 0),
-            decoder=_gather(store.decoder, rows, mine, self._pad),
+            encoder=None if store.encoder is None else gather(store.encoder, rows, mine, 0),
+            decoder=gather(store.decoder, rows, mine, self._pad),
             length=torch.from_numpy(store.decoder.lengths(mine)),
             labels=None if store.labels is None else torch.from_numpy(store.labels[mine].astype(np.int64)),
         )
@@ -77,18 +78,21 @@ class TextStream:
             room += int(lengths.max(axis=1).sum()) * self._size
         return 1 - used / room
 
-    def _make_plan(self, epoch: int) -> NDArray[np.int64]:
-        """(steps_per_epoch, batch) row numbers of an epoch."""
-        random = np.random.default_rng([self._seed, epoch])
-        rows = random.permutation(len(self._store))[: self.steps_per_epoch * self._size]
-        lengths = self._store.decoder.lengths()[rows]
-        lengths = lengths + self._noise * lengths.std() * random.standard_normal(len(rows))
-        window = np.arange(len(rows)) // (WINDOW * self._size)
-        batches = rows[np.lexsort((lengths, window))].reshape(self.steps_per_epoch, self._size)
-        return batches[random.permutation(self.steps_per_epoch)]
+
+def bucketed(lengths: NDArray[np.int64], *, batch: int, seed: int, epoch: int, noise: float) -> NDArray[np.int64]:
+    """(steps, batch) row numbers of an epoch over rows of these lengths; see `TextStream`."""
+    random = np.random.default_rng([seed, epoch])
+    steps = len(lengths) // batch
+    rows = random.permutation(len(lengths))[: steps * batch]
+    lengths = lengths[rows]
+    lengths = lengths + noise * lengths.std() * random.standard_normal(len(rows))
+    window = np.arange(len(rows)) // (WINDOW * batch)
+    batches = rows[np.lexsort((lengths, window))].reshape(steps, batch)
+    return batches[random.permutation(steps)]
 
 
-def _gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad: int) -> Tensor:
+def gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad: int) -> Tensor:
+    """The rows `mine`, padded on the right to the longest of `rows`."""
     return torch.from_numpy(side.padded(mine, int(side.lengths(rows).max()), pad))
 
 

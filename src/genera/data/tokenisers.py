@@ -168,7 +168,11 @@ class Tokenisers:
         )
 
 
-_PUBLISHED = {"google-bert/bert-base-cased": 28_996, "openai-community/gpt2": 50_257}
+_PUBLISHED = {
+    "google-bert/bert-base-cased": 28_996,
+    "google-bert/bert-base-uncased": 30_522,
+    "openai-community/gpt2": 50_257,
+}
 """Sizes of the tokenisers that presets name, so that a dry run needs no network."""
 
 

@@ -217,8 +217,9 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     method.load_state_dict({name: _placed(tensor, own[name]) for name, tensor in tensors.items()})
 
 
-def take_over(method: nn.Module, checkpoint: Path) -> None:
-    """Read those networks (children of the method) that `checkpoint` has too, and say which; the others stay.
+def take_over(method: nn.Module, checkpoint: Path) -> list[str]:
+    """Read those networks (children of the method) that `checkpoint` has too, and say which; the others stay, and their
+    names are returned.
 
     Raises:
         GeneraError: no network is in both, or one is of another size, naming the tensors.
@@ -235,10 +236,12 @@ def take_over(method: nn.Module, checkpoint: Path) -> None:
     )
     _check_fit(checkpoint, own, tensors)
     method.load_state_dict(tensors, strict=False)
+    new = [name for name in ours if name not in theirs]
     if ours != theirs:
-        facts = {"begins with": shared, "new": [n for n in ours if n not in theirs]}
+        facts = {"begins with": shared, "new": new}
         facts["left aside"] = [name for name in theirs if name not in ours]
         say("; ".join(f"{what}: {', '.join(names)}" for what, names in facts.items() if names))
+    return new
 
 
 def _networks(names: Iterable[str]) -> list[str]:

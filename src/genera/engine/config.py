@@ -41,8 +41,8 @@ class TrainConfig:
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: str | None = None
-    """Run folder of the same method whose tokenisers (or other assets) and weights a new run begins with: those of all
-    networks that both have."""
+    """Run folder whose tokenisers (or other assets) and weights a new run begins with, those of all networks that both
+    have: of the same method, or of one that it builds on."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"

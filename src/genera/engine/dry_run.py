@@ -119,7 +119,7 @@ def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[
             for name, trainee in step.trainees.items()
         },
         "flops_per_step": counter.get_total_flops(),
-        "basis": f"{rows} items of the largest size",
+        "basis": f"{rows} {stage.basis}",
         "memory_bytes": memory,
         "memory_bytes_per_rank": _per_rank(memory, step) if config.train.sharding == "fsdp" else {},
     }

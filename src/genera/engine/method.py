@@ -1,6 +1,6 @@
 """The contract between a published method and the engine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -87,6 +87,8 @@ class Stage:
     """For batches of this stage's own data; `Method.validate` where None."""
     sketch: Callable[[int], Batch] | None = None
     """(rows) → a batch of this stage's own data in shape alone, for `--dry-run`"""
+    basis: str = "items of the largest size"
+    """What such a batch holds, and how far a step on shapes alone goes, in words that follow the number of rows."""
 
 
 class Method(nn.Module):
@@ -103,8 +105,15 @@ class Method(nn.Module):
         self.config = config
         self.assets = assets
 
+    begins_from: ClassVar[tuple[str, ...]] = ()
+    """Other methods whose runs `--init` may name too."""
+
     def initialise(self) -> None:
         """Weights to begin a new run with, where those of construction are not it; called once, at the first start."""
+
+    def complete(self, new: Sequence[str]) -> None:
+        """First weights of the networks `new`, which the run that `--init` names has not got, where those of
+        construction are not it; called once, at the first start."""
 
     def players(self) -> dict[str, Player]:
         """Networks and optimisers of a method with a single stage."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -86,7 +86,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     if start:
         say(f"going on from step {position.step} of {folder.path}")
     elif config.train.init:
-        ckpt.take_over(method, _predecessor(config))
+        method.complete(ckpt.take_over(method, _predecessor(config).checkpoint))
     else:
         method.initialise()
     shares = sum(stage.share for stage in stages if stage.players)
@@ -166,15 +166,22 @@ def _networks(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-def _predecessor(config: RunConfig) -> Path:
-    """The last checkpoint of the run that `--init` names. Raises GeneraError when there is none, of this method."""
+class _Predecessor(NamedTuple):
+    method: str
+    assets: Path
+    checkpoint: Path
+
+
+def _predecessor(config: RunConfig) -> _Predecessor:
+    """The run that `--init` names. Raises GeneraError when it has no checkpoint, or its method does not fit."""
     folder = RunFolder.existing(config.train.init or "")
-    if (method := folder.config().method) != config.method:
+    method = folder.config().method
+    if method not in (config.method, *registry.entry(config.method).load().begins_from):
         raise GeneraError(f"--init {folder.path} is a run of {method}, and {config.method} is to be trained.")
     found = ckpt.pick(folder.checkpoints)
     if found is None:
         raise GeneraError(f"--init {folder.path} has no checkpoint yet; train it first.")
-    return found
+    return _Predecessor(method, folder.assets, found)
 
 
 def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks: Ranks) -> Any:
@@ -183,10 +190,12 @@ def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks:
     for turn in (True, False):
         if ranks.main is turn:
             saved = folder.assets / ".done"
-            there = folder.assets if saved.exists() else None
-            if there is None and config.train.init:
-                there = _predecessor(config).parents[1] / folder.assets.name
-            assets = implementation.dataset.assets_type.load(there) if there else None
+            assets = None
+            if saved.exists():
+                assets = implementation.dataset.assets_type.load(folder.assets)
+            elif config.train.init:
+                other = _predecessor(config)
+                assets = registry.entry(other.method).load().dataset.assets_type.load(other.assets)
             data = implementation.dataset.open(config.data, assets)
             if not saved.exists() and ranks.main:
                 data.assets.save(folder.assets)

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from genera.errors import unknown
 from genera.measures.definition import Definition
+from genera.measures.definitions_dialogue import DIALOGUE
 from genera.measures.definitions_images import IMAGES, TRANSLATION
 from genera.measures.definitions_navigation import NAVIGATION, UNSEEN
 from genera.measures.definitions_text import TEXT
 
-CATALOGUE = {d.name: d for d in (*TEXT, *NAVIGATION, *IMAGES)}
+CATALOGUE = {d.name: d for d in (*TEXT, *DIALOGUE, *NAVIGATION, *IMAGES)}
 """Every definition under its name; a bound with K samples is named iw_bound_K, a figure of translations of one
 direction NAME_a2b or NAME_b2a, and one of navigation in houses that training never enters NAME_unseen."""
 

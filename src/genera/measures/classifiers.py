@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import matthews_corrcoef
+from sklearn.metrics import f1_score, matthews_corrcoef
+
+from genera.data.pairs import PAIR, halves
 
 Classes = NDArray[np.int64]  # (N,)
 
@@ -19,12 +22,15 @@ def logistic_regression(strength: float = 1.0) -> LogisticRegression:
 class TfidfClassifier:
     """TF-IDF of words and pairs of words + logistic regression: what the words alone tell.
 
-    Words and their weights are learnt from `texts` without labels, as a pre-trained encoder learns from them too.
+    Words and their weights are learnt from `texts` without labels, as a pre-trained encoder learns from them too. Of
+    pairs it sees which weights the two share and in which they differ: (u v, |u - v|).
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-        self._rows = self._vectoriser.fit_transform(texts)
+        self._pairs = any(PAIR in text for text in texts)
+        self._vectoriser.fit(texts)
+        self._rows = self._weighed(texts)
         self._model = logistic_regression(strength=10.0)  # rows of length 1 would be held down by the usual 1
 
     def fit(self, rows: NDArray[np.int64], classes: Classes) -> "TfidfClassifier":
@@ -33,12 +39,27 @@ class TfidfClassifier:
         return self
 
     def predict(self, texts: Sequence[str]) -> Classes:
-        return self._model.predict(self._vectoriser.transform(texts))
+        return self._model.predict(self._weighed(texts))
+
+    def _weighed(self, texts: Sequence[str]) -> csr_matrix:
+        if not self._pairs:
+            return self._vectoriser.transform(texts)
+        u, v = (self._vectoriser.transform(side) for side in zip(*map(halves, texts), strict=True))
+        return hstack([u.multiply(v), abs(u - v)]).tocsr()
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(N, classes), classes in ascending order."""
+        return self._model.predict_proba(self._vectoriser.transform(texts))
 
 
 def accuracy(predicted: Classes, classes: Classes) -> float:
     """Share of right answers, 0..1."""
     return float((predicted == classes).mean())
+
+
+def f1(predicted: Classes, classes: Classes) -> float:
+    """Harmonic mean of precision and recall of class 1, of two classes; 0..1, 0 where it is never predicted."""
+    return float(f1_score(classes, predicted, zero_division=0.0))
 
 
 def matthews(predicted: Classes, classes: Classes) -> float:

@@ -134,7 +134,7 @@ NAVIGATION = [
     ),
     Definition(
         "nDTW_shuffled",
-        "Likeness to the reference with another's instruction",
+        "Likeness with another's instruction",
         "share",
         "neither",
         "nDTW when every episode gets the instruction of another one.",

@@ -114,6 +114,29 @@ class ScoresGiven(Protocol):
 
 
 @runtime_checkable
+class Responds(Protocol):
+    def respond(
+        self, contexts: Sequence[Sequence[str]], count: int, *, generator: Generator | None = None, **options: Any
+    ) -> list[list[str]]:
+        """`count` responses to each context, which is its turns, oldest first."""
+        ...
+
+
+@runtime_checkable
+class ScoresResponses(Protocol):
+    def score_responses(
+        self,
+        contexts: Sequence[Sequence[str]],
+        responses: Sequence[str],
+        samples: int,
+        *,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """log p(response | z_k) in nats at `samples` draws z_k for each context: (K, B) float64."""
+        ...
+
+
+@runtime_checkable
 class Translates(Protocol):
     directions: Sequence[str]
     """names of the ways from one domain to another, such as a2b"""

@@ -1,27 +1,29 @@
-"""Label and latent taken apart by adversaries: the variant of Optimus' released code for labels (CARA), corrected.
+"""Label and latent taken apart by an adversary: the variant of Optimus' released code for labels (CARA), corrected.
 
 A copy of the VAE becomes an autoencoder z = mu(x) whose decoder is given z + e_y, with an embedding e_y of the label. A
-reader tries to tell y from z and the encoder hides it, so that e_y must say it; G(eps) learns the distribution of z
-against a discriminator. Then x ~ p(x | G(eps) + e_y) carries the label y.
+reader tries to tell y from z and the encoder hides it, so that e_y must say it. A GAN then learns the distribution of
+z, and x ~ p(x | G(eps) + e_y) carries the label y.
 
 In the released code one optimiser minimises the sum of all losses: the reader's and the encoder's add up to the
 constant 1, those of G and D cancel in the same way, all is multiplied by 0, and the embedding of label 0 stays zero.
-Here each player descends its own loss, as in the adversarially regularised autoencoder (Zhao et al. 2018). The released
-classifier of sentences has no path back into the model, and is left out.
+Here each player descends its own loss, and G learns once z has settled. The released classifier of sentences has no
+path back into the model, and is left out.
 """
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from genera.console import track
-from genera.uses.latent_guides import AVERAGE, BETAS, LEARNING_RATE, descend, mlp
+from genera.uses.capabilities import Posterior
+from genera.uses.latent_guides import BETAS, LEARNING_RATE, GanGuide, descend, mlp
 
 BATCH = 64
+ENCODED_AT_ONCE = 512
 HIDE = 10.0
 """Weight of hiding the label, in nats of reconstruction: what z tells of the label is worth at most ln K of them."""
 
@@ -34,7 +36,7 @@ class CaraGuide(nn.Module):
         self.model = model
         self.labels = nn.Embedding(classes, model.latent_size)
         nn.init.zeros_(self.labels.weight)  # at first the decoder sees what it was trained on
-        self.sampler = mlp(model.latent_size, hidden, model.latent_size)
+        self.sampler = GanGuide(1, model.latent_size, hidden)
 
     @classmethod
     def fit(
@@ -46,44 +48,42 @@ class CaraGuide(nn.Module):
         *,
         hidden: int,
         steps: int,
+        gan_steps: int,
         lr: float,
         seed: int,
-    ) -> "CaraGuide":
+    ) -> Self:
         """model: encodes, and scores items given latents; it stays as it is. classes: (N,), on its device. lr: of its
-        copy's weights. A pure function of `seed` on a CPU."""
+        copy's weights, which decays to 0. A pure function of `seed` on a CPU."""
         device = classes.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             guide = cls(copy.deepcopy(model).train(), count, hidden).to(device)
-            size = guide.model.latent_size
-            critic, reader = mlp(size, hidden, 1).to(device), mlp(size, hidden, count).to(device)
-            own = torch.optim.AdamW(guide.model.parameters(), lr=lr, weight_decay=0.0)
-            own.add_param_group({"params": guide.labels.parameters(), "lr": LEARNING_RATE})
-            sampling = torch.optim.Adam(guide.sampler.parameters(), lr=LEARNING_RATE, betas=BETAS)
-            judging = torch.optim.Adam([*critic.parameters(), *reader.parameters()], lr=LEARNING_RATE, betas=BETAS)
-            average = [p.detach().clone() for p in guide.sampler.parameters()]
-            for _ in track(range(steps), "taking label and latent apart"):
-                rows = torch.randint(len(items), (BATCH,), device=device)
-                x, y = [items[i] for i in rows.tolist()], classes[rows]
-                z = guide.model.encode(x).mean
-                fake = guide.sampler(torch.randn(BATCH, size, device=device))
+            guide.separate(items, classes, mlp(model.latent_size, hidden, count).to(device), steps, lr)
+            guide.eval().requires_grad_(False)
+            parts = [items[i : i + ENCODED_AT_ONCE] for i in range(0, len(items), ENCODED_AT_ONCE)]
+            z = torch.cat([guide.model.encode(part).mean for part in parts])
+            everyone = torch.zeros_like(classes)
+            guide.sampler = GanGuide.fit(Posterior(z), everyone, 1, hidden=hidden, steps=gan_steps, seed=seed)
+        return guide
 
-                seen = z.detach()
-                told = F.softplus(-critic(seen)).mean() + F.softplus(critic(fake.detach())).mean()
-                descend(judging, told + F.cross_entropy(reader(seen), y))
-                descend(sampling, F.softplus(-critic(fake)).mean())
-                # Against the uniform answer: the released 1 - CE has no lower end.
-                hidden_label = -F.log_softmax(reader(z), 1).mean()
-                log_likelihood = guide.model.score_given(x, z + guide.labels(y)).mean()
-                descend(own, HIDE * hidden_label - log_likelihood)
-                torch._foreach_lerp_(average, [p.data for p in guide.sampler.parameters()], 1 - AVERAGE)
-        for parameter, kept in zip(guide.sampler.parameters(), average, strict=True):
-            parameter.data.copy_(kept)
-        return guide.requires_grad_(False).eval()
+    def separate(self, items: Sequence[str], classes: Tensor, reader: nn.Module, steps: int, lr: float) -> None:
+        """Alternate one update of the reader and one of the autoencoder that hides the label from it."""
+        labels = {"params": self.labels.parameters(), "lr": LEARNING_RATE}
+        own = torch.optim.AdamW([{"params": self.model.parameters()}, labels], lr=lr, weight_decay=0.0)
+        decay = torch.optim.lr_scheduler.LambdaLR(own, lambda step: 1 - step / steps)
+        reading = torch.optim.Adam(reader.parameters(), lr=LEARNING_RATE, betas=BETAS)
+        for _ in track(range(steps), "taking label and latent apart"):
+            rows = torch.randint(len(items), (BATCH,), device=classes.device)
+            x, y = [items[i] for i in rows.tolist()], classes[rows]
+            z = self.model.encode(x).mean
+            descend(reading, F.cross_entropy(reader(z.detach()), y))
+            # Against the uniform answer: the released 1 - CE has no lower end.
+            hidden_label = -F.log_softmax(reader(z), 1).mean()
+            log_likelihood = self.model.score_given(x, z + self.labels(y)).mean()
+            descend(own, HIDE * hidden_label - log_likelihood)
+            decay.step()
 
     @torch.no_grad()
     def forward(self, label: int, count: int, generator: Generator, degree: float) -> Tensor:
         """(count, P): what the copy of the model decodes into items of `label`."""
-        weight = self.labels.weight
-        noise = torch.randn(count, weight.shape[1], generator=generator, device=weight.device)
-        return self.sampler(noise) + weight[label]
+        return self.sampler(0, count, generator, degree) + self.labels.weight[label]

@@ -20,6 +20,7 @@ from genera.uses.settings import EvaluateConfig
 
 PARTS = {
     "text": "genera.uses.text_evaluation",
+    "dialogues": "genera.uses.dialogue_evaluation",
     "images": "genera.uses.image_evaluation",
     "image-pairs": "genera.uses.pair_evaluation",
     "navigation": "genera.uses.navigation_evaluation",

@@ -11,10 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW
 
+from genera.data.pairs import PAIR, halves
 from genera.uses.capabilities import Features
 from genera.uses.settings import ProbeConfig
 
 PREDICTED_AT_ONCE = 256
+
+
+def read(model: Features, items: Sequence[str], apart: bool) -> Tensor:
+    """h of each item, (B, H). Pairs may be read `apart`, each sentence for itself: (u, v, |u - v|, u v), (B, 4H), as
+    sentence encoders are probed (Conneau and Kiela 2018)."""
+    if not (apart and PAIR in items[0]):
+        return model.features(items)
+    u, v = (model.features(side) for side in zip(*map(halves, items), strict=True))
+    return torch.cat([u, v, (u - v).abs(), u * v], 1)
 
 
 class FineTuned:
@@ -32,7 +42,7 @@ class FineTuned:
             torch.manual_seed(seed)
             self._model = copy.deepcopy(self._given).train()
             with torch.no_grad():
-                width = self._model.features(items[:1]).shape[1]
+                width = self._read(items[:1]).shape[1]
             self._head = nn.Linear(width, self._classes).to(device)
             parameters = [*self._model.parameters(), *self._head.parameters()]
             optimiser = AdamW(parameters, lr=self._lr, weight_decay=0.0)
@@ -45,7 +55,7 @@ class FineTuned:
                 rows = order[step % per_epoch]
                 for group in optimiser.param_groups:
                     group["lr"] = self._lr * (1 - step / steps)
-                h = F.dropout(self._model.features([items[i] for i in rows.tolist()]), config.tune_dropout)
+                h = F.dropout(self._read([items[i] for i in rows.tolist()]), config.tune_dropout)
                 F.cross_entropy(self._head(h), targets[rows]).backward()
                 nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimiser.step()
@@ -56,5 +66,8 @@ class FineTuned:
     @torch.no_grad()
     def predict(self, items: Sequence[str]) -> NDArray[np.int64]:
         parts = (items[i : i + PREDICTED_AT_ONCE] for i in range(0, len(items), PREDICTED_AT_ONCE))
-        logits: list[Tensor] = [self._head(self._model.features(part)) for part in parts]
+        logits: list[Tensor] = [self._head(self._read(part)) for part in parts]
         return torch.cat(logits).argmax(1).cpu().numpy()
+
+    def _read(self, items: Sequence[str]) -> Tensor:
+        return read(self._model, items, self._config.pairs == "apart")

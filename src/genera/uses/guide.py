@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from genera.uses.run import Run
 
 ENCODED_AT_ONCE = 512
-CARA_LR = 0.1
-"""Of the run's own learning rate: the released 5e-6 of CARA against 5e-5 of training."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ def fitted_on(data: Labelled) -> slice:
 def _fit_settings(run: "Run", config: GuideConfig) -> dict[str, Any]:
     """What a fitted guide depends on."""
     names = ["data", "text_column", "label_column", "factor", "items", "test_items", "method", "fit_seed"]
-    names += {"vector": [], "gan": ["gan_steps", "hidden"], "cara": ["cara_steps", "cara_lr", "hidden"]}[config.method]
+    names += [] if config.method == "vector" else ["gan_steps", "hidden"]
+    names += ["cara_steps", "cara_lr"] if config.method == "cara" else []
     return {"step": run.step, **{name: getattr(config, name) for name in names}}
 
 
@@ -114,9 +113,16 @@ def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig
             _encode(run, items), classes, count, hidden=config.hidden, steps=config.gan_steps, seed=config.fit_seed
         )
     else:
-        model, lr = run.able(ScoresGiven, "score items given latents"), config.cara_lr or CARA_LR * run.config.model.lr
         module = CaraGuide.fit(
-            model, items, classes, count, hidden=config.hidden, steps=config.cara_steps, lr=lr, seed=config.fit_seed
+            run.able(ScoresGiven, "score items given latents"),
+            items,
+            classes,
+            count,
+            hidden=config.hidden,
+            steps=config.cara_steps,
+            gan_steps=config.gan_steps,
+            lr=config.cara_lr or run.config.model.lr,
+            seed=config.fit_seed,
         )
     if folder.exists():
         shutil.rmtree(folder)

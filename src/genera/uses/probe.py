@@ -13,12 +13,13 @@ from scipy.stats import t as student_t
 from sklearn.manifold import TSNE
 
 from genera.console import say, track
+from genera.data.pairs import halves
 from genera.engine import registry
 from genera.errors import GeneraError
 from genera.files import write_json
-from genera.measures.classifiers import TfidfClassifier, accuracy, logistic_regression, matthews
+from genera.measures.classifiers import TfidfClassifier, accuracy, f1, logistic_regression, matthews
 from genera.uses.capabilities import Features
-from genera.uses.fine_tuning import FineTuned
+from genera.uses.fine_tuning import FineTuned, read
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.settings import ProbeConfig
 
@@ -60,8 +61,9 @@ def probe(run: "Run", config: ProbeConfig | None = None) -> dict[str, Any]:
     fresh = _untrained(run)
 
     say(f"{data.source}: {len(data.train)} training and {len(data.test)} test items, classes {data.counts}")
+    apart = config.pairs == "apart"
     frozen = {FROZEN: model, FROZEN + UNTRAINED: fresh} | {f"{FROZEN}, {name}": m for name, m in others.items()}
-    learners: dict[str, Learner] = {name: _frozen(m, data, used) for name, m in frozen.items()}
+    learners: dict[str, Learner] = {name: _frozen(m, data, used, apart) for name, m in frozen.items()}
     if config.tuned:
         lr = config.tune_lr or FINE_TUNING_LR * run.config.model.lr
         learners |= {TUNED: _tuned(model, data, config, lr), TUNED + UNTRAINED: _tuned(fresh, data, config, lr)}
@@ -83,7 +85,7 @@ def probe(run: "Run", config: ProbeConfig | None = None) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "curves": curves,
         "findings": findings(curves),
-        "map": _map(model, data, config),
+        "map": _map(model, data, config, apart),
     }
     write_json(run.folder.path / "probe.json", written)
     return written
@@ -92,10 +94,10 @@ def probe(run: "Run", config: ProbeConfig | None = None) -> dict[str, Any]:
 # what is compared
 
 
-def _frozen(model: Any, data: Labelled, used: Rows) -> Learner:
+def _frozen(model: Any, data: Labelled, used: Rows, apart: bool) -> Learner:
     """Logistic regression on standardised features of a model that stays as it is."""
     texts = [data.train[i] for i in used]
-    train, test = features_of(model, texts), features_of(model, data.test)
+    train, test = features_of(model, texts, apart), features_of(model, data.test, apart)
     mean, spread = train.mean(0), train.std(0) + 1e-8
     train, test = (train - mean) / spread, (test - mean) / spread
 
@@ -121,10 +123,10 @@ def _tfidf(data: Labelled) -> Learner:
 
 
 @torch.no_grad()
-def features_of(model: Any, items: Sequence[str]) -> NDArray[np.float64]:
-    """(N, H)"""
+def features_of(model: Any, items: Sequence[str], apart: bool = False) -> NDArray[np.float64]:
+    """(N, H); of pairs that are read apart (N, 4H)"""
     parts = [items[i : i + ENCODED_AT_ONCE] for i in range(0, len(items), ENCODED_AT_ONCE)]
-    return torch.cat([model.features(part).double().cpu() for part in track(parts, "encoding")]).numpy()
+    return torch.cat([read(model, part, apart).double().cpu() for part in track(parts, "encoding")]).numpy()
 
 
 def _untrained(run: "Run") -> Any:
@@ -175,6 +177,11 @@ def _point(shots: int, draws: list[Rows], learner: Learner, data: Labelled, seed
         "accuracy": float(np.mean(hits)),
         "sd": float(np.std(hits, ddof=1)),
         "matthews": float(np.mean([matthews(answer, data.test_classes) for answer in answers])),
+        **(
+            {"f1": float(np.mean([f1(answer, data.test_classes) for answer in answers]))}
+            if len(data.names) == 2
+            else {}
+        ),
         "draws": hits,
     }
 
@@ -209,13 +216,14 @@ def _numbers(values: Any) -> str:
     return ", ".join(map(str, values))
 
 
-def _map(model: Any, data: Labelled, config: ProbeConfig) -> dict[str, Any] | None:
+def _map(model: Any, data: Labelled, config: ProbeConfig, apart: bool) -> dict[str, Any] | None:
     """t-SNE of the test items' features."""
     texts, classes = data.test[: config.map_items], data.test_classes[: config.map_items]
     if len(texts) < 4:
         return None
-    points = np.asarray(features_of(model, texts), np.float32)
+    points = np.asarray(features_of(model, texts, apart), np.float32)
     perplexity = min(30.0, (len(texts) - 1) / 3)
     placed = TSNE(2, init="pca", perplexity=perplexity, random_state=config.seed).fit_transform(points)
     labels = [data.names[c] for c in classes]
-    return {"method": "t-SNE", "points": placed.round(2).tolist(), "texts": texts, "labels": labels}
+    shown = [" | ".join(filter(None, halves(text))) for text in texts]
+    return {"method": "t-SNE", "points": placed.round(2).tolist(), "texts": shown, "labels": labels}

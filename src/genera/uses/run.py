@@ -21,6 +21,7 @@ from genera.uses.capabilities import (
     Encodes,
     MixesStyles,
     Posterior,
+    Responds,
     Samples,
     SamplesByClass,
     Score,
@@ -125,6 +126,14 @@ class Run:
         a, b = self.latents([coarse, fine]).split(1)
         return model.mix(a, b, layer=layer, generator=self.generator(seed), **options)[0]
 
+    def respond(self, context: Sequence[str], count: int = 10, *, seed: int = 0, **options: Any) -> list[str]:
+        """`count` responses to a context: its turns, oldest first. Options are the method's (temperature, top_k, top_p,
+        max_tokens)."""
+        if count < 1:
+            raise GeneraError(f"the number of responses must be at least 1, got {count}.")
+        model = self.able(Responds, "respond to a dialogue")
+        return model.respond([context], count, generator=self.generator(seed), **options)[0]
+
     def mixed_styles(
         self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
     ) -> list[Tensor]:
@@ -184,6 +193,20 @@ class Run:
         from genera.uses.guide_scores import score_guide
 
         return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
+
+    def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
+        """The walk of an agent that hears `instruction` at viewpoint `start`, as `genera navigate RUN`. options:
+        heading in radians; goal, a viewpoint; data, another source than the run's."""
+        from genera.uses.navigate import navigate
+
+        return navigate(self, instruction, scan=scan, start=start, **options)
+
+    def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
+        """Mean figures of the agent's walks of all episodes of a split. options: out, a submission file to write; data,
+        another source than the run's."""
+        from genera.uses.navigate import navigate_split
+
+        return navigate_split(self, split, **options)
 
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""

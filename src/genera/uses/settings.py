@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from genera.errors import GeneraError
@@ -30,20 +31,30 @@ class EvaluateConfig:
     """Samples drawn from the model."""
     pairs: int = 100
     """Interpolations, and ten times as many analogies."""
+    contexts: int = 500
+    """Contexts that a dialogue model responds to."""
+    responses: int = 10
+    """Responses to each context."""
+    embeddings: str = "in-domain"
+    """Word vectors that responses are compared by: in-domain (made of the training responses), or a file in GloVe's
+    text format."""
     images: int = 2000
     """Images drawn from (or translated by) an image model, and real ones to compare as many with."""
     features: str = "in-domain"
     """What images are compared by: in-domain (a classifier trained on the run's data, once), or a file with the FID
     Inception's weights (.safetensors, or inception-2015-12-05.pt)."""
     measures: tuple[str, ...] = ()
-    """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; images: fidelity,
-    factors, memorisation, samples, training; image pairs: fidelity, truth, samples; navigation: walks, shuffled,
-    random, speaker, pretraining, maps [all that apply]."""
+    """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; dialogues:
+    likelihood, responses, style; images: fidelity, factors, memorisation, samples, training; image pairs: fidelity,
+    truth, samples; navigation: walks, shuffled, random, speaker, pretraining, maps [all that apply]."""
     seed: int = 0
     """Seed of every draw."""
 
     def check(self) -> None:
-        names = ("items", "likelihood_items", "importance_samples", "prior_samples", "pairs", "images")
+        names = (
+            *("items", "likelihood_items", "importance_samples", "prior_samples", "pairs"),
+            *("contexts", "responses", "images"),
+        )
         wrong = [
             f"--{n.replace('_', '-')} must be at least 1, got {getattr(self, n)}" for n in names if getattr(self, n) < 1
         ]
@@ -112,8 +123,11 @@ class ProbeConfig(LabelConfig):
     """Items per update of fine-tuning."""
     tune_dropout: float = 0.1
     """Dropout on the features when fine-tuning."""
+    pairs: Literal["joint", "apart"] = "joint"
+    """How a pair of sentences is read: as one text with [SEP] between them, as published; or each for itself, u and v,
+    into (u, v, |u - v|, u * v)."""
     against: tuple[str, ...] = ()
-    """Other run folders whose features are probed on the same draws."""
+    """Other run folders, or shipped models, whose features are probed on the same draws."""
     map_items: int = 500
     """Test items on the t-SNE map of the report; 0 draws none."""
     seed: int = 0
@@ -136,6 +150,10 @@ class ProbeConfig(LabelConfig):
             (0 <= self.tune_dropout < 1, f"--tune-dropout must lie in [0, 1), got {self.tune_dropout}"),
             (self.map_items == 0 or self.map_items >= 4, f"--map-items must be 0 or at least 4, got {self.map_items}"),
             (self.seed >= 0, f"--seed must be 0 or above, got {self.seed}"),
+            (
+                len({Path(run).name for run in self.against}) == len(self.against),
+                f"the runs of --against are told apart by their folders' names, which must differ: {self.against}",
+            ),
         ]
         return super().complaints() + [complaint for holds, complaint in rules if not holds]
 
@@ -152,11 +170,11 @@ class GuideConfig(LabelConfig):
     name: str | None = None
     """Folder of the guide in RUN/guides, found again by later calls [LABEL-METHOD]."""
     gan_steps: int = 3000
-    """Updates of each player of the GAN."""
+    """Updates of each player of the GAN; CARA draws its latents from one too."""
     cara_steps: int = 1000
     """Updates of each player of CARA, of 64 items."""
     cara_lr: float | None = None
-    """Learning rate of the model's copy in CARA [0.1 of the run's own, 5e-6 for the published one]."""
+    """Learning rate of the model's copy in CARA, which decays to 0 [the run's own]."""
     hidden: int = 256
     """Width of the networks in the latent space, of the GAN and of CARA."""
     fit_seed: int = 0

@@ -21,6 +21,12 @@ _WORLDS = {
     "captions-small": _Entry(
         "text", "a smaller grammar of 16.72 nats, for signatures that take minutes", "captions", "CAPTIONS_SMALL"
     ),
+    "dialogues": _Entry(
+        "dialogues", "questions and answers about scenes; every right response is known", "dialogues", "DIALOGUES"
+    ),
+    "dialogues-style": _Entry(
+        "text", "sentences in an old manner about the same scenes, for stylised responses", "dialogues", "STYLE"
+    ),
     "houses": _Entry(
         "navigation", "houses with rooms, landmarks and instructions; the navigation default", "houses", "HOUSES"
     ),
@@ -51,7 +57,8 @@ def names(kind: str | None = None) -> tuple[str, ...]:
 
 
 def kind(name: str) -> str:
-    """What the items of a world are: text, images, image-pairs or navigation. Raises GeneraError for an unknown one."""
+    """What the items of a world are: text, dialogues, images, image-pairs or navigation. Raises GeneraError for an
+    unknown one."""
     return _found(name).kind
 
 

@@ -3,6 +3,7 @@ elevation], …]}. NDH calls the id inst_idx; HANNA calls the trajectory agent_p
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.data.navigation.episodes import EpisodeTable, load_json
+from genera.data.navigation.graphs import Graphs
 from genera.errors import GeneraError
 from genera.files import write_json
+from genera.worlds.navigation import pose_of, views_along
 
 Trajectory: TypeAlias = Sequence[tuple[str, float, float]]  # viewpoint, heading and elevation in radians
 
@@ -27,17 +30,48 @@ class Submission(NamedTuple):
     """(B,) help requests"""
 
 
-def write_submission(path: Path, trajectories: Mapping[str, Trajectory], key: str = "instr_id") -> None:
-    """Write trajectories, episode id → trajectory. key: "inst_idx" for NDH, whose ids are numbers."""
+def write_submission(
+    path: Path,
+    trajectories: Mapping[str, Trajectory],
+    key: str = "instr_id",
+    requests: Mapping[str, int] | None = None,
+) -> None:
+    """Write trajectories, episode id → trajectory. key: "inst_idx" for NDH, whose ids are numbers. requests: HANNA's
+    form, with a 1 for each request for help."""
     ids = {name: int(name) if key == "inst_idx" and name.isdigit() else name for name in trajectories}
-    write_json(path, [{key: ids[name], "trajectory": [list(step) for step in t]} for name, t in trajectories.items()])
+    steps = "trajectory" if requests is None else "agent_pose"
+    entries: list[dict[str, Any]] = [{key: ids[name], steps: list(map(list, t))} for name, t in trajectories.items()]
+    if requests is not None:
+        entries = [{**entry, "agent_ask": [1] * requests[name]} for entry, name in zip(entries, ids, strict=True)]
+    write_json(path, entries)
 
 
-def read_submission(path: Path, table: EpisodeTable, partial: bool = False) -> Submission:
+def write_walks(
+    path: Path,
+    table: EpisodeTable,
+    walks: NDArray[np.int64],
+    task: str,
+    requests: NDArray[np.int64] | None = None,
+) -> None:
+    """Write walks (E, T; nodes, -1 after the last) of a table's episodes as the submission of a task. The pose at each
+    viewpoint is that of the view that showed it, as the panoramic agent arrives."""
+    headings, elevations = pose_of(views_along(table.graphs, walks, table.heading))
+    names, trajectories = table.graphs.names, {}
+    for episode, *rows in zip(table.episodes, walks.tolist(), headings.tolist(), elevations.tolist(), strict=True):
+        steps = [(names[node], *pose) for node, *pose in zip(*rows, strict=True) if node >= 0]
+        trajectories[episode.id] = steps
+    asked = None if requests is None else dict(zip(trajectories, requests.tolist(), strict=True))
+    write_submission(path, trajectories, "inst_idx" if task == "ndh" else "instr_id", asked)
+
+
+def read_submission(path: Path, table: EpisodeTable, partial: bool = False, expand: bool = False) -> Submission:
     """The trajectories of a submission file, plain or .gz, in the order of the table.
 
-    partial: do not ask for all episodes. Raises GeneraError for missing, unknown or repeated ids, and for a
-    trajectory that starts elsewhere than its episode or makes a move that is not an edge; staying is allowed.
+    partial: do not ask for all episodes. expand: fill jumps between viewpoints that are no neighbours, as agents with
+    global actions go back to places that they have seen, with the shortest way.
+
+    Raises GeneraError for missing, unknown or repeated ids, and for a trajectory that starts elsewhere than its episode
+    or makes a move that is not an edge; staying is allowed.
     """
     entries = load_json(path)
     if not isinstance(entries, list):
@@ -61,8 +95,25 @@ def read_submission(path: Path, table: EpisodeTable, partial: bool = False) -> S
     rows = np.array(sorted(found), np.int64)
     chosen = EpisodeTable(table.graphs, tuple(table.episodes[row] for row in rows))
     nodes = chosen.nodes([found[row][0] for row in rows])
+    if expand:
+        nodes = expanded(table.graphs, nodes)
     check_trajectories(chosen, nodes)
     return Submission(rows, nodes, np.array([found[row][1] for row in rows], np.int64))
+
+
+def expanded(graphs: Graphs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ways (B, T; -1 after the last) with every jump filled by the shortest way. Raises GeneraError where there is
+    none."""
+    ways = []
+    for row in nodes.tolist():
+        way = row[:1]
+        for here, there in pairwise(node for node in row if node >= 0):
+            way += [there] if here == there else graphs.shortest_path(here, there)[1:]
+        ways.append(way)
+    filled = np.full((len(ways), max(map(len, ways))), -1)
+    for row, way in zip(filled, ways, strict=True):
+        row[: len(way)] = way
+    return filled
 
 
 def check_trajectories(table: EpisodeTable, nodes: NDArray[np.int64]) -> None:

@@ -60,6 +60,12 @@ class NavigationEncoder(nn.Module):
             initialise(part, size.init)
         self.layers[-1].image.requires_grad_(False)
 
+    def freeze(self, *, but_cross_layers: bool = False) -> None:
+        """Nothing learns from here on, or nothing but the cross-modal layers."""
+        self.requires_grad_(False)
+        self.layers.requires_grad_(but_cross_layers)
+        self.layers[-1].image.requires_grad_(False)
+
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """tokens (B, L) int64, mask (B, L) True at tokens → (B, L, D): what does not depend on views, and need be
         computed only once for an instruction. Raises GeneraError where L exceeds the positions."""

@@ -170,7 +170,7 @@ class Helped(Walking):
             texts.follow(follows, follows != route)
             route = follows
             nodes.append(node)
-            if not node.is_meta and bool(ended.all()):  # one wait for the device a step, as in `rollout`
+            if node.is_meta or bool(ended.all()):  # as in `rollout`
                 break
         columns = (torch.stack(column, dim=1) for column in zip(*steps, strict=True))
         made: dict[str, Any] = dict(zip(Course._fields[:-1], columns, strict=True))

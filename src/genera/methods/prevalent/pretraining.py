@@ -218,12 +218,13 @@ def pretrain_stage(
     config: PretrainConfig,
     assets: NavigationAssets,
     longest: int,
-    synthetic: Callable[[Path], InstructedPaths | None],
+    synthetic: Callable[[NavigationData, Path], InstructedPaths | None],
     share: float = 1.0,
 ) -> Stage:
     """AdamW on both losses.
 
-    longest: tokens of an instruction at most, for `--dry-run`. synthetic: (the run's artefacts) → the synthesised set.
+    longest: tokens of an instruction at most, for `--dry-run`. synthetic: (data, the run's artefacts) → the
+        synthesised set.
     """
 
     def players() -> dict[str, Player]:
@@ -233,7 +234,7 @@ def pretrain_stage(
         return objective(network, config, batch)
 
     def data(opened: NavigationData, artefacts: Path) -> TripletData:
-        return TripletData.of(opened, config, synthetic(artefacts))
+        return TripletData.of(opened, config, synthetic(opened, artefacts))
 
     def finish(opened: NavigationData, folder: Path) -> None:
         write_figures(network, TripletData.of(opened, config, None), folder)

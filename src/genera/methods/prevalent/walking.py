@@ -84,6 +84,7 @@ class Walking:
             batch_size=self.config.batch_size,
             validate=self.validate,
             sketch=lambda rows: sketch(self.assets, rows),
+            basis=f"episodes of the longest instructions, one step of at most {self.config.horizon} of each walk",
         )
 
     def players(self, unfrozen: bool) -> dict[str, Player]:

@@ -1,0 +1,211 @@
+"""Dialogues ready for training: source → tokenisers → stores, cached by content; beside them, sentences in a style."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from genera.console import progress_bar, say
+from genera.data.cache import build_once, cache_folder
+from genera.data.config import DataConfig
+from genera.data.corpus import TextCorpus, hash_of, tokenisers_of
+from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, DialogueStore, DialogueStream
+from genera.data.dialogue_config import DialogueConfig
+from genera.data.dialogues import Dialogue, DialogueSource, parse_dialogues
+from genera.data.sources import SPLITS, parse_source
+from genera.data.store import StoreWriter
+from genera.data.tokenisers import Tokenisers, sketch
+from genera.errors import GeneraError
+from genera.files import read_json, write_json
+from genera.worlds.dialogues import DialogueWorld
+
+_FORMAT = "1"  # of what the cache holds; a change makes the older folders unused
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A context, and all right responses to it that the data has."""
+
+    context: tuple[str, ...]
+    """its turns, oldest first"""
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DialogueCorpus:
+    """Train, valid and test dialogues as exchanges (a context and its response), and what is known of them."""
+
+    kind: ClassVar[str] = "dialogues"
+    assets_type: ClassVar[type[DialogueAssets]] = DialogueAssets
+
+    assets: DialogueAssets
+    splits: dict[str, DialogueStore]
+    style: TextCorpus | None
+    """sentences in the style, if there are any"""
+    world: DialogueWorld | None
+    """where the dialogues come from, if from a world"""
+    bucket_noise: float
+    """of training batches; see `TextStream`"""
+
+    @classmethod
+    def open(cls, config: DialogueConfig, assets: Tokenisers | None = None) -> Self:
+        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+
+        assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
+        Raises GeneraError when the data cannot be read or no exchange is left to train on.
+        """
+        source = parse_dialogues(config.data)
+        content = [_FORMAT, source.fingerprint(), config.limit]
+        if config.style:
+            content.append(parse_source(config.style).fingerprint())
+        tokenisers = assets or tokenisers_of(config, lambda: _texts(source, config), content)
+        own = DialogueAssets(tokenisers.encoder, tokenisers.decoder, config.max_turns, config.max_context_tokens)
+        assert own.encoder is not None
+        limits = (config.max_turns, config.max_words, config.max_tokens)
+        key = hash_of(content, limits, own.encoder.to_json(), own.decoder.to_json())
+        folder = cache_folder() / f"dialogues-{key}"
+        build_once(folder, lambda temporary: _build(temporary, source, config, own))
+
+        about = read_json(folder / "corpus.json")
+        items = ", ".join(f"{about['exchanges'][split]:,} {split}" for split in SPLITS)
+        drops = ", ".join(f"{count:,} {reason}" for reason, count in about["dropped"].items())
+        say(f"{config.data}: {items} exchanges of {about['dialogues']:,} dialogues; dropped responses: {drops}.")
+        style = None
+        if config.style:
+            limits_of_style = {name: getattr(config, name) for name in ("limit", "max_words", "max_tokens")}
+            texts = DataConfig(data=config.style, **limits_of_style)
+            style = TextCorpus.open(texts, own)
+        return cls(
+            assets=own,
+            splits={split: DialogueStore.open(folder / split) for split in SPLITS},
+            style=style,
+            world=source.world,
+            bucket_noise=config.bucket_noise,
+        )
+
+    def size(self, split: str) -> int:
+        return len(self.splits[split])
+
+    def items(self, split: str, count: int) -> list[Exchange]:
+        """The first `count` different contexts of a split with all their responses, in the order of the source."""
+        store = self.splits[split]
+        turns = store.turns.texts()
+        found: dict[tuple[str, ...], list[str]] = {}
+        for first, stop, response in store.exchanges.tolist():
+            context = tuple(turns[first:stop])
+            if context in found or len(found) < count:
+                found.setdefault(context, []).append(turns[response])
+        return [Exchange(context, tuple(dict.fromkeys(responses))) for context, responses in found.items()]
+
+    def responses(self, split: str) -> list[str]:
+        """The response of every exchange of a split."""
+        store = self.splits[split]
+        return store.turns.texts(np.asarray(store.exchanges[:, 2]))
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> DialogueStream:
+        """Batches of a split, shuffled; `batch_size` is the global one."""
+        return DialogueStream(
+            self.splits[split],
+            self.assets,
+            style=None if self.style is None else self.style.split(split),
+            batch=batch_size,
+            seed=seed,
+            noise=self.bucket_noise,
+            rank=rank,
+            ranks=ranks,
+        )
+
+    @classmethod
+    def sketch(cls, config: DialogueConfig, batch_size: int) -> tuple[DialogueAssets, DialogueBatch]:
+        """Assets of the right sizes, and a batch of the largest contexts and responses, without reading any data."""
+        assets = DialogueAssets(
+            sketch("wordpiece", config.encoder_tokeniser, config.vocabulary),
+            sketch("bpe", config.decoder_tokeniser, config.vocabulary),
+            config.max_turns,
+            config.max_context_tokens,
+        )
+        context = torch.ones(batch_size, config.max_context_tokens, dtype=torch.int64)
+        ids = torch.ones(batch_size, config.max_tokens, dtype=torch.int64)
+        style = ids if config.style else None
+        return assets, DialogueBatch(ids[:, 0], context, context, ids, ids, style, style)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _kept(source: DialogueSource, config: DialogueConfig) -> Iterator[Dialogue]:
+    """All dialogues, but of those to train on the first `config.limit`."""
+    train = 0
+    for dialogue in source.dialogues():
+        train += dialogue.split == "train"
+        if dialogue.split != "train" or config.limit is None or train <= config.limit:
+            yield dialogue
+
+
+def _texts(source: DialogueSource, config: DialogueConfig) -> Iterator[str]:
+    """What the vocabularies are learned from: training turns, and training sentences in the style."""
+    for dialogue in _kept(source, config):
+        if dialogue.split == "train":
+            yield from dialogue.turns + dialogue.responses
+    if config.style:
+        yield from islice((i.text for i in parse_source(config.style).items() if i.split == "train"), config.limit)
+
+
+def _build(folder: Path, source: DialogueSource, config: DialogueConfig, assets: DialogueAssets) -> None:
+    """Write train/, valid/, test/ (see DialogueStore) and corpus.json into `folder`, in one pass."""
+    assert assets.encoder is not None
+    reasons = f"over {config.max_words} words", f"over {config.max_tokens} tokens"
+    dropped: Counter[str] = Counter(dict.fromkeys(reasons, 0))
+    exchanges: dict[str, list[tuple[int, int, int]]] = {split: [] for split in SPLITS}
+    count = 0
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(StoreWriter(folder / split / "turns", assets, False)) for split in SPLITS}
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task("tokenising", total=None)
+        dialogues = _kept(source, config)
+        while chunk := list(islice(dialogues, _CHUNK)):
+            count += len(chunk)
+            for split, writer in writers.items():
+                own = [dialogue for dialogue in chunk if dialogue.split == split]
+                texts = list(chain.from_iterable(dialogue.turns + dialogue.responses for dialogue in own))
+                ids = {"encoder": assets.encoder.encode_batch(texts), "decoder": assets.decoder.encode_batch(texts)}
+                begin = at = writer.items
+                writer.add(texts, ids, None)
+                for dialogue in own:
+                    for first, stop, response in _exchanges(dialogue, at, config.max_turns):
+                        place = response - begin
+                        if len(texts[place].split()) > config.max_words:
+                            dropped[reasons[0]] += 1
+                        elif max(len(ids["encoder"][place]), len(ids["decoder"][place])) > config.max_tokens:
+                            dropped[reasons[1]] += 1
+                        else:
+                            exchanges[split].append((first, stop, response))
+                    at += len(dialogue.turns) + len(dialogue.responses)
+            bar.advance(task, len(chunk))
+        for writer in writers.values():
+            writer.close()
+    if not exchanges["train"]:
+        raise GeneraError(
+            f"{config.data} has no exchange to train on: of {count} dialogues "
+            f"{', '.join(f'{n} responses are {reason}' for reason, n in dropped.items())}."
+        )
+    for split, rows in exchanges.items():
+        np.save(folder / split / "exchanges.npy", np.array(rows, np.int64).reshape(-1, 3))
+    sizes = {split: len(rows) for split, rows in exchanges.items()}
+    write_json(folder / "corpus.json", {"exchanges": sizes, "dialogues": count, "dropped": dict(dropped)})
+
+
+def _exchanges(dialogue: Dialogue, at: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """(first, stop, response) of each exchange of a dialogue whose turns are numbered from `at`."""
+    turns = len(dialogue.turns)
+    if dialogue.responses:
+        yield from ((at + max(0, turns - most), at + turns, at + turns + i) for i in range(len(dialogue.responses)))
+    else:
+        yield from ((at + max(0, i - most), at + i, at + i) for i in range(1, turns))

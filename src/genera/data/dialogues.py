@@ -1,0 +1,148 @@
+"""Where dialogues come from: `dialogues:PATH` and `world:dialogues`.
+
+PATH is a file, a glob or a folder, plain or gzip, with splits as in `genera.data.sources`; what no file holds is held
+out by whole dialogues. One dialogue a line, oldest turn first:
+
+    How are you ? __eou__ Fine . And you ? __eou__     DailyDialog; what follows a tab (acts, emotions) is left
+    How are you ?<TAB>Fine . And you ?                 turns between tabs
+    ["How are you ?", "Fine . And you ?"]              *.jsonl: a list of turns, or {"turns": [...]}
+    {"messages": [{"role": "user", "content": "…"}]}   *.jsonl: chat messages, whose speakers take turns
+    {"context": ["How are you ?"], "responses": ["Fine .", "Tired ."]}   *.jsonl: several right responses to a context
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from genera import worlds
+from genera.data.schemes import split_spec
+from genera.data.sources import SPLITS, HeldOut, Line, hash_files, read_lines, split_files
+from genera.errors import GeneraError
+from genera.worlds.dialogues import DialogueWorld
+
+END_OF_TURN = "__eou__"
+WORLD_SIZES = {"train": 8_000, "valid": 500, "test": 500}
+
+
+class Dialogue(NamedTuple):
+    split: str
+    turns: tuple[str, ...]
+    responses: tuple[str, ...] = ()
+    """Right responses to the turns. Where there are none, each turn but the first responds to those before it."""
+
+
+class DialogueSource(Protocol):
+    """Dialogues in a fixed order, as often as asked."""
+
+    @property
+    def world(self) -> DialogueWorld | None: ...
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Those of all splits. Raises GeneraError naming file and line."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of everything that the dialogues depend on."""
+        ...
+
+
+def parse_dialogues(spec: str) -> DialogueSource:
+    """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
+    scheme, rest = split_spec(spec, "dialogues")
+    return WorldDialogues(worlds.load(rest)) if scheme == "world" else DialogueFiles(split_files(rest))
+
+
+@dataclass(frozen=True)
+class WorldDialogues:
+    """Dialogues drawn from a world with seed 0, whatever the seed of the training."""
+
+    world: DialogueWorld
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        for split, count in WORLD_SIZES.items():
+            yield from (Dialogue(split, turns) for turns in self.world.dialogues(count, split=split))
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr((self.world, WORLD_SIZES)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class DialogueFiles:
+    files: tuple[tuple[str, Path], ...]
+    """(split, file), training files first"""
+    world = None
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        held_out = HeldOut([split for split in SPLITS if split not in dict(self.files)])
+        for split, path in self.files:
+            parse = parse_json if ".jsonl" in path.suffixes else parse_text
+            for line in read_lines(path):
+                if line.text.strip():
+                    turns, responses = parse(line)
+                    own = held_out.split("\t".join(turns).encode()) if split == "train" else split
+                    yield Dialogue(own, turns, responses)
+
+    def fingerprint(self) -> str:
+        return hash_files("dialogues", self.files)
+
+
+Turns = tuple[str, ...]
+
+
+def parse_text(line: Line) -> tuple[Turns, Turns]:
+    """(turns, no responses) of a line. Raises GeneraError for an empty turn and for a single one."""
+    if END_OF_TURN in line.text:
+        turns = line.text.partition("\t")[0].split(END_OF_TURN)
+        turns = turns if turns[-1].strip() else turns[:-1]
+    else:
+        turns = line.text.rstrip("\r\n").split("\t")
+    return _checked(line.where, turns), ()
+
+
+def parse_json(line: Line) -> tuple[Turns, Turns]:
+    """(turns, responses) of a line. Raises GeneraError as `parse_text` does, and for what is no dialogue."""
+    try:
+        record = json.loads(line.text)
+    except ValueError as error:
+        raise GeneraError(f"{line.where} is not JSON ({error}).") from None
+    if isinstance(record, dict) and "context" in record:
+        context, responses = _strings(line.where, record["context"]), _strings(line.where, record.get("responses"))
+        return _checked(line.where, context, least=1), _checked(line.where, responses, "response", least=1)
+    if isinstance(record, dict) and "messages" in record:
+        messages = record["messages"]
+        if not isinstance(messages, list) or not all(isinstance(m, dict) and "content" in m for m in messages):
+            raise GeneraError(f"{line.where}: the messages are no list of objects with a field 'content'.")
+        record = [message["content"] for message in messages]
+    elif isinstance(record, dict):
+        record = record.get("turns")
+    return _checked(line.where, _strings(line.where, record)), ()
+
+
+def _strings(where: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(turn, str) for turn in value):
+        raise GeneraError(
+            f'{where} is no dialogue; write a list of turns, {{"turns": [...]}}, {{"messages": [...]}} or '
+            '{"context": [...], "responses": [...]}, all of strings.'
+        )
+    return value
+
+
+def _checked(where: str, turns: list[str], what: str = "turn", least: int = 2) -> Turns:
+    stripped = tuple(turn.strip() for turn in turns)
+    if "" in stripped:
+        raise GeneraError(
+            f"{where}: {what} {stripped.index('') + 1} of {len(stripped)} is empty; "
+            "write what was said, or take it out."
+        )
+    if len(stripped) < least:
+        found = "a single turn" if stripped else f"no {what}"
+        need = "a dialogue needs two at least" if what == "turn" and least == 2 else "one at least is needed"
+        raise GeneraError(f"{where} has {found}; {need}.")
+    try:
+        "".join(stripped).encode()
+    except UnicodeEncodeError:
+        raise GeneraError(f"{where} has half of a \\u surrogate pair; write whole characters.") from None
+    return stripped

@@ -1,0 +1,147 @@
+"""Prevalent: which networks a run has, and its stages. What each stage does stands in the module of its name."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Generator
+
+from genera.blocks.size import decoding
+from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
+from genera.data.navigation.episodes import EpisodeTable
+from genera.engine.method import Method, Stage
+from genera.errors import GeneraError, Lacks
+from genera.methods.prevalent.agent import DialogueFollower, Follower
+from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig
+from genera.methods.prevalent.asking import Asker
+from genera.methods.prevalent.config import PrevalentConfig
+from genera.methods.prevalent.dialogues import Dialogues
+from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
+from genera.methods.prevalent.episodes import SKETCHED_TOKENS
+from genera.methods.prevalent.exchange import read_released
+from genera.methods.prevalent.following import Following
+from genera.methods.prevalent.helped import Helped
+from genera.methods.prevalent.pretraining import pretrain_stage
+from genera.methods.prevalent.speaking import GREEDY, build_speaker, describe_paths, speaker_stage
+from genera.methods.prevalent.synthesis import SyntheticSet, synthesis_stage
+from genera.methods.prevalent.walking import Walking
+from genera.uses.capabilities import Walk
+
+
+class Prevalent(Method):
+    """Hao et al., "Towards Learning a Generic Agent for Vision-and-Language Navigation via Pre-training", CVPR 2020.
+
+    A run has the networks that its stages use: `--init RUN` takes over those that both runs have.
+    """
+
+    dataset = NavigationData
+
+    def __init__(self, config: PrevalentConfig, assets: NavigationAssets) -> None:
+        super().__init__(config, assets)
+        self.config: PrevalentConfig = config
+        self.assets: NavigationAssets = assets
+        size = config.encoder.sized(assets.tokeniser.size)
+        pretrains = "pretrain" in config.stages
+        self.speaker = build_speaker(config.speaker, assets) if config.speaks else None
+        self.encoder = (
+            NavigationEncoder(size, config.encoder.cross_layers, assets.feature_size) if config.encodes else None
+        )
+        self.word_head = WordHead(size) if pretrains and config.pretrain.mlm_weight else None
+        self.action_head = ActionHead(size) if pretrains and config.pretrain.ap_weight else None
+        self.walking = self._build_agent() if "finetune" in config.stages else None
+        if self.speaker and "speaker" not in config.stages:
+            self.speaker.requires_grad_(False)
+        if self.encoder and not pretrains:
+            self.encoder.freeze(but_cross_layers=getattr(config.agent.of(config.task), "unfreeze", 0.0) > 0)
+
+    def _build_agent(self) -> Walking:
+        """The agent of the task. Its network has the task's name, so that --init takes over none of another task."""
+        assets, config, width = self.assets, self.config.agent.of(self.config.task), self.config.encoder.hidden
+        own = config.reader == "own"
+        encoder, vocabulary = (None, assets.tokeniser.size) if own else (self.encoder, None)
+        if isinstance(config, HannaConfig):
+            self.hanna_agent = Asker(config, width, vocabulary, assets.feature_size, assets.slots)
+            return Helped(self.hanna_agent, encoder, config, assets)
+        inputs = config.embedding if own else width
+        if isinstance(config, NDHConfig):
+            self.ndh_agent = DialogueFollower(config, inputs, vocabulary, assets.feature_size, assets.angle_size)
+            return Dialogues(self.ndh_agent, encoder, config, assets)
+        self.r2r_agent = Follower(config, inputs, vocabulary, assets.feature_size, assets.angle_size)
+        return Following(self.r2r_agent, encoder, config, assets, self.speaker if config.back_translation else None)
+
+    def initialise(self) -> None:
+        """The encoder from `--encoder.pretrained`. Raises GeneraError where the file does not fit, and where the
+        stages need a speaker that none of them trains."""
+        config = self.config
+        if config.speaks and "speaker" not in config.stages:
+            raise GeneraError(
+                "these stages need a trained speaker; add speaker to --stages, or give --init RUN of a run with one."
+            )
+        if config.encoder.pretrained and self.encoder:
+            read_released(self._pretrainer(), config.encoder.pretrained)
+
+    def _pretrainer(self) -> Pretrainer:
+        assert self.encoder
+        return Pretrainer(self.encoder, self.word_head, self.action_head)
+
+    # training
+
+    def stages(self) -> list[Stage]:
+        config, assets, stages = self.config, self.assets, []
+        for name in config.stages:
+            if name == "speaker" and self.speaker:
+                stages.append(speaker_stage(self.speaker, config.speaker, assets, config.share(name)))
+            elif name == "synthesis" and self.speaker:
+                stages.append(synthesis_stage(self.speaker, config.synthesis))
+            elif name == "pretrain":
+                stages.append(
+                    pretrain_stage(
+                        self._pretrainer(),
+                        config.pretrain,
+                        assets,
+                        longest=min(SKETCHED_TOKENS, config.encoder.positions),
+                        synthetic=self._synthetic,
+                        share=config.share(name),
+                    )
+                )
+            elif self.walking:
+                stages += self.walking.stages(config.share(name))
+        return stages
+
+    def _synthetic(self, data: NavigationData, artefacts: Path) -> InstructedPaths | None:
+        config = self.config.pretrain
+        if not config.synthetic:
+            return None
+        folder = Path(config.source).expanduser() if config.source else artefacts / "synthesis"
+        return SyntheticSet.open(folder).paths(data.graphs)
+
+    # what the trained model can do
+
+    def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
+        """Greedy walks of every episode. Raises Lacks where the run has no agent."""
+        if self.walking is None:
+            raise Lacks(
+                f"this run of {', '.join(self.config.stages)} has no agent; train one: --init RUN --stages finetune."
+            )
+        return self.walking.navigate(table, data)
+
+    def describe(
+        self,
+        nodes: NDArray[np.int64],
+        headings: NDArray[np.float64],
+        *,
+        data: NavigationData,
+        generator: Generator | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians.
+
+        options: of `Decoding`, greedy unless told. Raises Lacks where the run has no speaker.
+        """
+        if self.speaker is None:
+            raise Lacks(
+                f"this run of {', '.join(self.config.stages)} has no speaker; use a run whose --stages have one."
+            )
+        how = decoding(options, max_tokens=GREEDY.max_tokens)
+        return describe_paths(self.speaker, data, nodes, headings, how, generator)

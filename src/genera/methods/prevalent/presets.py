@@ -1,0 +1,124 @@
+"""Named runs of Prevalent. `paper` has the published settings; `tiny` runs all four stages in CPU minutes."""
+
+from dataclasses import replace
+
+from genera.data.navigation.config import NavigationConfig
+from genera.engine.config import TrainConfig
+from genera.engine.registry import Preset
+from genera.methods.prevalent.agent_config import AgentConfig, HannaConfig, NDHConfig, R2RConfig, Task
+from genera.methods.prevalent.config import PrevalentConfig
+from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConfig
+
+# The published schedules: 80,000 steps of the speaker, one pass over 6.6 million triplets in batches of 512, and
+# 100,000 steps of the follower, the last 30,000 with the cross layers unfrozen. That share is not published.
+PAPER = PrevalentConfig(
+    shares=(80_000, 12_864, 100_000),
+    pretrain=PretrainConfig(batch_size=512),
+    agent=AgentConfig(r2r=R2RConfig(unfreeze=0.3, back_translation=True)),
+)
+PAPER_DATA = NavigationConfig(view_size=2048, angle_size=128, tokeniser="google-bert/bert-base-uncased")
+PAPER_TRAIN = TrainConfig(steps=192_864, log_every=100, validate_every=2000, checkpoint_every=2000)
+
+BASE_SMALL = replace(
+    PAPER,
+    speaker=SpeakerConfig(hidden=256, embedding=128),
+    encoder=EncoderConfig(layers=4, hidden=256, heads=8, feed_forward=1024, positions=128, cross_layers=2, init=1 / 16),
+    pretrain=PretrainConfig(batch_size=256, lr=2e-4, warmup=200),
+    agent=AgentConfig(r2r=R2RConfig(hidden=512, context=512, lr=1e-4, batch_size=64)),
+)
+
+TINY_ENCODER = EncoderConfig(
+    layers=2, hidden=64, heads=4, feed_forward=256, positions=128, dropout=0.0, cross_layers=2, init=1 / 8
+)
+TINY = PrevalentConfig(
+    shares=(150, 350, 200),
+    speaker=SpeakerConfig(hidden=128, embedding=64, dropout=0.1, feature_dropout=0.0, lr=6e-3, batch_size=64),
+    # Views of 32 features leave little when 40% of them are dropped.
+    synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1),
+    encoder=TINY_ENCODER,
+    pretrain=PretrainConfig(batch_size=64, lr=1e-3, warmup=50),
+    agent=AgentConfig(
+        r2r=R2RConfig(
+            hidden=64,
+            context=64,
+            dropout=0.1,
+            feature_dropout=0.1,
+            lr=1e-3,
+            batch_size=32,
+            horizon=12,
+            imitation=1.0,
+            reinforcement=0.2,
+        ),
+        ndh=NDHConfig(hidden=64, context=64, dropout=0.1, lr=1e-3, batch_size=32, horizon=12),
+        hanna=HannaConfig(hidden=64, heads=4, dropout=0.1, lr=1e-3, evaluation_horizon=30),
+    ),
+)
+TINY_DATA = NavigationConfig(view_size=32, angle_size=16)
+TINY_TRAIN = TrainConfig(steps=700, log_every=20, validate_every=100, validate_batches=4, checkpoint_every=100)
+
+
+def _task(task: Task, summary: str, model: PrevalentConfig, train: TrainConfig, data: NavigationConfig) -> Preset:
+    """The agent of a task alone, on top of the encoder that --init brings."""
+    return Preset(
+        summary=f"{summary}; give --init RUN of a pre-training",
+        model=replace(model, stages=("finetune",), task=task),
+        train=train,
+        data=data,
+    )
+
+
+PRESETS = {
+    "tiny": Preset(
+        summary="all four stages on procedural houses: 2+2 layers of 64; minutes on a laptop's CPU",
+        model=TINY,
+        train=TINY_TRAIN,
+        data=TINY_DATA,
+    ),
+    "r2r-tiny": Preset(
+        summary="the same on the real graphs and instructions; give --data r2r:DIR",
+        model=TINY,
+        train=TINY_TRAIN,
+        data=TINY_DATA,
+    ),
+    "base-small": Preset(
+        summary="all four stages: 4+2 layers of 256; for a GPU; give --data r2r:DIR",
+        model=BASE_SMALL,
+        train=replace(PAPER_TRAIN, steps=40_000),
+        data=replace(TINY_DATA, vocabulary=8000),
+    ),
+    "paper": Preset(
+        summary="all four stages in the published sizes; give --data r2r:DIR and --features ResNet-152-imagenet.tsv",
+        model=PAPER,
+        train=PAPER_TRAIN,
+        data=PAPER_DATA,
+    ),
+    "ndh": _task(
+        "ndh",
+        "the published agent of dialogues; give --data ndh:DIR",
+        PAPER,
+        TrainConfig(steps=20_000, log_every=100, validate_every=1000, checkpoint_every=1000),
+        replace(PAPER_DATA, data="world:houses-ndh", max_tokens=300),
+    ),
+    "ndh-tiny": _task(
+        "ndh",
+        "a tiny agent of dialogues in procedural houses",
+        TINY,
+        replace(TINY_TRAIN, steps=300),
+        replace(TINY_DATA, data="world:houses-ndh"),
+    ),
+    "hanna": _task(
+        "hanna",
+        "the published agent that asks for help; give --data hanna:DIR",
+        PAPER,
+        TrainConfig(steps=30_000, log_every=100, validate_every=1000, checkpoint_every=1000),
+        replace(PAPER_DATA, data="world:houses-hanna", max_tokens=50),
+    ),
+    "hanna-tiny": _task(
+        "hanna",
+        "a tiny agent that asks for help in procedural houses",
+        TINY,
+        replace(TINY_TRAIN, steps=300),
+        replace(TINY_DATA, data="world:houses-hanna"),
+    ),
+}

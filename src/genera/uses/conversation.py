@@ -1,0 +1,22 @@
+"""A conversation with a trained model: it keeps what was said."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genera.uses.run import Run
+
+
+class Conversation:
+    """Turns so far, yours and the model's in alternation. Begin it anew by making another one."""
+
+    def __init__(self, run: "Run", *, seed: int = 0, **options: Any) -> None:
+        """options: how responses are decoded (temperature, top_k, top_p, max_tokens)."""
+        self.turns: list[str] = []
+        self._run, self._seed, self._options = run, seed, options
+
+    def say(self, text: str) -> str:
+        """The model's response to `text` after everything said so far. Raises GeneraError for an empty turn, which then
+        counts as not said."""
+        (response,) = self._run.respond([*self.turns, text], 1, seed=self._seed + len(self.turns), **self._options)
+        self.turns += [text.strip(), response]
+        return response

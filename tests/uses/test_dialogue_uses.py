@@ -1,0 +1,159 @@
+"""Responses of a trained model: from Python, measured, reported, compared, and as a conversation."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+import genera
+from genera.engine.registry import configure
+from genera.errors import GeneraError
+from genera.measures.catalogue import definition
+from genera.measures.diagnosis import diagnose
+from genera.report.compare import comparison_table, write_comparison
+from genera.report.page import write_report
+from genera.uses.conversation import Conversation
+from genera.uses.evaluate import evaluate
+from genera.uses.settings import EvaluateConfig
+
+FEW = EvaluateConfig(contexts=12, responses=4, likelihood_items=30, importance_samples=3)
+CONTEXT = ["what is the actress hiding near the castle ?"]
+
+
+def train(out, preset, **options):
+    torch.set_num_threads(1)
+    small = {"data": "world:dialogues", "limit": 400, "vocabulary": 400, "batch_size": 16, "warmup": 10}
+    config = configure(
+        f"spacefusion:{preset}", **small, validate_every=0, checkpoint_every=500, device="cpu", **options
+    )
+    return genera.train(config, out).path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("dialogues") / "style", "nano-style", steps=60)
+
+
+@pytest.fixture(scope="module")
+def measured(trained):
+    return evaluate(genera.load(trained, device="cpu"), FEW)
+
+
+def test_responses_are_drawn_by_the_seed(trained):
+    run = genera.load(trained, device="cpu")
+    first = run.respond(CONTEXT, 3)
+    assert len(first) == 3
+    assert run.respond(CONTEXT, 3) == first != run.respond(CONTEXT, 3, seed=1)
+    with pytest.raises(GeneraError, match="number of responses must be at least 1"):
+        run.respond(CONTEXT, 0)
+    with pytest.raises(GeneraError, match="a context is a list of at least one turn"):
+        run.respond("hello")
+
+
+def test_every_figure_is_measured_and_defined(measured):
+    figures = measured["measures"]
+    assert set(figures) == {
+        *("bleu_recall", "bleu_precision", "bleu_f1", "bow_average", "bow_greedy", "bow_extrema"),
+        *("distinct_1_within", "distinct_2_within", "distinct_1_across", "distinct_2_across"),
+        *("response_nats", "response_ppl_word", "response_floor", "response_lost_on_swap"),
+        *("valid_responses", "valid_covered", "style_ngram", "style_ngram_references", "style_ngram_style"),
+    }
+    value = {name: figure["value"] for name, figure in figures.items()}
+    assert all(definition(name).group == "Responses" for name in value)
+    assert value["bleu_recall"] >= value["bleu_f1"] >= value["bleu_precision"] > 0
+    assert value["response_nats"] > value["response_floor"] > 1
+    assert value["style_ngram_references"] < 0.2 < 0.8 < value["style_ngram_style"]
+
+
+def test_the_style_is_measured_with_the_style_alone(tmp_path):
+    run = genera.load(train(tmp_path / "plain", "nano-seq2seq", steps=2), device="cpu")
+    few = replace(FEW, contexts=3)
+    assert not any(name.startswith("style") for name in evaluate(run, few)["measures"])
+    with pytest.raises(GeneraError, match="cannot be measured by 'style'"):
+        evaluate(run, replace(few, measures=("style",)))
+
+
+def test_word_vectors_may_come_from_a_file(trained, tmp_path):
+    run = genera.load(shutil.copytree(trained, tmp_path / "copy"), device="cpu")
+    words = ["the", "is", "a", "thank", "you", "."]
+    (tmp_path / "vectors.txt").write_text("".join(f"{word} 1 {i}\n" for i, word in enumerate(words)))
+    few = replace(FEW, contexts=4, measures=("responses",))
+    one = evaluate(run, few)["measures"]
+    other = evaluate(run, replace(few, embeddings=str(tmp_path / "vectors.txt")))["measures"]
+    assert one["bow_average"] != other["bow_average"]
+    assert one["bleu_f1"] == other["bleu_f1"]
+    with pytest.raises(GeneraError, match="cannot read"):
+        evaluate(run, replace(few, embeddings="nowhere.txt"))
+
+
+def test_the_report_shows_contexts_and_responses(trained, measured):
+    page = write_report(trained).read_text()
+    example = measured["examples"]["responses"][0]
+    assert example["context"][0] in page
+    assert example["responses"][0]["text"] in page
+    assert "<h2>Responses</h2>" in page
+    assert "Reconstructions" not in page
+
+
+def test_runs_are_compared(trained, measured, tmp_path):
+    other = shutil.copytree(trained, tmp_path / "other")
+    figures = json.loads((other / "evaluation.json").read_text())
+    figures["measures"]["bleu_f1"]["value"] = 0.9
+    (other / "evaluation.json").write_text(json.dumps(figures))
+    table = comparison_table([trained, other])
+    assert table["comparable"]
+    assert table["measures"]["bleu_f1"]["best"] == [1]
+    assert (
+        measured["examples"]["responses"][0]["context"][0]
+        in write_comparison([trained, other], tmp_path / "c.html").read_text()
+    )
+
+
+def test_a_conversation_remembers(trained):
+    run = genera.load(trained, device="cpu")
+    talk = Conversation(run, seed=3)
+    first = talk.say(" where is the sailor selling a kite ? ")
+    second = talk.say("thank you .")
+    assert talk.turns == ["where is the sailor selling a kite ?", first, "thank you .", second]
+    assert second == run.respond(talk.turns[:3], 1, seed=5)[0]
+    with pytest.raises(GeneraError, match="is empty"):
+        talk.say(" ")
+    assert len(talk.turns) == 4
+
+
+def test_a_run_of_optimus_is_a_beginning(trained, tmp_path):
+    small = {"limit": 300, "vocabulary": 400, "steps": 2, "batch_size": 16, "validate_every": 0, "device": "cpu"}
+    optimus = genera.train(configure("optimus:nano", data="world:captions-small", **small), tmp_path / "optimus")
+    begun = configure("spacefusion:nano", data="world:dialogues", lr=1e-9, init=str(optimus.path), **small)
+    run = genera.load(genera.train(begun, tmp_path / "begun").path, device="cpu")
+    first, network = genera.load(optimus.path, device="cpu"), run.method.network
+    assert run.method.assets.decoder.to_json() == first.method.assets.decoder.to_json()
+    for name, tensor in first.method.network.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], tensor, atol=1e-6, rtol=0)
+    last = first.method.network.encoder.blocks[-1].state_dict()
+    for name, tensor in run.method.context_layers.blocks[-1].state_dict().items():
+        torch.testing.assert_close(tensor, last[name], atol=1e-6, rtol=0)
+
+
+def test_other_methods_say_who_can(tmp_path):
+    small = {"limit": 300, "vocabulary": 400, "steps": 1, "batch_size": 16, "validate_every": 0, "device": "cpu"}
+    out = genera.train(configure("gpt2-lm:nano", data="world:captions-small", **small), tmp_path / "lm").path
+    with pytest.raises(GeneraError, match="gpt2-lm cannot respond to a dialogue; methods that can: spacefusion"):
+        genera.load(out, device="cpu").respond(CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"response_lost_on_swap": 0.1}, "do not depend on what was said"),
+        ({"response_lost_on_swap": 6.0}, "depend on what was said: another context costs 6.0 nats"),
+        ({"distinct_2_across": 0.1}, "are alike: 10% of their pairs of words differ"),
+        ({"valid_responses": 0.95, "valid_covered": 0.6}, "95% of the responses are right, and they cover 60%"),
+        ({"response_nats": 1.0, "response_floor": 2.0}, "The likelihood is impossible: 1.00 nats"),
+    ],
+)
+def test_the_diagnosis_says_it_in_words(figures, said):
+    (finding,) = diagnose(figures)
+    assert said in finding.finding
