@@ -105,10 +105,9 @@ def test_runs_are_compared(trained, measured, tmp_path):
     table = comparison_table([trained, other])
     assert table["comparable"]
     assert table["measures"]["bleu_f1"]["best"] == [1]
-    assert (
-        measured["examples"]["responses"][0]["context"][0]
-        in write_comparison([trained, other], tmp_path / "c.html").read_text()
-    )
+    page = write_comparison([trained, other], tmp_path / "comparison.html").read_text()
+    assert measured["examples"]["responses"][0]["context"][0] in page
+    assert "<h2>Samples</h2>" not in page
 
 
 def test_a_conversation_remembers(trained):
