@@ -73,6 +73,8 @@ def test_the_style_is_measured_with_the_style_alone(tmp_path):
     assert not any(name.startswith("style") for name in evaluate(run, few)["measures"])
     with pytest.raises(GeneraError, match="cannot be measured by 'style'"):
         evaluate(run, replace(few, measures=("style",)))
+    asked = evaluate(run, replace(few, style="world:dialogues-style"))["measures"]
+    assert asked["style_ngram_style"]["value"] > 0.8
 
 
 def test_word_vectors_may_come_from_a_file(trained, tmp_path):
@@ -141,6 +143,8 @@ def test_other_methods_say_who_can(tmp_path):
     out = genera.train(configure("gpt2-lm:nano", data="world:captions-small", **small), tmp_path / "lm").path
     with pytest.raises(GeneraError, match="gpt2-lm cannot respond to a dialogue; methods that can: spacefusion"):
         genera.load(out, device="cpu").respond(CONTEXT)
+    with pytest.raises(GeneraError, match="--style is for dialogue models, and gpt2-lm is none"):
+        evaluate(genera.load(out, device="cpu"), EvaluateConfig(style="world:dialogues-style"))
 
 
 @pytest.mark.parametrize(
