@@ -211,6 +211,17 @@ def test_the_random_agent_is_the_floor(results, data):
     assert value(results, "lost", "SR_random") == pytest.approx((metres < 3).mean())
 
 
+@pytest.mark.parametrize(("task", "own"), [("ndh", "goal_progress"), ("hanna", "requests")])
+def test_the_other_tasks_have_their_own_figures(task, own, tmp_path):
+    data = NavigationData.open(NavigationConfig(data=f"world:houses-{task}"))
+    run = run_of(data, "deaf", tmp_path / "run")
+    measures = evaluate(run, replace(FEW, items=30))["measures"]
+    assert measures["SR_unseen"]["value"] == 1
+    assert {own, f"{own}_unseen", "SR_gap", "SR_shuffled", "SR_random_unseen", "revisits"} <= set(measures)
+    assert not any(name.startswith("speaker") for name in measures)
+    assert 'class="plan"' in write_report(run.folder.path).read_text()
+
+
 def test_the_report_draws_the_maps(results):
     result, run = results["obedient"]
     page = write_report(run.folder.path).read_text()
