@@ -144,6 +144,18 @@ def test_what_pretraining_left_is_read(results):
     assert results["deaf"][0]["actions"]["valid"]["1"]["share"] == 0.8
 
 
+def test_what_pretraining_left_is_of_the_splits_and_data_that_are_measured(results):
+    run = results["deaf"][1]
+    before = run.folder.path / "evaluation.json"
+    kept = before.read_bytes()
+    seen = evaluate(run, replace(FEW, split="valid", measures=("pretraining",)))["measures"]
+    assert set(seen) == {"action_accuracy", "action_majority", "masked_word_nats", "masked_words_right"}
+    elsewhere = replace(FEW, data="world:houses-ndh", measures=("pretraining",))
+    with pytest.raises(GeneraError, match="cannot be measured by 'pretraining'"):
+        evaluate(run, elsewhere)
+    before.write_bytes(kept)
+
+
 def test_every_figure_is_in_the_catalogue(results):
     for result, _ in results.values():
         for name in result["measures"]:
