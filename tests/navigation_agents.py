@@ -44,8 +44,10 @@ def dialogues(assets, config=NDH, seed=0, **changes):
     """As `following`, the agent of NDH."""
     torch.manual_seed(seed)
     config = replace(config, **changes)
-    encoder = encoder_of(assets)
-    agent = DialogueFollower(config, encoder.size, None, assets.feature_size, assets.angle_size)
+    encoder = encoder_of(assets) if config.reader == "prevalent" else None
+    own = None if encoder else assets.tokeniser.size
+    inputs = encoder.size if encoder else config.embedding
+    agent = DialogueFollower(config, inputs, own, assets.feature_size, assets.angle_size)
     return Dialogues(agent, encoder, config, assets)
 
 

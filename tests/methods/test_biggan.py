@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import genera
+from genera import worlds
 from genera.cli.train import main
 from genera.data.images import ImageAssets, ImageBatch
 from genera.engine import checkpoint, registry
@@ -298,3 +299,56 @@ def test_a_dictionary_of_another_size_is_named(tmp_path):
     )
     with pytest.raises(GeneraError, match=r"codes is \(64, 8\) and must be \(32, 8\)"):
         checkpoint.load_weights(other, checkpoint.pick(folder.checkpoints))
+
+
+# what the dictionaries do in a discriminator that learns
+
+
+@pytest.fixture(scope="module")
+def dictionaries(tmp_path_factory):
+    """name → (usage of the dictionaries, variance of the features before them) after 50 steps at a high rate: three
+    settings of the commitment loss in the same tiny run."""
+    torch.set_num_threads(1)
+    settings = {
+        "unfelt": replace(FQ, weight=0.0),
+        "released start, weight 10": replace(FQ, weight=10.0, decay=0.8, init="normal", ema="release", revive_below=0),
+        "from data, weight 10": replace(FQ, weight=10.0),
+    }
+    found = {}
+    for name, quantiser in settings.items():
+        config = registry.configure(
+            "biggan:nano", quantiser=quantiser, width=2, d_lr=1e-3, image_size=28, limit=100, steps=50, batch_size=16,
+            log_every=10, checkpoint_every=50, ema=0.0, device="cpu", seed=0, first_weights="orthogonal",
+        )  # fmt: skip
+        run = genera.load(genera.train(config, tmp_path_factory.mktemp("dictionaries") / "run").path, device="cpu")
+        last = run.folder.metrics()[-1]
+        found[name] = [last[f"quantiser/{path}/usage"] for path in FQ.after], _variances(run.method)
+    return found
+
+
+def _variances(method):
+    """Mean variance over images and positions of each channel before the dictionaries, on images of the world."""
+    found, blocks = [], dict(method.discriminator.named_modules())
+    for path in FQ.after:
+        blocks[path].register_forward_hook(
+            lambda _, __, h: found.append(h.transpose(0, 1).flatten(1).var(1).mean().item())
+        )
+    truth = worlds.load("shapes")
+    drawn = truth.draw(64, split="valid")
+    images = torch.from_numpy(truth.render(drawn, 28)).float() / 127.5 - 1
+    with torch.no_grad():
+        method.discriminator(images, torch.from_numpy(drawn.label))
+    return found
+
+
+def test_the_released_start_loses_its_codes_in_training_and_one_from_data_keeps_them(dictionaries):
+    released, _ = dictionaries["released start, weight 10"]
+    from_data, _ = dictionaries["from data, weight 10"]
+    assert max(released[:2]) < 0.5
+    assert min(from_data) > 0.9
+
+
+def test_a_large_weight_shrinks_the_features_most_where_codes_are_lost(dictionaries):
+    (_, free), (_, released), (_, kept) = dictionaries.values()
+    assert all(own < 0.85 * other for own, other in zip(released, free, strict=True))
+    assert sum(released) < sum(kept) < sum(free)

@@ -97,9 +97,9 @@ def test_it_sees_every_second_view(data):
     inner = walking.instructions(batch)
 
     class Spy:
-        def at(self, panorama):
+        def at(self, panorama, active):
             seen.append(panorama)
-            return inner.at(panorama)
+            return inner.at(panorama, active)
 
     rollout(walking.agent, Spy(), batch, lambda t, logits, teacher: teacher, 2)
     assert_close(seen[0], batch.town.panorama(batch.node, batch.view)[:, ::2])

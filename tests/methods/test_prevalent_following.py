@@ -80,6 +80,14 @@ def test_walks_end_early_or_at_the_horizon_with_the_same_losses(data):
     assert_close(imitation(cut), F.cross_entropy(cut.logits.mT, cut.teacher, reduction="none").sum(1))
 
 
+def test_the_state_after_the_walk_is_there_for_those_who_were_cut_off(data):
+    walking = following(data.assets)
+    batch = batch_of(walking, data)
+    assert not walk(walking, batch, look_on=True).hidden[:, -1].any()  # all have stopped
+    cut, longer = walk(walking, batch, horizon=2, look_on=True), walk(walking, batch, horizon=3)
+    assert_close(cut.hidden, longer.hidden[:, :3])
+
+
 def test_drawn_actions_have_the_agent_s_distribution():
     logits = torch.tensor([0.5, -1.0, 2.0, -torch.inf, -torch.inf]).expand(20_000, 5)
     drawn = draw(logits, torch.rand(20_000, generator=torch.Generator().manual_seed(0)))
@@ -105,7 +113,11 @@ def test_text_layers_run_once_and_change_nothing(data):
         panorama = batch.town.panorama(node, view % 36)
         states = walking.encoder(batch.tokens, batch.tokens != 0, panorama)
         expected = walking.agent.reader(states, batch.tokens != 0)
-        assert_close(cached.at(panorama).states, expected.states)
+        assert_close(cached.at(panorama, torch.ones(8, dtype=bool)).states, expected.states)
+        some = torch.arange(8) % 3 > 0
+        found = cached.at(panorama, some)
+        assert_close(found.states, expected.states * some[:, None, None])
+        assert torch.equal(found.mask, expected.mask)
 
 
 def test_padding_of_an_instruction_changes_nothing(data):

@@ -165,6 +165,17 @@ def test_the_page_shows_mean_deviation_and_band_of_several_seeds(seeds, tmp_path
     assert "train.seed" not in settings
 
 
+def test_a_term_that_one_group_alone_has_keeps_the_groups_colour(seeds, tmp_path):
+    log = seeds[3] / "metrics.jsonl"
+    rows = [json.loads(line) | {"usage": 0.5} for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = write_comparison(seeds, tmp_path / "compare.html").read_text(encoding="utf-8")
+    usage = next(figure for figure in page.split("</figure>") if ">usage<" in figure)
+    assert usage.count("<polyline") == 1
+    assert 'class="line-1"' in usage  # the second group's, as in every chart
+    assert '<span class="key c1">plain/seed-3</span>' in usage
+
+
 def test_the_markdown_table_says_the_same(seeds):
     lines = markdown_table(comparison_table(seeds)).splitlines()
     assert lines[0] == "|  | main (3 seeds) | plain/seed-3 |"

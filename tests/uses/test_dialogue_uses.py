@@ -73,6 +73,8 @@ def test_the_style_is_measured_with_the_style_alone(tmp_path):
     assert not any(name.startswith("style") for name in evaluate(run, few)["measures"])
     with pytest.raises(GeneraError, match="cannot be measured by 'style'"):
         evaluate(run, replace(few, measures=("style",)))
+    asked = evaluate(run, replace(few, style="world:dialogues-style"))["measures"]
+    assert asked["style_ngram_style"]["value"] > 0.8
 
 
 def test_word_vectors_may_come_from_a_file(trained, tmp_path):
@@ -105,10 +107,9 @@ def test_runs_are_compared(trained, measured, tmp_path):
     table = comparison_table([trained, other])
     assert table["comparable"]
     assert table["measures"]["bleu_f1"]["best"] == [1]
-    assert (
-        measured["examples"]["responses"][0]["context"][0]
-        in write_comparison([trained, other], tmp_path / "c.html").read_text()
-    )
+    page = write_comparison([trained, other], tmp_path / "comparison.html").read_text()
+    assert measured["examples"]["responses"][0]["context"][0] in page
+    assert "<h2>Samples</h2>" not in page
 
 
 def test_a_conversation_remembers(trained):
@@ -142,6 +143,8 @@ def test_other_methods_say_who_can(tmp_path):
     out = genera.train(configure("gpt2-lm:nano", data="world:captions-small", **small), tmp_path / "lm").path
     with pytest.raises(GeneraError, match="gpt2-lm cannot respond to a dialogue; methods that can: spacefusion"):
         genera.load(out, device="cpu").respond(CONTEXT)
+    with pytest.raises(GeneraError, match="--style is for dialogue models, and gpt2-lm is none"):
+        evaluate(genera.load(out, device="cpu"), EvaluateConfig(style="world:dialogues-style"))
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,18 @@ def test_what_pretraining_left_is_read(results):
     assert results["deaf"][0]["actions"]["valid"]["1"]["share"] == 0.8
 
 
+def test_what_pretraining_left_is_of_the_splits_and_data_that_are_measured(results):
+    run = results["deaf"][1]
+    before = run.folder.path / "evaluation.json"
+    kept = before.read_bytes()
+    seen = evaluate(run, replace(FEW, split="valid", measures=("pretraining",)))["measures"]
+    assert set(seen) == {"action_accuracy", "action_majority", "masked_word_nats", "masked_words_right"}
+    elsewhere = replace(FEW, data="world:houses-ndh", measures=("pretraining",))
+    with pytest.raises(GeneraError, match="cannot be measured by 'pretraining'"):
+        evaluate(run, elsewhere)
+    before.write_bytes(kept)
+
+
 def test_every_figure_is_in_the_catalogue(results):
     for result, _ in results.values():
         for name in result["measures"]:
@@ -209,6 +221,17 @@ def test_the_random_agent_is_the_floor(results, data):
     ends = AGENTS["random"](few, 0)
     metres = few.goal_distance(np.array([path[path >= 0][-1] for path in ends]), np.arange(60))
     assert value(results, "lost", "SR_random") == pytest.approx((metres < 3).mean())
+
+
+@pytest.mark.parametrize(("task", "own"), [("ndh", "goal_progress"), ("hanna", "requests")])
+def test_the_other_tasks_have_their_own_figures(task, own, tmp_path):
+    data = NavigationData.open(NavigationConfig(data=f"world:houses-{task}"))
+    run = run_of(data, "deaf", tmp_path / "run")
+    measures = evaluate(run, replace(FEW, items=30))["measures"]
+    assert measures["SR_unseen"]["value"] == 1
+    assert {own, f"{own}_unseen", "SR_gap", "SR_shuffled", "SR_random_unseen", "revisits"} <= set(measures)
+    assert not any(name.startswith("speaker") for name in measures)
+    assert 'class="plan"' in write_report(run.folder.path).read_text()
 
 
 def test_the_report_draws_the_maps(results):

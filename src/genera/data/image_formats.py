@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genera.data.cache import file_hash
 from genera.data.image_parts import ArrayImages, EncodedImages, ImageSource, Part
 from genera.data.plain_pickle import read_pickle
 from genera.data.sources import SPLIT_NAMES
@@ -327,8 +328,5 @@ def hash_text(text: str) -> str:
 def hash_files(files: Sequence[Path], about: str = "") -> str:
     digest = hashlib.sha256(about.encode())
     for file in files:
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        with open(file, "rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
+        digest.update(f"{file.name} {file_hash(file)}\n".encode())
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
 from genera import worlds
+from genera.data.cache import file_hash
 from genera.data.pairs import columns_of, joined
 from genera.data.schemes import split_spec
 from genera.errors import GeneraError, unknown
@@ -126,9 +127,7 @@ def hash_files(how: object, files: Iterable[tuple[str, Path]], *, names: bool = 
         digest.update(split.encode())
         if names:
             digest.update(path.name.encode())
-        with open_file(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        digest.update(file_hash(path).encode())
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 320, 180
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 22
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 8, 22
 MOST_POINTS = 300
 
 
@@ -21,7 +21,8 @@ def line_chart(
     bands: Mapping[str, tuple[Points, Points]] | None = None,
 ) -> Markup:
     """Lines over one x axis. Points that are not finite are left out; more than MOST_POINTS are averaged in bins.
-    bands: lower and upper edge of a faint area around the line of this name."""
+    bands: lower and upper edge of a faint area around the line of this name. A series without points keeps its colour
+    for other charts of the same names."""
     lines, edges = {name: _drawable(points) for name, points in series.items()}, dict[str, list[Points]]()
     for name, pair in (bands or {}).items():
         edges[name] = [_drawable(points) for points in pair]
@@ -40,6 +41,8 @@ def line_chart(
             around = traced([*low, *reversed(high)])
             parts.append(Markup('<polygon class="band-{}" points="{}"/>').format(index % 8, around))
         path = traced(points)
+        if not points:
+            continue
         if len(points) == 1:
             x, y = path.split(",")
             parts.append(Markup('<circle class="line-{}" cx="{}" cy="{}" r="3"/>').format(index % 8, x, y))

@@ -11,7 +11,7 @@ from genera.errors import GeneraError, unknown
 from genera.files import write_text
 from genera.measures.definition import Definition
 from genera.report.charts import line_chart
-from genera.report.groups import Group, grouped
+from genera.report.groups import Curve, Group, grouped
 from genera.report.page import CURVE_TITLES, curve_order, flat, images_of, template
 from genera.report.record import Record, read_run
 from genera.report.words import in_catalogue_order
@@ -139,23 +139,29 @@ def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[in
 
 def curve_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """One chart a logged term, the groups' training curves over each other; of several seeds mean and deviation."""
-    terms: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        for term, stages in group.curves().items():
-            for stage, curves in stages.items():
-                terms.setdefault(term, {})[f"{group.name}, {stage}".rstrip(", ")] = curves
-    return [
-        {
-            "title": CURVE_TITLES.get(term, term.replace("_", " ")),
-            "legend": list(terms[term]),
-            "svg": line_chart(
-                {name: means for name, (means, _, _) in terms[term].items()},
-                f"{term} over steps",
-                bands={name: (low, high) for name, (_, low, high) in terms[term].items() if low != high},
-            ),
-        }
-        for term in curve_order(terms)
-    ]
+    found = {
+        (term, f"{group.name}, {stage}".rstrip(", ")): curves
+        for group in groups
+        for term, stages in group.curves().items()
+        for stage, curves in stages.items()
+    }
+    names = list(dict.fromkeys(name for _, name in found))  # every chart has all of them: one colour each on the page
+    nothing: tuple[Curve, Curve, Curve] = ([], [], [])
+    charts = []
+    for term in curve_order({term for term, _ in found}):
+        lines = {name: found.get((term, name), nothing) for name in names}
+        charts.append(
+            {
+                "title": CURVE_TITLES.get(term, term.replace("_", " ")),
+                "legend": names,
+                "svg": line_chart(
+                    {name: means for name, (means, _, _) in lines.items()},
+                    f"{term} over steps",
+                    bands={name: (low, high) for name, (_, low, high) in lines.items() if low != high},
+                ),
+            }
+        )
+    return charts
 
 
 def _settings(groups: Sequence[Group]) -> list[tuple[str, list[Any]]]:

@@ -11,8 +11,8 @@ from genera.report.words import figure
 SIZE = (460, 320)
 MARGIN = 3.0
 """Metres of the house that are drawn around what was walked."""
-FAINT = 0.06
-"""Attention below this share of a step's largest is not shaded."""
+FAINT = 0.05
+"""Shades below this are left out."""
 SHOWN = ("SR", "SPL", "nDTW")
 SPLITS = {"val_seen": "seen houses", "valid": "seen houses", "val_unseen": "unseen houses", "train": "training"}
 
@@ -75,13 +75,13 @@ def _line(kind: str, points: Sequence[tuple[float, float]]) -> Markup:
 
 
 def attention_rows(words: Sequence[str], attention: Sequence[Sequence[float]]) -> list[list[tuple[str, float]]]:
-    """For each step the words, each with its attention relative to the step's largest, 0 where it is faint."""
-    rows = []
-    for weights in attention:
-        largest = max(weights, default=0.0) or 1.0
-        shares = [weight / largest for weight in weights]
-        rows.append([(word, round(s, 2) if s >= FAINT else 0.0) for word, s in zip(words, shares, strict=False)])
-    return rows
+    """For each step the words, each with how dark it is shaded: √ of its attention above an even spread, 0 below."""
+    even = 1 / max(2, len(words))
+    shades = [[max(0.0, (weight - even) / (1 - even)) ** 0.5 for weight in weights] for weights in attention]
+    return [
+        [(word, round(shade, 2) if shade >= FAINT else 0.0) for word, shade in zip(words, row, strict=True)]
+        for row in shades
+    ]
 
 
 def breakdown_charts(breakdowns: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

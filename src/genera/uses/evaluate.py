@@ -70,6 +70,10 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
         columns = {"text_column": config.text_column, "label_column": config.label_column}
         known = {name: value for name, value in columns.items() if hasattr(data_config, name)}
         data_config = replace(data_config, data=config.data, **known)
+    if config.style:
+        if not hasattr(data_config, "style"):
+            raise GeneraError(f"--style is for dialogue models, and {run.config.method} is none.")
+        data_config = replace(data_config, style=config.style)
     try:
         data = dataset.open(data_config, run.method.assets)
     except GeneraError as error:

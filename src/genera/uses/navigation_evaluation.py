@@ -24,6 +24,7 @@ from genera.worlds.walkers import AGENTS
 
 SPLITS = {"test": ("val_seen", "val_unseen")}
 UNSEEN = "val_unseen"
+_NAMES = {"valid": "val_seen"}  # of the split that training validates on
 SHOWN = 6
 """Episodes of each split that are drawn on a map, and paths that are shown with the speaker's words."""
 EARLY = 0.75
@@ -113,7 +114,9 @@ def speaker(evaluation: Evaluation) -> bool:
 
 
 def pretraining(evaluation: Evaluation) -> bool:
-    """What the stage of pre-training measured when it ended."""
+    """What the stage of pre-training measured when it ended, on these splits of the run's own data."""
+    if evaluation.config.data not in (None, evaluation.run.config.data.data):
+        return False
     names = {
         "accuracy": "action_accuracy",
         "majority": "action_majority",
@@ -123,6 +126,8 @@ def pretraining(evaluation: Evaluation) -> bool:
     there = False
     for file in sorted(evaluation.run.folder.artefacts.glob("*/figures.json")):
         for split, found in read_json(file).items():
+            if not {split, _NAMES.get(split, split)} & set(evaluation.splits):
+                continue
             for key, name in names.items():
                 if key in found:
                     evaluation.measures[name + _suffix(split)] = Estimate(found[key], None, found["triplets"])

@@ -35,6 +35,8 @@ class EvaluateConfig:
     """Contexts that a dialogue model responds to."""
     responses: int = 10
     """Responses to each context."""
+    style: str | None = None
+    """Sentences in a style that responses are measured by, a source of texts [those of a StyleFusion run]."""
     embeddings: str = "in-domain"
     """Word vectors that responses are compared by: in-domain (made of the training responses), or a file in GloVe's
     text format."""

@@ -22,8 +22,8 @@ Choose = Callable[[int, Tensor, Tensor], Tensor]
 class Instructions(Protocol):
     """B instructions on a walk."""
 
-    def at(self, panorama: Tensor) -> Reading:
-        """As they are read where the agents see panorama (B, V, F)."""
+    def at(self, panorama: Tensor, active: Tensor) -> Reading:
+        """As they are read where the agents see panorama (B, V, F); what is not active (B,) does not count."""
         ...
 
 
@@ -33,7 +33,7 @@ class OwnInstructions:
     def __init__(self, agent: Any, tokens: Tensor) -> None:
         self._reading = agent.reader(tokens, tokens != 0)
 
-    def at(self, panorama: Tensor) -> Reading:
+    def at(self, panorama: Tensor, active: Tensor) -> Reading:
         return self._reading
 
 
@@ -48,12 +48,19 @@ class EncodedInstructions:
         with torch.no_grad():
             self._text = encoder.text(tokens, self._mask)
 
-    def at(self, panorama: Tensor) -> Reading:
+    def at(self, panorama: Tensor, active: Tensor) -> Reading:
+        if active.is_meta or bool(active.all()):
+            return self._read(self._text, self._mask, panorama)
+        rows = active.nonzero()[:, 0]
+        found = self._read(self._text[rows], self._mask[rows], panorama[rows]).states
+        return Reading(found.new_zeros(len(active), *found.shape[1:]).index_put((rows,), found), self._mask)
+
+    def _read(self, text: Tensor, mask: Tensor, panorama: Tensor) -> Reading:
         with torch.no_grad():
             image = self._encoder.image(panorama)
         with torch.set_grad_enabled(self._unfrozen and torch.is_grad_enabled()):
-            states = self._encoder.cross(self._text, self._mask, image)
-        return self._agent.reader(states, self._mask)
+            states = self._encoder.cross(text, mask, image)
+        return self._agent.reader(states, mask)
 
 
 @contextmanager
@@ -104,7 +111,8 @@ def rollout(
 ) -> Trace:
     """Let the agents of a batch walk until all have stopped, or for `horizon` steps.
 
-    look_on: compute the state after the last step, which only a critic asks for; zeros otherwise.
+    look_on: compute the state after the last step where somebody still walks, which only a critic asks for; zeros
+    otherwise.
     """
     pictures = None if batch.pictures is None else batch.pictures[:, None]
     town, node, view = batch.town, batch.node, batch.view
@@ -119,7 +127,7 @@ def rollout(
         sight = town.observe(node, view, pictures)
         panorama = sight.panorama[:, :: agent.stride]
         seen = Seen(panorama, sight.candidates, sight.valid, town.gaze(view), before)
-        reading = instructions.at(panorama)
+        reading = instructions.at(panorama, ~ended)
         return agent(agent.start(reading) if state is None else state, reading, seen), seen
 
     for t in range(horizon):
@@ -138,10 +146,11 @@ def rollout(
         views.append(view)
         ended = ended | (action == 0)
         # Shapes alone take the first step. Else one wait for the device a step, against idle steps to the horizon.
-        if node.is_meta or bool(ended.all()):
+        over = node.is_meta or bool(ended.all())
+        if over:
             break
     logits, actions, teachers, actives, rewards, hidden, attention = map(torch.stack, zip(*steps, strict=True))
-    after = consider()[0].state.hidden if look_on else torch.zeros_like(hidden[0])
+    after = consider()[0].state.hidden if look_on and not over else torch.zeros_like(hidden[0])
     return Trace(
         logits=logits.transpose(0, 1),
         actions=actions.T,

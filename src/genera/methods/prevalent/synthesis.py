@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -269,15 +270,19 @@ class SyntheticSet:
 
     def paths(self, graphs: Graphs) -> InstructedPaths:
         """All instructions with their paths on these graphs. Raises GeneraError for viewpoints that they lack."""
-        nodes, headings, texts = [], [], []
+        nodes: list[list[int]] = []
+        headings: list[float] = []
+        texts: list[list[str]] = []
         for shard in self.manifest["shards"]:
             for entry in read_json(self.folder / shard["file"]):
                 place = graphs.nodes_of(entry["scan"])
                 path = [place[name] if name in place else graphs.node(entry["scan"], name) for name in entry["path"]]
-                nodes += [path] * len(entry["instructions"])
-                headings += [entry["heading"]] * len(entry["instructions"])
-                texts += entry["instructions"]
+                nodes.append(path)
+                headings.append(entry["heading"])
+                texts.append(entry["instructions"])
         table = np.full((len(nodes), max(map(len, nodes))), -1)
         for row, path in zip(table, nodes, strict=True):
             row[: len(path)] = path
-        return InstructedPaths(table, np.array(headings), texts)
+        counts = [len(own) for own in texts]
+        every = list(chain.from_iterable(texts))
+        return InstructedPaths(np.repeat(table, counts, axis=0), np.repeat(np.array(headings), counts), every)

@@ -31,10 +31,17 @@ IMAGENET = TacGanConfig(
     d_lr=4e-4,
     adam_eps=1e-6,
 )
+# As biggan:nano. In short runs Adam must forget the steep gradients of the first steps soon, hence β2 = 0.9.
 NANO = TacGanConfig(
-    width=8, latent_size=32, d_steps=1, d_lr=4e-4, test_statistics="running", first_weights="orthogonal"
+    width=8,
+    latent_size=32,
+    d_steps=1,
+    d_lr=4e-4,
+    betas=(0.0, 0.9),
+    test_statistics="running",
+    first_weights="orthogonal",
 )
-NANO_TRAIN = TrainConfig(steps=1500, batch_size=32, clip=0, ema=0.99, ema_start=100, validate_every=0)
+NANO_TRAIN = TrainConfig(steps=3000, batch_size=16, clip=0, ema=0.99, ema_start=100, validate_every=0)
 NANO_FQ = QuantiserConfig(
     after=BLOCKS[:3], codes=(64,), decay=0.9, weight=1.0, init="data", ema="ones", revive_below=0.1
 )

@@ -1,0 +1,73 @@
+import re
+
+import pytest
+
+from genera.report.floor_plans import action_tables, attention_rows, breakdown_charts, floor_plan, walk_cards
+
+# A square of 4 m with a far-away annex, and a floor above the first corner.
+WALK = {
+    "id": "7_0",
+    "split": "val_unseen",
+    "scan": "house",
+    "instruction": "go to the <door>",
+    "positions": [[0, 0, 0], [4, 0, 0], [4, 4, 0], [0, 4, 0], [50, 0, 0], [0, 0, 6]],
+    "edges": [[0, 1], [1, 2], [2, 3], [0, 3], [1, 4], [0, 5]],
+    "path": [0, 1, 0, 3],
+    "reference": [0, 1, 2],
+    "goals": [2],
+    "words": ["go", "there"],
+    "attention": [[0.5, 0.5], [1.0, 0.0], [0.4, 0.6], [0.0, 1.0]],
+    "figures": {"SR": 0.0, "NE": 4.0, "SPL": 0.0},
+}
+
+
+def points(svg, kind):
+    found = re.search(rf'class="{kind}" points="([^"]*)"', svg)
+    return [tuple(map(float, pair.split(","))) for pair in found[1].split()]
+
+
+def test_a_map_shows_what_is_near_with_north_up():
+    svg = floor_plan(WALK)
+    assert svg.count('class="place"') == 4
+    assert svg.count('class="edge"') == 4
+    start, east, north = points(svg, "reference")[0], points(svg, "reference")[1], points(svg, "walked")[3]
+    assert east[0] > start[0]
+    assert east[1] == start[1]
+    assert north[1] < start[1]
+    assert points(svg, "walked")[0] == points(svg, "walked")[2] == start
+    assert ">0,2</text>" in svg
+    assert svg.count('class="goal"') == 1
+
+
+def test_a_walk_that_stays_has_a_map():
+    assert 'class="step"' in floor_plan({**WALK, "path": [0], "reference": [0], "goals": [0]})
+
+
+def test_words_are_shaded_above_an_even_spread():
+    rows = attention_rows(WALK["words"], WALK["attention"])
+    assert rows[0] == [("go", 0.0), ("there", 0.0)]
+    assert rows[1] == [("go", 1.0), ("there", 0.0)]
+    assert rows[2][1][1] == pytest.approx(0.2**0.5, abs=0.01)
+
+
+def test_a_card_says_how_it_went():
+    (card,) = walk_cards([WALK])
+    assert card["title"] == "house, episode 7_0, unseen houses"
+    assert not card["arrived"]
+    assert card["figures"] == "NE 4.00 m, SPL 0.0 %"
+    assert len(card["steps"]) == 4
+
+
+def test_breakdowns_draw_what_was_measured():
+    group = {"episodes": 5, "SR": 0.5, "SPL": 0.4}
+    parts = {"val_seen": {"edges": {"4": group, "5": group}, "scan": {"a": group, "b": {**group, "SR": 0.9}}}}
+    charts = breakdown_charts(parts)
+    assert [chart["title"] for chart in charts] == [
+        "SR by edges of the reference", "SPL by edges of the reference", "SR by house, seen houses",
+    ]  # fmt: skip
+    assert charts[2]["svg"].index("b: 90.0 %") < charts[2]["svg"].index("a: 50.0 %")
+
+
+def test_actions_have_names():
+    (table,) = action_tables({"valid": {"0": {"share": 0.2, "accuracy": 0.9}, "1": {"share": 0.8, "accuracy": 0.6}}})
+    assert table["rows"] == [("STOP", 0.2, 0.9), ("neighbour 1", 0.8, 0.6)]
