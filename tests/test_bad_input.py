@@ -115,7 +115,7 @@ def test_long_and_empty_texts_are_dropped_and_counted_and_special_tokens_are_tex
 # names and values
 
 VALUES = [
-    ("smaple", "unknown command 'smaple'; did you mean sample?"),
+    ("sampel", "unknown command 'sampel'; did you mean sample?"),
     ("train optimsu --out x", "unknown method 'optimsu'; did you mean optimus?"),
     ("train optimus:nona --out x", "unknown preset of optimus 'nona'; did you mean nano?"),
     ("train optimus:nano --out x --steps 0", "the budget must be above 0"),
