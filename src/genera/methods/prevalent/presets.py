@@ -37,7 +37,7 @@ TINY = PrevalentConfig(
     # Views of 32 features leave little when 40% of them are dropped.
     synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1),
     encoder=TINY_ENCODER,
-    pretrain=PretrainConfig(batch_size=64, lr=1e-3, warmup=50),
+    pretrain=PretrainConfig(batch_size=64, lr=3e-3, warmup=30),
     agent=AgentConfig(
         r2r=R2RConfig(
             hidden=64,
