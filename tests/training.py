@@ -113,6 +113,8 @@ TINY_PREVALENT: dict[str, object] = SHORT_WALKS | {
     "model.agent.r2r.context": 16,
     "model.agent.r2r.batch_size": 8,
     "model.agent.r2r.horizon": 4,
+    "model.agent.r2r.reinforcement": 0.2,
+    "model.agent.r2r.lr": 0.001,
     "model.agent.r2r.dropout": 0.0,
     "model.agent.r2r.feature_dropout": 0.0,
 }

@@ -23,16 +23,14 @@ PAPER_TRAIN = TrainConfig(steps=192_864, log_every=100, validate_every=2000, che
 BASE_SMALL = replace(
     PAPER,
     speaker=SpeakerConfig(hidden=256, embedding=128),
-    encoder=EncoderConfig(layers=4, hidden=256, heads=8, feed_forward=1024, positions=128, cross_layers=2, init=1 / 16),
+    encoder=EncoderConfig(layers=4, hidden=256, heads=8, feed_forward=1024, positions=128, cross_layers=2),
     pretrain=PretrainConfig(batch_size=256, lr=2e-4, warmup=200),
     agent=AgentConfig(r2r=R2RConfig(hidden=512, context=512, lr=1e-4, batch_size=64)),
 )
 
-TINY_ENCODER = EncoderConfig(
-    layers=2, hidden=64, heads=4, feed_forward=256, positions=128, dropout=0.0, cross_layers=2, init=1 / 8
-)
+TINY_ENCODER = EncoderConfig(layers=2, hidden=64, heads=4, feed_forward=256, positions=128, dropout=0.0, cross_layers=2)
 TINY = PrevalentConfig(
-    shares=(150, 350, 200),
+    shares=(300, 500, 500),
     speaker=SpeakerConfig(hidden=128, embedding=64, dropout=0.1, feature_dropout=0.0, lr=6e-3, batch_size=64),
     # Views of 32 features leave little when 40% of them are dropped.
     synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1),
@@ -44,18 +42,18 @@ TINY = PrevalentConfig(
             context=64,
             dropout=0.1,
             feature_dropout=0.1,
-            lr=1e-3,
+            lr=2e-3,
             batch_size=32,
             horizon=12,
             imitation=1.0,
-            reinforcement=0.2,
+            reinforcement=0.0,  # sampled walks would take as long again
         ),
         ndh=NDHConfig(hidden=64, context=64, dropout=0.1, lr=1e-3, batch_size=32, horizon=12),
         hanna=HannaConfig(hidden=64, heads=4, dropout=0.1, lr=1e-3, evaluation_horizon=30),
     ),
 )
 TINY_DATA = NavigationConfig(view_size=32, angle_size=16)
-TINY_TRAIN = TrainConfig(steps=700, log_every=20, validate_every=100, validate_batches=4, checkpoint_every=100)
+TINY_TRAIN = TrainConfig(steps=1300, log_every=20, validate_every=250, validate_batches=4, checkpoint_every=100)
 
 
 def _task(task: Task, summary: str, model: PrevalentConfig, train: TrainConfig, data: NavigationConfig) -> Preset:
