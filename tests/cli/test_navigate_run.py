@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_one_walk(runs, episode):
     assert told.code == 0, told.err
     *steps, end = told.lines
     assert episode.path[0] in steps[0]
-    assert steps[0].count(",") == 2  # three words
+    assert len(re.findall(r" \d\.\d\d", steps[0])) == 3  # the words attended to most, a comma may be one of them
     assert end.endswith("m from the goal.")
     found = genera("navigate", "walk", runs("r2r"), episode.instruction, *place(episode), "--json").json
     assert found["path"] == [line.split()[1] for line in steps]
