@@ -67,6 +67,11 @@ def memory(config: RunConfig, out: Path) -> Any:
     return dry_run(config)["memory_bytes"]["activations"]
 
 
+def spread(config: RunConfig, out: Path) -> Any:
+    """Bytes that a rank of several would take. What it does to them: tests/engine/test_sharding.py."""
+    return dry_run(config)["memory_bytes_per_rank"]
+
+
 def refusal(config: RunConfig, out: Path) -> Any:
     """The error that says that the value cannot be had here."""
     try:
@@ -122,6 +127,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "precision": Change("bf16"),
         "ema": Change(0.0, files),
         "ema_start": Change(3, averages),
+        "sharding": Change("fsdp", spread),
         "compile": Change(True, compiled),
         "init": Change("nowhere", refusal),  # what it does: tests/engine/test_init.py
         "seed": Change(7),
