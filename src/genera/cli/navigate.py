@@ -13,6 +13,7 @@ from tyro.conf import Positional
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
 from genera.console import say
+from genera.data.navigation.config import Supervision
 from genera.errors import GeneraError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from genera.data.navigation.sources import NavigationSource
 
 Agent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
-Supervision: TypeAlias = Literal["planner", "player", "trusted"]
 
 HEEDED = 3
 """Words shown of each step."""

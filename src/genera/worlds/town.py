@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genera.data.navigation.features import ArrayViews, Layout, Views, angle_features, view_angles
+from genera.data.navigation.config import Layout
+from genera.data.navigation.features import ArrayViews, Views, angle_features, view_angles
 from genera.data.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs
 from genera.worlds.navigation import pose_of, slots
 

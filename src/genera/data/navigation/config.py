@@ -8,6 +8,7 @@ from genera.data.config import SMALLEST_VOCABULARY
 
 Layout: TypeAlias = Literal["block", "tiled"]
 Supervision: TypeAlias = Literal["planner", "player", "trusted"]
+History: TypeAlias = Literal["none", "target", "oracle_ans", "nav_q_oracle_ans", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)

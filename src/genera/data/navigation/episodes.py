@@ -7,16 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genera.data.navigation.config import History, Supervision
 from genera.data.navigation.graphs import Graphs
 from genera.errors import GeneraError
-
-Supervision: TypeAlias = Literal["planner", "player", "trusted"]
-History: TypeAlias = Literal["none", "target", "oracle_ans", "nav_q_oracle_ans", "all"]
 
 
 @dataclass(frozen=True)

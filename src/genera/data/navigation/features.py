@@ -10,19 +10,18 @@ import binascii
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, Protocol, TypeAlias
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genera.console import say, track
 from genera.data.cache import build_once, cache_folder
+from genera.data.navigation.config import Layout
 from genera.data.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs
 from genera.data.sources import read_lines
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
-
-Layout: TypeAlias = Literal["block", "tiled"]
 
 _COLUMNS = 6
 _SHOWN = 3  # viewpoints named in a message

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from genera.data.navigation import connectivity
-from genera.data.navigation.episodes import READERS, EpisodeTable, Route, Supervision, read_ndh, read_routes
+from genera.data.navigation.config import Supervision
+from genera.data.navigation.episodes import READERS, EpisodeTable, Route, read_ndh, read_routes
 from genera.data.navigation.graphs import Graphs
 from genera.data.schemes import split_spec
 from genera.data.sources import SPLITS, HeldOut, Item, parse_source

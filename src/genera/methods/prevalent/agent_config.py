@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from genera.data.navigation.config import History
 from genera.engine.config import MethodConfig
 
 Task: TypeAlias = Literal["r2r", "ndh", "hanna"]
-History: TypeAlias = Literal["none", "target", "oracle_ans", "nav_q_oracle_ans", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
