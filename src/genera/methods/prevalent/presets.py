@@ -29,7 +29,10 @@ BASE_SMALL = replace(
     agent=AgentConfig(r2r=R2RConfig(hidden=512, context=512, lr=1e-4, batch_size=64)),
 )
 
-TINY_ENCODER = EncoderConfig(layers=2, hidden=64, heads=4, feed_forward=256, positions=128, dropout=0.0, cross_layers=2)
+# At width 64, weights drawn as wide as the published ones, 0.02, would leave what attention finds without weight.
+TINY_ENCODER = EncoderConfig(
+    layers=2, hidden=64, heads=4, feed_forward=256, positions=128, dropout=0.0, cross_layers=2, init=0.05
+)
 TINY = PrevalentConfig(
     shares=(300, 500, 500),
     speaker=SpeakerConfig(hidden=128, embedding=64, dropout=0.1, feature_dropout=0.0, lr=6e-3, batch_size=64),
