@@ -25,7 +25,7 @@ _PUBLIC = {
     "write_report": "genera.report.page",
     "write_comparison": "genera.report.compare",
     "ablate": "genera.report.ablation",
-    "quantize": "genera.blocks.quantiser",
+    "quantize": "genera.blocks.quantisation",
     "GeneraError": "genera.errors",
 }
 """public name → the module that holds it"""

@@ -6,6 +6,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import genera
+from genera.blocks.quantisation import insert
+from genera.blocks.quantiser_config import QuantiserConfig
 from genera.errors import GeneraError
 from small_quantisers import features
 
@@ -86,6 +88,36 @@ def test_the_policy_says_which_rows_the_dictionary_learns_from(settings, generat
     assert counts.sum() == rows * 64
     fq.commit()
     assert not torch.equal(q.codes, before)
+
+
+def test_the_terms_are_the_means_over_fakes_and_over_reals_however_they_passed():
+    network = judge()[0][:1]  # without batch norm: rows do not see each other
+    fq = genera.quantize(network, after=["0"], example=images(1), codes=4)
+    with fq.learning(fake=slice(3), real=slice(3, None)):
+        network(images(4))
+    together = fq.terms()
+    for kind, rows in (("fake", slice(3)), ("real", slice(3, None))):
+        with fq.learning(**{kind: slice(None)}):
+            network(images(4)[rows])
+    with fq.learning():  # a gradient penalty adds nothing
+        network(images(4))
+    apart = fq.terms()
+    network(images(4))
+    own = fq.commitment()
+    torch.testing.assert_close(together["commitment"], own[:3].mean() + own[3])
+    torch.testing.assert_close(apart, together)
+    with pytest.raises(GeneraError, match="no fakes or reals have passed"):
+        fq.terms()
+
+
+def test_without_layers_nothing_is_put_in_and_nothing_is_said():
+    network = judge()
+    fq = insert(network, QuantiserConfig(), images(1))
+    assert not any(m._forward_hooks for m in network.modules())
+    with fq.learning(fake=slice(2), real=slice(2, None)):
+        network(images(4))
+    assert (fq.terms(), fq.telemetry(), fq.state_dict()) == ({}, {}, {})
+    fq.commit()
 
 
 def test_a_checkpoint_brings_the_dictionary_back(tmp_path):

@@ -44,7 +44,7 @@ def test_nothing_staged_changes_nothing():
 
 RANKS = """
 import sys, torch, torch.distributed as dist
-from genera.blocks.quantiser import Quantisation, QuantisedLayer
+from genera.blocks.quantisation import Quantisation, QuantisedLayer
 from genera.blocks.quantiser_config import QuantiserConfig
 from safetensors.torch import save_file
 

@@ -50,6 +50,14 @@ def test_moments_do_not_depend_on_the_batches(sizes):
     torch.testing.assert_close(moments.covariance, features.double().T.cov(), rtol=1e-9, atol=1e-9)
 
 
+def test_moments_of_many_rows_and_columns_are_made_in_parts():
+    noise = torch.Generator().manual_seed(0)
+    features = 100 + torch.randn(2500, 300, generator=noise) @ torch.randn(300, 300, generator=noise)
+    moments = Moments(features)
+    torch.testing.assert_close(moments.mean, features.double().mean(0), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(moments.covariance, features.double().T.cov(), rtol=1e-9, atol=1e-9)
+
+
 def test_fewer_images_than_features_is_finite_and_said(capsys):
     features = gaussian(200, np.zeros(20), np.eye(20))
     few = fid(features[:10], features[100:])

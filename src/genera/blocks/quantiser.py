@@ -1,17 +1,10 @@
-"""Feature quantisation: moving dictionaries inside any discriminator (Zhao et al., ICML 2020).
-
-    fq = genera.quantize(discriminator, after=["blocks.2"], example=images, codes=64)
-    loss = ... + fq.commitment().mean()      # after a forward pass of the discriminator
-    fq.commit()                              # after the optimiser's step; the engine does it by itself
-    fq.remove()
+"""Feature quantisation: one moving dictionary of features (Zhao et al., ICML 2020). `genera.blocks.quantisation` puts
+them into a discriminator.
 
 Shapes: B rows, C channels, H × W positions, N = B·H·W features, K codes.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,7 +14,6 @@ from torch.nn.functional import mse_loss
 
 from genera.blocks.precision import full_precision
 from genera.blocks.quantiser_config import QuantiserConfig
-from genera.errors import GeneraError, unknown
 
 SMOOTHING = 1e-5
 """ε of the Laplace smoothing of counts."""
@@ -225,139 +217,3 @@ def _gathered(kinds: list[Tensor]) -> Tensor | None:
             dist.all_gather(everyones, own.contiguous())
             kinds[i] = torch.cat(everyones)
     return torch.cat(kinds) if kinds else None
-
-
-@dataclass(frozen=True)
-class QuantisedLayer:
-    """Where a dictionary sits."""
-
-    path: str
-    channels: int
-    positions: tuple[int, int]
-    """height and width of the features, for the example's size"""
-    codes: int
-
-
-class Quantisation(nn.Module):
-    """The dictionaries of one discriminator, as `quantize` makes them. Belongs into a checkpoint: its buffers learn."""
-
-    def __init__(self, config: QuantiserConfig, layers: Sequence[QuantisedLayer]) -> None:
-        super().__init__()
-        self.config = config
-        self.layers = tuple(layers)
-        self.quantisers = nn.ModuleList(FeatureQuantiser(at.channels, at.codes, config) for at in layers)
-        self._handles: list[Any] = []
-
-    @property
-    def _each(self) -> list[FeatureQuantiser]:
-        return list(self.quantisers)  # type: ignore[arg-type]
-
-    def commitment(self) -> Tensor:
-        """α-weighted commitment losses (B,) of the discriminator's last forward pass, summed over layers."""
-        terms = [q.commitment for q in self._each]
-        if any(term is None for term in terms):
-            raise GeneraError("no commitment loss: the discriminator has not run since the last one was taken.")
-        for q in self._each:
-            q.commitment = None
-        return torch.stack(terms).sum(0)  # type: ignore[arg-type]
-
-    @contextmanager
-    def learning(
-        self, *, fake: slice | None = None, real: slice | None = None, generator_step: bool = False
-    ) -> Iterator[None]:
-        """Inside, of what the discriminator sees only these rows move the dictionaries, as far as `update_from` and
-        `update_on_generator_steps` let them; without rows nothing does (gradient penalties). Outside, all rows do."""
-        rows = {}
-        counted = self.config.update_on_generator_steps or not generator_step
-        if fake is not None and counted and self.config.update_from != "real":
-            rows["fake"] = fake
-        if real is not None and self.config.update_from != "fake":
-            rows["real"] = real
-        for q in self._each:
-            q.learns_from = rows
-        try:
-            yield
-        finally:
-            for q in self._each:
-                q.learns_from = {"all": ALL}
-
-    def commit(self) -> None:
-        """Move all dictionaries once, by what was staged since the last time on all ranks."""
-        commit(self._each)
-
-    def telemetry(self) -> dict[str, Tensor]:
-        """`path/usage`, `path/perplexity` and `path/relative_error` of each layer."""
-        return {
-            f"{at.path}/{name}": value
-            for at, q in zip(self.layers, self._each, strict=True)
-            for name, value in q.telemetry().items()
-        }
-
-    def remove(self) -> None:
-        """Take the dictionaries out: the discriminator is what it was."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-
-
-def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **settings: Any) -> Quantisation:
-    """Put a dictionary after each of the layers `after` (paths as in `named_modules`) of any module.
-
-    The module itself stays as it is; hooks on the layers do it. Keep what is returned beside the module (as an
-    attribute, in the state dict, on the same device): it reports `layers`, gives the commitment loss and learns.
-
-    example: an input of the module, or a tuple of its inputs, from which the sizes of features are read in one forward
-    pass in eval mode. settings: fields of QuantiserConfig; `codes` may be one number.
-    Raises GeneraError for an unknown path or setting, and for a layer that does not run or gives no (B, C, H, W).
-    """
-    known = QuantiserConfig.__dataclass_fields__
-    for name in settings:
-        if name not in known:
-            raise unknown("setting of quantize", name, known)
-    if isinstance(settings.get("codes"), int):
-        settings["codes"] = (settings["codes"],)
-    config = QuantiserConfig(**{**settings, "after": tuple(after)})
-    if complaints := config.check() or ([] if after else ["after names no layer"]):
-        raise GeneraError("; ".join(complaints) + ".")
-
-    places = {path: layer for path, layer in module.named_modules() if path}
-    for path in after:
-        if path not in places:
-            raise unknown(f"layer of {type(module).__name__}", path, places)
-    shapes = _shapes({path: places[path] for path in after}, module, example)
-    sizes = config.codes * (len(after) if len(config.codes) == 1 else 1)
-    layers = [QuantisedLayer(path, c, (h, w), k) for (path, (_, c, h, w)), k in zip(shapes.items(), sizes, strict=True)]
-    quantisation = Quantisation(config, layers)
-    for path, quantiser in zip(after, quantisation._each, strict=True):
-        quantisation._handles.append(places[path].register_forward_hook(partial(_quantised, quantiser)))
-    return quantisation
-
-
-def _quantised(quantiser: FeatureQuantiser, layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return quantiser(output)
-
-
-@torch.no_grad()
-def _shapes(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, tuple[int, ...]]:
-    """Shape of each place's output when `module` runs on `example`, in eval mode so that nothing moves."""
-    found: dict[str, Any] = {}
-
-    def note(path: str, layer: nn.Module, inputs: Any, output: Any) -> None:
-        found[path] = output
-
-    handles = [layer.register_forward_hook(partial(note, path)) for path, layer in places.items()]
-    modes = {m: m.training for m in module.modules()}
-    try:
-        module.eval()(*(example if isinstance(example, tuple) else (example,)))
-    finally:
-        for m, mode in modes.items():
-            m.training = mode
-        for handle in handles:
-            handle.remove()
-    for path in places:
-        if path not in found:
-            raise GeneraError(f"layer {path!r} does not run in the forward pass of {type(module).__name__}.")
-        if not isinstance(found[path], Tensor) or found[path].ndim != 4:
-            got = f"shape {tuple(found[path].shape)}" if isinstance(found[path], Tensor) else type(found[path]).__name__
-            raise GeneraError(f"layer {path!r} gives {got}; features of shape (rows, channels, height, width) needed.")
-    return {path: tuple(found[path].shape) for path in places}

@@ -1,15 +1,14 @@
-"""What class-conditional image GANs share as methods: their players and fakes, feature quantisation, and samples."""
+"""What class-conditional image GANs share as methods: their players, turns and fakes, and samples."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Generator as Noise
 from torch import Tensor, nn
 
-from genera.blocks.quantiser import quantize
+from genera.blocks.quantisation import insert
 from genera.blocks.resnet_gan import Generator, initialise
 from genera.blocks.resnet_gan_config import ResNetGanConfig
 from genera.data.images import ImageAssets, ImageBatch, ImageData
@@ -40,9 +39,7 @@ class ConditionalGan(Method):
         self.discriminator = self.make_discriminator(assets.size, assets.channels)
         image = torch.zeros(1, assets.channels, assets.size, assets.size)
         inputs = (image, torch.zeros(1, dtype=torch.int64)) if self.discriminator.conditional else image
-        self.quantisation = (
-            quantize(self.discriminator, example=inputs, **vars(config.quantiser)) if config.quantiser.after else None
-        )
+        self.quantisation = insert(self.discriminator, config.quantiser, inputs)
 
     def make_discriminator(self, size: int, channels: int) -> Any:
         """Images [, classes] → what the method's losses judge by; `conditional` says whether it takes the classes."""
@@ -56,9 +53,7 @@ class ConditionalGan(Method):
 
     def players(self) -> dict[str, Player]:
         config = self.config
-        judge: nn.Module = self.discriminator
-        if self.quantisation is not None:
-            judge = nn.ModuleList([self.discriminator, self.quantisation])
+        judge = nn.ModuleList([self.discriminator, self.quantisation])
         adam = {"betas": config.betas, "eps": config.adam_eps}
         return {
             "discriminator": adam_player(judge, lr=config.d_lr, **adam, averaged=False),
@@ -83,27 +78,6 @@ class ConditionalGan(Method):
 
     def labels(self, batch: ImageBatch) -> Tensor:
         return torch.zeros_like(batch.ids) if batch.labels is None else batch.labels
-
-    # feature quantisation
-
-    @contextmanager
-    def quantising(self, **rows: Any) -> Iterator[None]:
-        """As Quantisation.learning; nothing where features are not quantised."""
-        if self.quantisation is None:
-            yield
-        else:
-            with self.quantisation.learning(**rows):
-                yield
-
-    def commitment(self, kinds: int) -> dict[str, Tensor]:
-        """α L_Q of what D saw last: its mean over each of `kinds` equal parts (fake, real), summed. {} if off."""
-        if self.quantisation is None:
-            return {}
-        return {"commitment": self.quantisation.commitment().view(kinds, -1).mean(1).sum()}
-
-    def record_dictionaries(self, step: Step) -> None:
-        if self.quantisation is not None:
-            step.record(**{f"quantiser/{name}": value for name, value in self.quantisation.telemetry().items()})
 
     # what the trained model can do
 

@@ -20,7 +20,7 @@ class BigGan(ConditionalGan):
     def update(self, batch: ImageBatch, step: Step) -> None:
         for rows in self.turns(batch):
             step.minimise("discriminator", self.discriminator_loss, rows)
-        self.record_dictionaries(step)
+        step.record(**self.quantisation.telemetry("quantiser/"))
         step.minimise("generator", self.generator_loss, rows)
 
     def discriminator_loss(self, batch: ImageBatch, step: Step) -> Terms:
@@ -28,10 +28,10 @@ class BigGan(ConditionalGan):
         n = len(batch)
         with torch.no_grad():
             fake, classes = self.fake(step, n)
-        with self.quantising(fake=slice(n), real=slice(n, None)):
+        with self.quantisation.learning(fake=slice(n), real=slice(n, None)):
             scores = self.discriminator(torch.cat([fake, batch.images]), torch.cat([classes, self.labels(batch)]))
         on_fake, on_real = scores.float().split(n)
-        adversarial, quantised = hinge_discriminator(on_real, on_fake), self.commitment(kinds=2)
+        adversarial, quantised = hinge_discriminator(on_real, on_fake), self.quantisation.terms()
         return {
             "loss": adversarial + sum(quantised.values()),
             "adversarial": adversarial,
@@ -44,7 +44,7 @@ class BigGan(ConditionalGan):
         """L_G + α L_Q, whose gradient reaches G through D. Of the batch only the number of rows is used."""
         n = len(batch)
         fake, classes = self.fake(step, n)
-        with self.quantising(fake=slice(n), generator_step=True):
+        with self.quantisation.learning(fake=slice(n), generator_step=True):
             scores = self.discriminator(fake, classes)
-        adversarial, quantised = hinge_generator(scores.float()), self.commitment(kinds=1)
+        adversarial, quantised = hinge_generator(scores.float()), self.quantisation.terms()
         return {"loss": adversarial + sum(quantised.values()), "adversarial": adversarial, **quantised}

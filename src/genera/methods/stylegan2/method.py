@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genera.blocks.precision import full_precision
-from genera.blocks.quantiser import quantize
+from genera.blocks.quantisation import insert
+from genera.blocks.quantiser import ALL
 from genera.data.images import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adam_player
@@ -37,15 +38,13 @@ class StyleGan2(Method):
         self.generator = Generator(config, assets.size, assets.channels)
         self.discriminator = Discriminator(config, assets.size, assets.channels)
         example = torch.zeros(1, assets.channels, assets.size, assets.size)
-        self.quantisation = (
-            quantize(self.discriminator, example=example, **vars(config.quantiser)) if config.quantiser.after else None
-        )
+        self.quantisation = insert(self.discriminator, config.quantiser, example)
 
     # training
 
     def players(self) -> dict[str, Player]:
         config = self.config
-        judge = nn.ModuleList([self.discriminator, *([self.quantisation] if self.quantisation else [])])
+        judge = nn.ModuleList([self.discriminator, self.quantisation])
         return {
             "generator": self._player(self.generator, config.path_every if config.path_weight else 0, averaged=True),
             "discriminator": self._player(judge, config.r1_every if config.r1 else 0, averaged=False),
@@ -65,16 +64,16 @@ class StyleGan2(Method):
         step.minimise("discriminator", self.discriminator_loss, batch)
         if config.r1 and step.index % config.r1_every == 0:
             step.minimise("discriminator", self.gradient_penalty, batch, turn="r1")
-        if self.quantisation:
-            step.record(**{f"quantiser/{name}": value for name, value in self.quantisation.telemetry().items()})
+        step.record(**self.quantisation.telemetry("quantiser/"))
 
     def generator_loss(self, batch: ImageBatch, step: Step) -> Terms:
         """E softplus(-D(G(z))) [+ commitment of fakes]"""
         w = self.styles(step, len(batch))
         self.generator.mean_w.add(w[:, 0])  # the first layer's is never a mixed one
         fake = self.generator(w, self.generator.noise(step.normal, len(batch)))
-        logits, commitment = self.judge(fake, "fake", generator_step=True)
-        return {"loss": softplus(-logits).mean() + commitment, **self._reported(commitment)}
+        logits = self.judge(fake, "fake", generator_step=True)
+        quantised = self.quantisation.terms()
+        return {"loss": softplus(-logits).mean() + sum(quantised.values()), **quantised}
 
     def path_length_penalty(self, batch: ImageBatch, step: Step) -> Terms:
         """E (|Jᵀy| - a)² over y ~ N(0, I), with a the running mean of |Jᵀy| (section 3.2).
@@ -98,37 +97,26 @@ class StyleGan2(Method):
         with torch.no_grad():
             w = self.styles(step, len(batch))
             fake = self.generator(w, self.generator.noise(step.normal, len(batch)))
-        of_fake, commitment_of_fake = self.judge(fake, "fake")
-        of_real, commitment_of_real = self.judge(batch.images, "real")
-        commitment = commitment_of_fake + commitment_of_real
-        loss = softplus(of_fake).mean() + softplus(-of_real).mean() + commitment
-        return {"loss": loss, "fake": of_fake.mean(), "real": of_real.mean(), **self._reported(commitment)}
+        of_fake, of_real = self.judge(fake, "fake"), self.judge(batch.images, "real")
+        quantised = self.quantisation.terms()
+        loss = softplus(of_fake).mean() + softplus(-of_real).mean() + sum(quantised.values())
+        return {"loss": loss, "fake": of_fake.mean(), "real": of_real.mean(), **quantised}
 
     def gradient_penalty(self, batch: ImageBatch, step: Step) -> Terms:
         """R1: γ/2 E |∇D(x)|² on real images (Mescheder et al. 2018)."""
         with full_precision(batch.images):
             images = batch.images.detach().requires_grad_()
-            logits, _ = self.judge(images)
+            logits = self.judge(images)
             penalty = squared_gradients(logits, images).mean()
         loss = self.config.r1 / 2 * self.config.r1_every * penalty
         return {"loss": loss + _all_take_part(logits), "penalty": penalty}
 
-    def judge(
-        self, images: Tensor, kind: Literal["fake", "real", ""] = "", *, generator_step: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """D's logits (B,), and its commitment loss (), 0 without feature quantisation.
-
-        kind: what the images are, and so whether dictionaries learn from them; for a penalty they do not, and D runs
-        as it is written, since compiled it has no second derivative.
-        """
+    def judge(self, images: Tensor, kind: Literal["fake", "real", ""] = "", *, generator_step: bool = False) -> Tensor:
+        """D's logits (B,). kind: what the images are, and so whether dictionaries learn from them; for a penalty they
+        do not, and D runs as it is written, since compiled it has no second derivative."""
         network = self.discriminator if kind else self.discriminator.forward
-        if self.quantisation is None:
-            return network(images), images.new_zeros(())
-        with self.quantisation.learning(**({kind: slice(None)} if kind else {}), generator_step=generator_step):
-            return network(images), self.quantisation.commitment().mean()
-
-    def _reported(self, commitment: Tensor) -> Terms:
-        return {"commitment": commitment} if self.quantisation else {}
+        with self.quantisation.learning(**({kind: ALL} if kind else {}), generator_step=generator_step):
+            return network(images)
 
     def styles(self, step: Step, rows: int) -> Tensor:
         """w (B, L, Z) of fresh latents, in a share of the steps mixed of two at one layer for the whole batch."""

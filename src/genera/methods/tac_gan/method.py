@@ -37,7 +37,7 @@ class TacGan(ConditionalGan):
         turns = self.turns(batch)
         for rows in turns:
             step.minimise("discriminator", self.discriminator_loss, rows)
-        self.record_dictionaries(step)
+        step.record(**self.quantisation.telemetry("quantiser/"))
         for _ in range(self.config.g_steps):
             step.minimise("generator", self.generator_loss, turns[0])
 
@@ -46,10 +46,10 @@ class TacGan(ConditionalGan):
         n, labels = len(batch), self.labels(batch)
         with torch.no_grad():
             fake, classes = self.fake(step, n)
-        with self.quantising(fake=slice(n), real=slice(n, None)):
+        with self.quantisation.learning(fake=slice(n), real=slice(n, None)):
             verdict = self.judge(torch.cat([fake, batch.images]), torch.cat([classes, labels]))
         adversarial = hinge_discriminator(verdict.score[n:], verdict.score[:n])
-        terms = {"adversarial": adversarial, **self.commitment(kinds=2)}
+        terms = {"adversarial": adversarial, **self.quantisation.terms()}
         if verdict.classes is not None:
             terms["classifier"] = self.learning_loss(verdict.classes[n:], labels)
         if verdict.twins is not None:
@@ -60,9 +60,9 @@ class TacGan(ConditionalGan):
         """-D + w [ℓ(C(G(z, y)), y) - ℓ(C^mi(G(z, y)), y)] + α L_Q. Of the batch only the number of rows is used."""
         n = len(batch)
         fake, classes = self.fake(step, n)
-        with self.quantising(fake=slice(n), generator_step=True):
+        with self.quantisation.learning(fake=slice(n), generator_step=True):
             verdict = self.judge(fake, classes)
-        terms = {"adversarial": hinge_generator(verdict.score), **self.commitment(kinds=1)}
+        terms = {"adversarial": hinge_generator(verdict.score), **self.quantisation.terms()}
         if verdict.classes is not None:
             terms["classifier"] = self.fooling_loss(verdict.classes, classes)
         if verdict.twins is not None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
-from genera.blocks.quantiser import Quantisation, quantize
+from genera.blocks.quantisation import insert
+from genera.blocks.quantiser import ALL
 from genera.data.image_pairs import PairBatch, PairData
 from genera.data.images import ImageAssets
 from genera.engine.method import Method, Player, Terms
@@ -42,10 +43,9 @@ class UGatIt(Method):
             }
         )
         example = torch.zeros(1, channels, size, size)
-        self.quantisations: dict[str, Quantisation] = {}
-        for domain in ("a", "b") if config.quantiser.after else ():
-            judge = self.discriminators[f"global_{domain}"]
-            self.quantisations[domain] = quantize(judge, example=example, **vars(config.quantiser))
+        self.quantisations = {
+            domain: insert(self.discriminators[f"global_{domain}"], config.quantiser, example) for domain in ("a", "b")
+        }
         self.dictionaries = nn.ModuleDict(self.quantisations)
 
     # training
@@ -74,7 +74,7 @@ class UGatIt(Method):
     def update(self, batch: PairBatch, step: Step) -> None:
         step.minimise("discriminators", self.discriminator_loss, batch)
         for domain, quantisation in self.quantisations.items():
-            step.record(**{f"quantiser/{domain}/{name}": value for name, value in quantisation.telemetry().items()})
+            step.record(**quantisation.telemetry(f"quantiser/{domain}/"))
         step.minimise("generators", self.generator_loss, batch)
         clip_shares(self.generators)
 
@@ -82,14 +82,11 @@ class UGatIt(Method):
         """(D(x) - 1)² + D(G)² over the local and global discriminators' maps and domain logits, in both domains."""
         with torch.no_grad():
             to_b, to_a = self.generators["a2b"](batch.a)[0], self.generators["b2a"](batch.b)[0]
-        real_a, commitment_1 = self.judge("a", batch.a, "real", 1.0)
-        fake_a, commitment_2 = self.judge("a", to_a, "fake", 0.0)
-        real_b, commitment_3 = self.judge("b", batch.b, "real", 1.0)
-        fake_b, commitment_4 = self.judge("b", to_b, "fake", 0.0)
-        said = {"real": real_a + real_b, "fake": fake_a + fake_b}
+        real_a, fake_a = self.judge("a", batch.a, "real", 1.0), self.judge("a", to_a, "fake", 0.0)
+        real_b, fake_b = self.judge("b", batch.b, "real", 1.0), self.judge("b", to_b, "fake", 0.0)
+        said, quantised = {"real": real_a + real_b, "fake": fake_a + fake_b}, self.quantised()
         adversarial = self.config.adversarial * (said["real"] + said["fake"])
-        commitment = commitment_1 + commitment_2 + commitment_3 + commitment_4
-        return {"loss": adversarial + commitment, **said, **self._reported(commitment)}
+        return {"loss": adversarial + sum(quantised.values()), **said, **quantised}
 
     def generator_loss(self, batch: PairBatch, step: Step) -> Terms:
         """Adversarial + cycle + identity + attention losses of both directions (equations 3 to 6)."""
@@ -97,17 +94,16 @@ class UGatIt(Method):
         a2b, b2a = self.generators["a2b"], self.generators["b2a"]
         (to_b, source_a, _), (to_a, source_b, _) = a2b(a), b2a(b)
         (same_b, known_b, _), (same_a, known_a, _) = a2b(b), b2a(a)
-        (judged_a, commitment_a) = self.judge("a", to_a, "fake", 1.0, generator_step=True)
-        (judged_b, commitment_b) = self.judge("b", to_b, "fake", 1.0, generator_step=True)
+        judged_a = self.judge("a", to_a, "fake", 1.0, generator_step=True)
+        judged_b = self.judge("b", to_b, "fake", 1.0, generator_step=True)
         terms: Terms = {
             "adversarial": judged_a + judged_b,
             "cycle": l1_loss(b2a(to_b)[0], a) + l1_loss(a2b(to_a)[0], b),
             "identity": l1_loss(same_a, a) + l1_loss(same_b, b),
             "attention": _tells(source_a, known_b) + _tells(source_b, known_a),
         }
-        weighted = (weight * terms[name] for name, weight in self.weights.items())
-        commitment = commitment_a + commitment_b
-        return {"loss": sum(weighted, commitment), **terms, **self._reported(commitment)}
+        weighted, quantised = [weight * terms[name] for name, weight in self.weights.items()], self.quantised()
+        return {"loss": torch.stack([*quantised.values(), *weighted]).sum(), **terms, **quantised}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -121,22 +117,17 @@ class UGatIt(Method):
         target: float,
         *,
         generator_step: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Least-squares distance from `target` of all that the domain's discriminators say, and the commitment loss of
-        the global one's dictionaries, 0 without feature quantisation."""
+    ) -> Tensor:
+        """Least-squares distance from `target` of all that the domain's discriminators say, summed."""
         everything = list(self.discriminators[f"local_{domain}"](images))
-        if domain not in self.quantisations:
+        with self.quantisations[domain].learning(**{kind: ALL}, generator_step=generator_step):
             everything += self.discriminators[f"global_{domain}"](images)
-            commitment = images.new_zeros(())
-        else:
-            quantisation = self.quantisations[domain]
-            with quantisation.learning(**{kind: slice(None)}, generator_step=generator_step):
-                everything += self.discriminators[f"global_{domain}"](images)
-            commitment = quantisation.commitment().mean()
-        return torch.stack([(said.float() - target).square().mean() for said in everything]).sum(), commitment
+        return torch.stack([(said.float() - target).square().mean() for said in everything]).sum()
 
-    def _reported(self, commitment: Tensor) -> Terms:
-        return {"commitment": commitment} if self.config.quantiser.after else {}
+    def quantised(self) -> Terms:
+        """The commitment losses of both domains' dictionaries, summed."""
+        one, other = (quantisation.terms() for quantisation in self.quantisations.values())
+        return {name: one[name] + other[name] for name in one}
 
     # what the trained model can do
 
