@@ -1,8 +1,9 @@
 """Two small methods that prove the engine's contract: several players, and several stages. On points of a ring."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genera.data.batch import Batch
-from genera.engine.config import MethodConfig, TrainConfig
+from genera.engine.config import MethodConfig, RunConfig, TrainConfig
 from genera.engine.method import Method, Player, Stage
 from genera.engine.optimisers import can_fuse
 from genera.engine.ranks import Ranks
-from genera.engine.registry import Entry, Preset, register
+from genera.engine.registry import Entry, Preset, preset, register
 from genera.engine.schedules import warmup_decay
 from genera.files import write_tensors
 
@@ -237,3 +238,9 @@ def _entry(name: str, implementation: str) -> Entry:
 register(_entry("small-gan", "small_methods:SmallGan"))
 register(_entry("small-pipeline", "small_methods:SmallPipeline"))
 register(_entry("small-two-stage", "small_methods:SmallTwoStage"))
+
+
+def configured(name: str = "small-gan", **settings: Any) -> RunConfig:
+    """The tiny run of one of these methods; settings: of its training."""
+    config = preset(f"{name}:tiny")[1]
+    return replace(config, train=replace(config.train, **settings))

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 import torch
@@ -15,10 +14,9 @@ from safetensors.torch import load_file
 
 import small_methods
 from genera.engine import checkpoint as ckpt
-from genera.engine import logs, registry
+from genera.engine import logs
 from genera.engine.checkpoint import Position
 from genera.engine.config import TrainConfig
-from genera.engine.dry_run import dry_run
 from genera.engine.folder import RunFolder
 from genera.engine.logs import memory_megabytes, open_tracker, status_line
 from genera.engine.loop import Budget, Stopped
@@ -26,15 +24,11 @@ from genera.engine.ranks import Ranks
 from genera.engine.runtime import stop_signals
 from genera.engine.train import train
 from genera.errors import GeneraError
+from small_methods import configured
 from training import TESTS, start
 
 SPEC = "small-gan:tiny"
 torch.set_num_threads(1)  # as in the processes that these runs are compared with
-
-
-def configured(name="small-gan", **settings):
-    config = registry.preset(f"{name}:tiny")[1]
-    return replace(config, train=replace(config.train, **settings))
 
 
 def weights(run, file="weights"):
@@ -369,92 +363,6 @@ def test_a_compiled_run_learns_the_same(tmp_path, unbroken):
     one, two = weights(unbroken.path), weights(tmp_path / "run")
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4)
-
-
-def test_a_dry_run_counts_without_reading_or_writing():
-    """A step of the GAN: D on real and on fake (2 forward, 2 backward) and G through D."""
-    result = dry_run(configured())
-    generator, discriminator = 4 * 16 + 16 + 16 * 2 + 2, 2 * 16 + 16 + 16 * 1 + 1
-    assert result["players"] == {
-        "discriminator": {"parameters": discriminator, "trainable": discriminator},
-        "generator": {"parameters": generator, "trainable": generator},
-    }
-    assert result["parameters"] == generator + discriminator
-    memory = result["memory_bytes"]
-    assert memory["weights"] == 4 * (generator + discriminator)
-    assert memory["gradients"] == memory["weights"]
-    assert memory["optimiser"] == pytest.approx(2 * memory["weights"], abs=100)  # Adam: two moments, and step counts
-    assert memory["activations"] > 0
-    # multiplications and additions of G and D alike, two a weight of the layers
-    g, d = 2 * 16 * (4 * 16 + 16 * 2), 2 * 16 * (2 * 16 + 16 * 1)
-    first = 2 * 16 * 2 * 16  # no gradient goes back to D's inputs, real and fake
-    expected = (g + 2 * d + 2 * (2 * d) - 2 * first) + (g + d + d + 2 * g - 2 * 16 * 4 * 16)
-    assert result["flops_per_step"] == expected
-
-
-def test_a_dry_run_of_half_precision_keeps_half_of_what_products_keep():
-    whole, half = (dry_run(configured(precision=p))["memory_bytes"]["activations"] for p in ("fp32", "bf16"))
-    assert half < 0.9 * whole
-
-
-def test_a_dry_run_of_stages_is_of_the_first():
-    assert list(dry_run(configured("small-two-stage"))["players"]) == ["autoencoder"]
-
-
-def test_a_dry_run_measures_every_stage_that_can_be_sketched():
-    result = dry_run(configured("small-pipeline"))
-    assert list(result["stages"]) == ["autoencoder", "again"]
-    assert result["stages"]["autoencoder"]["basis"] == "16 items of the largest size" == result["basis"]
-    assert result["flops_per_step"] == 2 * result["stages"]["again"]["flops_per_step"]
-
-
-def test_a_stage_has_data_batch_and_validation_of_its_own(tmp_path):
-    folder = train(configured("small-pipeline"), tmp_path / "run")
-    rows = [row for row in folder.metrics() if row["stage"] == "again"]
-    assert [row["step"] for row in rows if "valid/loss" in row] == [30, 40]
-    assert rows[-1]["valid/loss"] == pytest.approx(1.0)  # the radius, halved
-    assert rows[-1]["epoch"] == pytest.approx(20 * 8 / 256, abs=1e-3)
-    assert sorted(p.name for p in (folder.artefacts / "synthesis").iterdir()) == [f"{i}.safetensors" for i in range(4)]
-
-
-def test_a_stage_of_work_goes_on_after_a_kill(tmp_path, monkeypatch):
-    def killed(self, data, folder, ranks):
-        monkeypatch.undo()
-        folder.mkdir(parents=True)
-        small_methods.write_tensors(folder / "0.safetensors", {"x": data.splits["train"][:64]})  # not halved
-        raise KeyboardInterrupt
-
-    whole = train(configured("small-pipeline"), tmp_path / "whole")
-    monkeypatch.setattr(small_methods.SmallPipeline, "synthesise", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(configured("small-pipeline"), tmp_path / "run")
-    folder = train(configured("small-pipeline"), tmp_path / "run")
-    kept = load_file(folder.artefacts / "synthesis" / "0.safetensors")["x"]
-    assert torch.equal(kept, 2 * load_file(whole.artefacts / "synthesis" / "0.safetensors")["x"])
-    assert folder.status()["step"] == 40
-
-
-def test_a_stage_of_work_stops_when_asked_and_goes_on(tmp_path, monkeypatch):
-    synthesise = small_methods.SmallPipeline.synthesise
-
-    def asked(self, data, folder, ranks):
-        for _ in synthesise(self, data, folder, ranks):
-            signal.raise_signal(signal.SIGTERM)
-            yield
-
-    monkeypatch.setattr(small_methods.SmallPipeline, "synthesise", asked)
-    with pytest.raises(Stopped, match="stopped at step 20"):
-        train(configured("small-pipeline"), tmp_path / "run")
-    monkeypatch.undo()
-    run = RunFolder(tmp_path / "run")
-    assert run.status()["state"] == "stopped"
-    assert [shard.name for shard in (run.artefacts / "synthesis").iterdir()] == ["0.safetensors"]
-    assert train(configured("small-pipeline"), tmp_path / "run").status()["step"] == 40
-
-
-def test_the_batch_of_a_stage_is_shared_by_the_parts(tmp_path):
-    with pytest.raises(GeneraError, match="batch of stage again: 8 does not divide over 1 ranks x 16 parts"):
-        train(configured("small-pipeline", accumulate=16), tmp_path / "run")
 
 
 def test_the_loop_stays_readable():
