@@ -1,13 +1,28 @@
 """What every test shares."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from commands import train
 from genera.data.navigation.sources import NavigationSource, open_navigation
+
+
+class ByModuleAndMethod(LoadScopeScheduling):
+    """A module of tests stays in one process; of the tests over every method, those of one method do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        method = re.match(r".*test_every_method\.py::.*\[(.+?)(?:-None|-step:\d+)?\]$", nodeid)
+        return f"every method: {method[1]}" if method else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return ByModuleAndMethod(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

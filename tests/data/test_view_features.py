@@ -1,6 +1,7 @@
 import base64
 import os
 
+import h5py
 import numpy as np
 import pytest
 
@@ -95,6 +96,46 @@ def test_damaged_files(write, cache, kind, message):
     path = write("features.tsv", damaged(tsv(rows(graphs)), kind))
     with pytest.raises(GeneraError, match=message):
         open_features(path, graphs)
+    assert not list(cache.iterdir())
+
+
+def hdf5(path, content):
+    with h5py.File(path, "w") as file:
+        for scan, viewpoint, features in content:
+            file[f"{scan}_{viewpoint}"] = features
+    return path
+
+
+@pytest.mark.parametrize("ending", ["hdf5", "h5"])
+def test_hdf5_reads_as_tsv_does(write, tmp_path, ending):
+    graphs = street()
+    content = rows(graphs)
+    nodes = np.arange(7)
+    found = open_features(hdf5(tmp_path / f"features.{ending}", content), graphs).gather(nodes)
+    assert np.array_equal(found, open_features(write("features.tsv", tsv(content)), graphs).gather(nodes))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("street", "v5", np.zeros((36, F + 1))), "street_v5 has 36 x 6 features; the rows before have 36 x 5"),
+        (("street", "v5", np.zeros((35, F))), "street_v5 is no array of 36 views"),
+        (("", "v5", np.zeros((36, F))), "_v5 is no array of 36 views under the name SCAN_VIEWPOINT"),
+        (("street", "v5", np.full((36, F), np.inf)), "street_v5 has features that are not finite"),
+    ],
+)
+def test_damaged_rows_of_hdf5(tmp_path, row, message):
+    graphs = street()
+    content = [row, *(r for r in rows(graphs) if r[1] != "v5")]
+    with pytest.raises(GeneraError, match=message):
+        open_features(hdf5(tmp_path / "features.hdf5", content), graphs)
+
+
+def test_a_cut_hdf5_file(tmp_path, cache):
+    path = hdf5(tmp_path / "features.hdf5", rows(street()))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(GeneraError, match="cannot be read as HDF5"):
+        open_features(path, street())
     assert not list(cache.iterdir())
 
 

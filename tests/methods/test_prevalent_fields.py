@@ -75,6 +75,7 @@ EFFECTS: dict[str, tuple[object, dict[str, object]]] = {
     "pretrain.masked": (0.5, {}),
     "pretrain.synthetic": (0.5, {"pretrain.source": "nowhere"}),
     "pretrain.source": ("nowhere", {"pretrain.synthetic": 0.5, "pretrain.source": "elsewhere"}),
+    "pretrain.clip": (0.01, {}),
     "pretrain.steps_of_one": (2, {}),
 }
 COMMON = {

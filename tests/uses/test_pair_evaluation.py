@@ -62,6 +62,9 @@ def test_the_true_translation_is_perfect_and_none_is_not(evaluated, way):
     for name in ("valid", "shape", "colour"):
         assert true[f"translation_{name}_{way}"] > 0.95
         assert none[f"translation_{name}_{way}"] < 0.2
+    assert true[f"translation_domain_{way}"] > 0.9 > 0.1 > none[f"translation_domain_{way}"]
+    assert none[f"translation_domain_{way}"] == none[f"translation_domain_of_source_{way}"]
+    assert true[f"translation_domain_of_data_{way}"] > 0.9
     assert true[f"kid_{way}"] < 0.1 * none[f"kid_{way}"]
     assert none[f"kid_{way}"] == pytest.approx(none[f"kid_of_source_{way}"])
     assert true[f"fid_{way}"] < none[f"fid_{way}"]
@@ -83,3 +86,16 @@ def test_a_domain_alone_is_a_data_set(tmp_path):
     assert one.size("train") == len(data.domains["b"]["train"])
     assert one.labels("train", 2) is None
     assert one.key != data.domain("a").key
+
+
+def test_features_of_two_domains_tell_them_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(in_domain, "STEPS", 30)
+    random = np.random.default_rng(0)
+    for name, low in (("trainA", 0), ("trainB", 100)):
+        np.savez(tmp_path / f"{name}.npz", images=random.integers(low, low + 150, (100, 8, 8, 3), np.uint8))
+    data = PairData.open(ImageConfig(data=f"pairs:{tmp_path}", image_size=8))
+    extractor = in_domain.in_domain(data)
+    assert in_domain.accuracy_of(data) == [1.0]
+    for number, domain in enumerate("ab"):
+        pixels = torch.from_numpy(np.array(data.domains[domain]["test"].pixels))
+        assert (extractor.logits(pixels).argmax(1) == number).all()

@@ -1,22 +1,25 @@
 """Features of a data set's own: a small classifier that is trained on it once and kept in the cache.
 
 It learns whatever is known of the images: the factors of a world, else the classes, else by how many quarter turns an
-image was rotated (Gidaris et al. 2018). Its features see what matters in this data, at no download; figures from it
-compare models of one data set, and nothing else.
+image was rotated (Gidaris et al. 2018); of two domains, first of all which of them an image is from. Its features see
+what matters in this data, at no download; figures from it compare models of one data set, and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
 from genera.console import say, track
 from genera.data.cache import build_once, cache_folder
+from genera.data.image_pairs import DOMAINS, PairData
+from genera.data.image_store import ImageStore
 from genera.data.images import ImageData
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
@@ -24,9 +27,11 @@ from genera.measures.features import Extractor
 
 FEATURES = 128
 STEPS, BATCH = 600, 128
-_VERSION = "1"  # of network and training; a change makes the older ones unused
+_VERSION = "2"  # of network and training; a change makes the older ones unused
 _LARGEST = 64
 _BINS = 4
+Parts: TypeAlias = list[tuple[ImageStore, Tensor | None]]
+"""Sets of images, each with its (N, targets) int64, or None where nothing is known."""
 
 
 class Classifier(nn.Module):
@@ -56,20 +61,22 @@ class Classifier(nn.Module):
         return self.heads(self.features(images)).split(self.classes, 1)
 
 
-def in_domain(data: ImageData, device: str | torch.device = "cpu") -> Extractor:
-    """The extractor of `data`, trained now or found in the cache. Its logits are those of the first target: the
-    world's first factor, the class, or nothing for images without labels."""
-    folder = cache_folder() / f"in-domain-{data.key}-{_VERSION}"
-    targets = _targets(data, "train")
-    values = [4] if targets is None else (targets.max(0).values + 1).tolist()
+def in_domain(data: ImageData | PairData, device: str | torch.device = "cpu") -> Extractor:
+    """The extractor of `data`, trained now or found in the cache. Its logits are those of the first target: the domain,
+    the world's first factor, the class, or nothing for images without labels."""
+    folder = _folder(data)
 
     def build(temporary: Path) -> None:
+        sets = _parts(data, "train")
+        known = [targets for _, targets in sets if targets is not None]
+        values = (torch.cat(known).max(0).values + 1).tolist() if known else [4]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = Classifier(data.assets.channels, values)
-        _train(network.to(device), data, targets)
+        _train(network.to(device), sets)
         save_file(network.state_dict(), temporary / "weights.safetensors")
-        write_json(temporary / "about.json", {"classes": values, "accuracy": _accuracy(network, data)})
+        accuracy = _accuracy(network, _parts(data, "valid"))
+        write_json(temporary / "about.json", {"classes": values, "labelled": bool(known), "accuracy": accuracy})
 
     build_once(folder, build)
     about = read_json(folder / "about.json")
@@ -79,13 +86,28 @@ def in_domain(data: ImageData, device: str | torch.device = "cpu") -> Extractor:
     except (RuntimeError, OSError) as error:
         raise GeneraError(f"{folder} is damaged ({type(error).__name__}); delete it, it is made again.") from None
     network.eval().to(device)
-    logits = None if targets is None else lambda images: network(images)[0]
+    logits = (lambda images: network(images)[0]) if about["labelled"] else None
     return Extractor("in-domain classifier", network.features, logits, folder.name, device)
 
 
-def accuracy_of(data: ImageData) -> list[float]:
+def accuracy_of(data: ImageData | PairData) -> list[float]:
     """How often each target of the extractor in the cache is right on validation images."""
-    return read_json(cache_folder() / f"in-domain-{data.key}-{_VERSION}" / "about.json")["accuracy"]
+    return read_json(_folder(data) / "about.json")["accuracy"]
+
+
+def _folder(data: ImageData | PairData) -> Path:
+    return cache_folder() / f"in-domain-{data.key}-{_VERSION}"
+
+
+def _parts(data: ImageData | PairData, split: str) -> Parts:
+    if isinstance(data, ImageData):
+        return [(data.stores[split], _targets(data, split))]
+    parts: Parts = []
+    for number, domain in enumerate(map(data.domain, DOMAINS)):
+        store, targets = domain.stores[split], _targets(domain, split)
+        which = torch.full((len(store), 1), number)
+        parts.append((store, which if targets is None else torch.cat([which, targets], 1)))
+    return parts
 
 
 def _targets(data: ImageData, split: str) -> Tensor | None:
@@ -102,9 +124,9 @@ def _targets(data: ImageData, split: str) -> Tensor | None:
     return None if labels is None else torch.from_numpy(labels[:, None].copy())
 
 
-def _train(network: Classifier, data: ImageData, targets: Tensor | None) -> None:
-    """Adam with a falling rate over random batches, drawn with replacement so that small sets do too."""
-    store = data.stores["train"]
+def _train(network: Classifier, sets: Parts) -> None:
+    """Adam with a falling rate over random batches, drawn with replacement so that small sets do too, in equal shares
+    from all sets."""
     device = network.heads.weight.device
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, STEPS)
@@ -112,12 +134,8 @@ def _train(network: Classifier, data: ImageData, targets: Tensor | None) -> None
     say("training the in-domain classifier for features (once for this data)")
     network.train()
     for _ in track(range(STEPS), "training features"):
-        rows = random.integers(len(store), size=BATCH)
-        images = torch.from_numpy(store.pixels[rows])
-        if targets is None:
-            images, wanted = _turned(images, torch.from_numpy(random.integers(4, size=BATCH)))
-        else:
-            wanted = targets[rows]
+        rows = [random.integers(len(store), size=BATCH // len(sets)) for store, _ in sets]
+        images, wanted = _examples(sets, rows, lambda count: random.integers(4, size=count))
         logits = network(images.to(device))
         loss = sum(cross_entropy(own, wanted[:, i].to(device)) for i, own in enumerate(logits))
         optimiser.zero_grad()
@@ -127,6 +145,14 @@ def _train(network: Classifier, data: ImageData, targets: Tensor | None) -> None
     network.eval()
 
 
+def _examples(sets: Parts, rows: Sequence[Any], turns: Callable[[int], NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+    """These rows of each set, (B, C, H, W) uint8, and what is known of them (B, targets): if nothing, they are turned
+    by as many quarters as `turns` says."""
+    images = torch.from_numpy(np.concatenate([store.pixels[own] for (store, _), own in zip(sets, rows, strict=True)]))
+    known = [targets[own] for (_, targets), own in zip(sets, rows, strict=True) if targets is not None]
+    return (images, torch.cat(known)) if known else _turned(images, torch.from_numpy(turns(len(images))))
+
+
 def _turned(images: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
     """Each image by so many quarter turns; and the turns as a target (B, 1)."""
     every = torch.stack([images.rot90(n, (2, 3)) for n in range(4)])
@@ -134,13 +160,11 @@ def _turned(images: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _accuracy(network: Classifier, data: ImageData, most: int = 1000) -> list[float]:
-    store, wanted = data.stores["valid"], _targets(data, "valid")
-    if not len(store):
+def _accuracy(network: Classifier, sets: Parts, most: int = 1000) -> list[float]:
+    sets = [part for part in sets if len(part[0])]
+    if not sets:
         return []
     device = network.heads.weight.device
-    images = torch.from_numpy(store.pixels[:most].copy())
-    if wanted is None:
-        images, wanted = _turned(images, torch.arange(len(images)) % 4)
-    logits: Any = network(images.to(device))
-    return [float((own.argmax(1).cpu() == wanted[:most, i]).float().mean()) for i, own in enumerate(logits)]
+    images, wanted = _examples(sets, [slice(most)] * len(sets), lambda count: np.arange(count) % 4)
+    logits = network(images.to(device))
+    return [float((own.argmax(1).cpu() == wanted[:, i]).float().mean()) for i, own in enumerate(logits)]

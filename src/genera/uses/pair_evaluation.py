@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genera.data.image_pairs import Domain
+from genera.data.image_pairs import DOMAINS, Domain
 from genera.data.image_store import to_float, to_uint8
 from genera.measures import images as measured
 from genera.measures.estimate import mean_estimate
-from genera.measures.features import Extractor, extract, inception
+from genera.measures.features import extract, inception
 from genera.measures.frechet import fid
 from genera.measures.in_domain import in_domain
 from genera.uses.capabilities import Translates
@@ -31,9 +31,11 @@ def fidelity(evaluation: Evaluation) -> bool:
     if not isinstance(evaluation.run.method, Translates):
         return False
     generator = torch.Generator().manual_seed(evaluation.config.seed)
+    asked, device = evaluation.config.features, evaluation.run.device
+    own = asked == "in-domain"
+    extractor = in_domain(evaluation.data, device) if own else inception(asked, device)
     for direction, (_, target) in DIRECTIONS.items():
         before, after = translated(evaluation, direction)
-        extractor = _extractor(evaluation, target)
         wanted = _pixels(evaluation, target)
         fake, real, origin = (
             extract(extractor.features, images, device=extractor.device) for images in (after, wanted, before)
@@ -48,6 +50,10 @@ def fidelity(evaluation: Evaluation) -> bool:
             "kid_u_gat_it_early": measured.kid_u_gat_it_early(fake, real, origin),
             "kid_of_source": measured.kid(origin, real),
         }
+        if own and extractor.logits:
+            for name, images in (("domain", after), ("domain_of_source", before), ("domain_of_data", wanted)):
+                said = extract(extractor.logits, images, device=extractor.device).argmax(1)
+                found[f"translation_{name}"] = mean_estimate((said == DOMAINS.index(target)).numpy())
         evaluation.measures |= {f"{name}_{direction}": estimate for name, estimate in found.items()}
         evaluation.extras["features"] = extractor.name
     return True
@@ -122,10 +128,3 @@ def translated(evaluation: Evaluation, direction: str) -> tuple[NDArray[np.uint8
 def _pixels(evaluation: Evaluation, domain: Domain) -> NDArray[np.uint8]:
     store: Any = evaluation.data.domains[domain][evaluation.config.split]
     return to_uint8(store.images(slice(evaluation.config.images))).numpy()
-
-
-def _extractor(evaluation: Evaluation, domain: Domain) -> Extractor:
-    asked, device = evaluation.config.features, evaluation.run.device
-    if asked != "in-domain":
-        return inception(asked, device)
-    return in_domain(evaluation.data.domain(domain), device)

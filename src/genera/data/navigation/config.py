@@ -26,7 +26,7 @@ class NavigationConfig:
     limit: int | None = None
     """Use only the first so many training episodes."""
     features: Path | None = None
-    """Published feature file (TSV) of the 36 views of each viewpoint [features made up from rooms and landmarks]."""
+    """Published feature file of the 36 views of each viewpoint, TSV or HDF5 [made up from rooms and landmarks]."""
     allow_missing: bool = False
     """Let viewpoints that the feature file lacks read as zeros, with a warning."""
     view_size: int = 32

@@ -1,16 +1,17 @@
 """What an agent sees: features of the 36 views of each viewpoint, and the angle features beside them.
 
-The published files (Anderson et al. 2018 and later work) are TSV without a header: scan, viewpoint, image width, image
-height, vertical field of view, and base64 of 36 x F little-endian float32. They are converted once to a memory-mapped
-float16 array in the cache.
+The published files (Anderson et al. 2018) are TSV without a header: scan, viewpoint, image width, image height,
+vertical field of view, and base64 of 36 x F little-endian float32. Those of later work are HDF5, where
+"<scan>_<viewpoint>" has 36 x F numbers. Either is converted once to a memory-mapped float16 array in the cache.
 """
 
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,9 @@ from genera.data.sources import read_lines
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 
+HDF5 = (".hdf5", ".h5")
+Row: TypeAlias = tuple[str, str, str, NDArray[np.floating]]
+"""Where it stands in the file, scan, viewpoint, and its numbers."""
 _COLUMNS = 6
 _SHOWN = 3  # viewpoints named in a message
 
@@ -63,7 +67,7 @@ class ArrayViews:
 
 
 def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> ArrayViews:
-    """The features of a TSV file (plain or .gz) for the nodes of `graphs`; reads it once, later from the cache.
+    """The features of a TSV (plain or .gz) or HDF5 file for the nodes of `graphs`; reads it once, later from the cache.
 
     allow_missing: give zeros for viewpoints that the file lacks, with a warning. Raises GeneraError when rows are
     missing otherwise, or are not 36 x F finite numbers with the same F.
@@ -92,14 +96,9 @@ def convert(path: Path, folder: Path) -> None:
     """Write features.npy, (rows, 36, F) float16, and rows.json, [[scan, viewpoint], …], row by row in little memory."""
     names: dict[tuple[str, str], str] = {}
     width = 0
+    rows = _rows_of_hdf5(path) if path.suffix in HDF5 else _rows_of_tsv(path)
     with open(folder / "body", "wb") as body:
-        for where, line in track(read_lines(path), f"converting {path.name}"):
-            row = line.rstrip("\r\n").split("\t")
-            if len(row) != _COLUMNS:
-                raise GeneraError(
-                    f"{where} has {len(row)} columns; {_COLUMNS} were expected (scan, viewpoint, …, features)."
-                )
-            features = _decoded(row[-1], where)
+        for where, scan, viewpoint, features in track(rows, f"converting {path.name}"):
             if features.size % VIEWS or not features.size:
                 raise GeneraError(f"{where} has {features.size} numbers, which are not 36 views of the same width.")
             width = width or features.size // VIEWS
@@ -107,10 +106,10 @@ def convert(path: Path, folder: Path) -> None:
                 raise GeneraError(
                     f"{where} has 36 x {features.size // VIEWS} features; the rows before have 36 x {width}."
                 )
-            name = (row[0], row[1])
-            if name in names:
-                raise GeneraError(f"{where} repeats viewpoint {row[1]} of scan {row[0]}, first seen at {names[name]}.")
-            names[name] = where
+            if (scan, viewpoint) in names:
+                first = names[scan, viewpoint]
+                raise GeneraError(f"{where} repeats viewpoint {viewpoint} of scan {scan}, first seen at {first}.")
+            names[scan, viewpoint] = where
             body.write(_half(features, where).tobytes())
     header = {"descr": "<f2", "fortran_order": False, "shape": (len(names), VIEWS, width)}
     with open(folder / "features.npy", "wb") as file, open(folder / "body", "rb") as body:
@@ -120,14 +119,37 @@ def convert(path: Path, folder: Path) -> None:
     write_json(folder / "rows.json", list(names))
 
 
-def _decoded(text: str, where: str) -> NDArray[np.float32]:
+def _rows_of_tsv(path: Path) -> Iterator[Row]:
+    for where, line in read_lines(path):
+        row = line.rstrip("\r\n").split("\t")
+        if len(row) != _COLUMNS:
+            raise GeneraError(
+                f"{where} has {len(row)} columns; {_COLUMNS} were expected (scan, viewpoint, …, features)."
+            )
+        try:
+            features = np.frombuffer(base64.b64decode(row[-1], validate=True), "<f4")
+        except (binascii.Error, ValueError):
+            raise GeneraError(f"{where}: the last column is not base64 of float32 numbers.") from None
+        yield where, row[0], row[1], features
+
+
+def _rows_of_hdf5(path: Path) -> Iterator[Row]:
     try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (binascii.Error, ValueError):
-        raise GeneraError(f"{where}: the last column is not base64 of float32 numbers.") from None
+        import h5py
+    except ImportError:
+        raise GeneraError(f"{path} is HDF5, which needs h5py; pip install 'genera[hdf5]'.") from None
+    try:
+        with h5py.File(path) as file:
+            for key, features in file.items():
+                where, (scan, _, viewpoint) = f"{path}, {key}", key.rpartition("_")
+                if not scan or getattr(features, "shape", ())[:1] != (VIEWS,):
+                    raise GeneraError(f"{where} is no array of 36 views under the name SCAN_VIEWPOINT.")
+                yield where, scan, viewpoint, features[...]
+    except OSError as error:
+        raise GeneraError(f"{path} cannot be read as HDF5 ({error}); it may be damaged, fetch it again.") from None
 
 
-def _half(features: NDArray[np.float32], where: str) -> NDArray[np.float16]:
+def _half(features: NDArray[np.floating], where: str) -> NDArray[np.float16]:
     with np.errstate(over="ignore"):
         half = features.astype("<f2")
     if not np.isfinite(half).all():

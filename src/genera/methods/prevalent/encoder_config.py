@@ -44,6 +44,8 @@ class PretrainConfig(AdamWConfig):
     """Share of the synthesised instructions that join the annotated ones, 0 .. 1; 0 is annotated triplets alone."""
     source: str | None = None
     """Folder of a set synthesised before, RUN/artefacts/synthesis [that of this run's synthesis stage]."""
+    clip: float | None = None
+    """Largest gradient norm of the pre-training, 0 for any [that of --clip, which is for all parts]."""
     steps_of_one: int = 1
     """Triplets of one instruction that stand together in a batch; its text layers then run once for all of them."""
 
@@ -57,6 +59,7 @@ class PretrainConfig(AdamWConfig):
             ),
             (0 < self.masked < 1, f"--pretrain.masked is a share between 0 and 1, got {self.masked}"),
             (0 <= self.synthetic <= 1, f"--pretrain.synthetic is a share, 0 .. 1, got {self.synthetic}"),
+            (self.clip is None or self.clip >= 0, f"--pretrain.clip must be 0 or above, got {self.clip}"),
             (
                 self.steps_of_one >= 1 and self.batch_size % self.steps_of_one == 0,
                 f"--pretrain.steps-of-one {self.steps_of_one} must divide --pretrain.batch-size {self.batch_size}",

@@ -19,6 +19,7 @@ from genera.data.navigation.dataset import NavigationData
 from genera.data.navigation.episodes import EpisodeTable
 from genera.engine.method import Stage, Terms
 from genera.engine.step import Step
+from genera.methods.prevalent.agent import Reading
 from genera.methods.prevalent.asking import Asker, Sighting
 from genera.methods.prevalent.encoder import NavigationEncoder
 from genera.methods.prevalent.episodes import Aid, EpisodeBatch, EpisodeData, Episodes
@@ -209,19 +210,19 @@ class Texts:
         routes = batch.tokens[:1] if batch.aid is None else batch.aid.tokens.to(batch.tokens.device)
         width = max(batch.tokens.shape[1], routes.shape[1])
         self._tasks, self._routes = (F.pad(x, (0, width - x.shape[1])) for x in (batch.tokens, routes))
-        self._mask = self._tasks != 0
-        self._states = self._encoded(self._tasks)
-        self.reading = agent.read(self._states, self._mask)
+        self.reading = self._read(self._tasks)
 
     def follow(self, route: Tensor, changed: Tensor) -> None:
         """From now on read these routes (B,), -1 for the task; changed: (B,) where that is another text than before."""
         if route.is_meta or not bool(changed.any()):
             return
-        tokens = torch.where((route >= 0)[:, None], self._routes[route.clamp(min=0)], self._tasks)
         rows = changed.nonzero()[:, 0]
-        self._mask = tokens != 0
-        self._states = self._states.index_put((rows,), self._encoded(tokens[rows]))
-        self.reading = self._agent.read(self._states, self._mask)
+        route = route[rows]
+        new = self._read(torch.where((route >= 0)[:, None], self._routes[route.clamp(min=0)], self._tasks[rows]))
+        self.reading = Reading(*(old.index_put((rows,), x) for old, x in zip(self.reading, new, strict=True)))
+
+    def _read(self, tokens: Tensor) -> Reading:
+        return self._agent.read(self._encoded(tokens), tokens != 0)
 
     @torch.no_grad()
     def _encoded(self, tokens: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Pre-training: attended masked words and action prediction, on annotated and synthesised triplets."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +228,7 @@ def pretrain_stage(
     """
 
     def players() -> dict[str, Player]:
-        return {"encoder": adamw_player(network, config)}
+        return {"encoder": replace(adamw_player(network, config), clip=config.clip)}
 
     def loss(batch: TripletBatch, step: Step) -> Terms:
         return objective(network, config, batch)
