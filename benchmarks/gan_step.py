@@ -134,6 +134,7 @@ class Ours:
         names = tuple(map(str, range(CLASSES)))
         self.method = BigGan(config.model, ImageAssets(32, 3, names))
         self.method.initialise()
+        self.method.lay_out()
         self.run = Step(config.train, alone, enrol(self.method.players(), config.train, alone))
         self.steps = 0
 

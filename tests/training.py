@@ -158,7 +158,7 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "spacefusion:seq2seq": ("nano-seq2seq", SHORT_DIALOGUES),
     "spacefusion:style": ("nano-style", SHORT_DIALOGUES),
     "stylegan2": ("nano", TINY_STYLES),
-    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32}),
+    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32, "model.quantiser.codes": [4]}),
     "tac-gan": ("nano", TINY_GAN),
     "tac-gan:fq": ("nano-fq", TINY_FQ),
     "u-gat-it": ("nano", TINY_TRANSLATION),

@@ -27,7 +27,7 @@ class Spectral(nn.Module):
     def normalised(self) -> Tensor:
         """weight / σ, where σ = uᵀ W v carries gradient to W alone."""
         with full_precision(self.weight):
-            matrix = self.weight.flatten(1)
+            matrix = self.weight.movedim(1, -1).flatten(1)  # as convolutions lie in memory: no copy, and σ is the same
             with torch.no_grad():
                 v = F.normalize(matrix.t().mv(self.u), dim=0, eps=self.eps)
                 u = F.normalize(matrix.mv(v), dim=0, eps=self.eps)

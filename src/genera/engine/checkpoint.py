@@ -321,9 +321,12 @@ def _parameters(trainee: Trainee) -> list[Tensor]:
 
 
 def _placed(tensor: Tensor, like: Tensor) -> Tensor:
-    """This rank's share of a whole tensor where `like` is one; else the tensor itself."""
-    if not hasattr(like, "full_tensor") or hasattr(tensor, "full_tensor"):
+    """This rank's share of a whole tensor where `like` is one; else the tensor, with its axes in memory as in `like`:
+    fused optimisers walk over weights and moments in that order."""
+    if hasattr(tensor, "full_tensor"):
         return tensor
+    if not hasattr(like, "full_tensor"):
+        return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)
     from genera.engine.sharding import share_of
 
     return share_of(tensor, like)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -110,6 +111,11 @@ class Method(nn.Module):
 
     def initialise(self) -> None:
         """Weights to begin a new run with, where those of construction are not it; called once, at the first start."""
+
+    def lay_out(self) -> None:
+        """Put the kernels of convolutions into memory with channels last, as they run fastest; features then follow.
+        A run calls it once it has its first weights."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def complete(self, new: Sequence[str]) -> None:
         """First weights of the networks `new`, which the run that `--init` names has not got, where those of

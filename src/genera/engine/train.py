@@ -89,6 +89,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
         method.complete(ckpt.take_over(method, _predecessor(config).checkpoint))
     else:
         method.initialise()
+    method.lay_out()
     shares = sum(stage.share for stage in stages if stage.players)
     trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []
     for earlier in stages[: position.stage]:

@@ -50,6 +50,7 @@ def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") ->
         if stage.restore and artefact.exists():
             stage.restore(artefact)
     ckpt.load_weights(method, chosen)
+    method.lay_out()
     return Run(folder, config, method.to(pick_device(device)).eval(), ckpt.position_of(chosen).step)
 
 
