@@ -36,8 +36,8 @@ TINY_ENCODER = EncoderConfig(
 TINY = PrevalentConfig(
     shares=(300, 500, 500),
     speaker=SpeakerConfig(hidden=128, embedding=64, dropout=0.1, feature_dropout=0.0, lr=6e-3, batch_size=64),
-    # Views of 32 features leave little when 40% of them are dropped.
-    synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1),
+    # Views of 32 features leave little when 40% of them are dropped. The likeliest words alone would be too few words.
+    synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1, temperature=1.0),
     encoder=TINY_ENCODER,
     pretrain=PretrainConfig(batch_size=64, lr=1e-3, warmup=50),
     agent=AgentConfig(
