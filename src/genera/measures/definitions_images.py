@@ -77,8 +77,8 @@ IMAGES = [
         "KID over subsets",
         "distance",
         "lower",
-        "Mean KID over 100 random subsets of 1000 images; ± is the standard deviation over the subsets, as papers "
-        "report it.",
+        "Mean KID over 100 random subsets of 1000 images (of half of them, where there are fewer than 2000); ± is the "
+        "standard deviation over the subsets, as papers report it.",
         _KID,
         _IMAGES,
     ),
@@ -87,7 +87,7 @@ IMAGES = [
         "KID over blocks",
         "distance",
         "lower",
-        "Mean KID over disjoint blocks of images; ± is the standard error over the blocks.",
+        "Mean KID over disjoint blocks of 100 images; ± is the standard error over the blocks.",
         _KID,
         _IMAGES,
     ),
