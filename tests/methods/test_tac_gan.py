@@ -73,6 +73,7 @@ def test_the_discriminators_loss_by_hand(classifier):
         expected = expected + 0.7 * F.cross_entropy(fake.twins, classes)
     torch.testing.assert_close(terms["loss"], expected)
     assert ("twin" in terms) == (classifier == "twin")
+    torch.testing.assert_close([terms["real"], terms["fake"]], [real.score.mean(), fake.score.mean()])
 
 
 @pytest.mark.parametrize("classifier", ["twin", "auxiliary"])
@@ -113,7 +114,7 @@ def test_the_multi_class_hinge():
 def test_projection_is_bigans_discriminator():
     method, rows = make(classifier="projection"), batch()
     terms = method.discriminator_loss(rows, step_of(method))
-    assert set(terms) == {"loss", "adversarial"}
+    assert set(terms) == {"loss", "adversarial", "real", "fake"}
     assert method.discriminator.conditional
 
 

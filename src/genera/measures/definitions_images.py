@@ -19,8 +19,9 @@ IMAGES = [
         "FID",
         "distance",
         "lower",
-        "Fréchet distance between the features of generated and of training images. It falls as more images are drawn: "
-        "compare equal numbers and the same features only, and read it beside the FID of real images.",
+        "Fréchet distance between the features of generated and of training images (of a translation: of held-out "
+        "images of the target domain). It falls as more images are drawn: compare equal numbers and the same features "
+        "only, and read it beside the FID of real images.",
         _HEUSEL,
         _IMAGES,
     ),

@@ -18,6 +18,7 @@ from genera.measures.in_domain import in_domain
 from genera.uses.capabilities import Translates
 from genera.uses.evaluate import Evaluation
 from genera.uses.grids import write_grid
+from genera.uses.image_evaluation import training
 
 COUNT = "images"
 """The option that says how many items of the split are measured."""
@@ -110,7 +111,12 @@ def samples(evaluation: Evaluation) -> bool:
     return True
 
 
-PARTS: dict[str, Callable[[Evaluation], bool]] = {"fidelity": fidelity, "truth": truth, "samples": samples}
+PARTS: dict[str, Callable[[Evaluation], bool]] = {
+    "fidelity": fidelity,
+    "truth": truth,
+    "samples": samples,
+    "training": training,
+}
 
 
 # -- shared by the parts ----------------------------------------------------------------------------------------------
