@@ -11,8 +11,10 @@ from torch import nn
 
 from genera.cli import sample
 from genera.data.image_config import ImageConfig
-from genera.data.image_store import to_float
+from genera.data.image_folder import find_images, read_image
+from genera.data.image_store import to_float, to_uint8
 from genera.data.images import ImageAssets, ImageData
+from genera.data.pixels import Form
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
@@ -216,10 +218,28 @@ def test_sampling_writes_a_grid(painted, tmp_path, monkeypatch, capsys):
     assert found.shape.tolist() == [4, 0] * 3
     for wrong, message in (
         (["run"], "say where they should go: --out"),
-        (["run", "--out", "g.jpg"], "must end in .png"),
+        (["run", "--out", "g.jpg"], "must end in .png, or be a folder"),
+        (["run", "--out", str(tmp_path / "new"), "--columns", "2"], "of a grid"),
+        (["run", "--out", "g.png", "--temperature", "0.5", "--top-k", "3"], "--temperature, --top-k is for sentences"),
     ):
         with pytest.raises(GeneraError, match=message):
             sample.main(wrong)
+
+
+def test_sampling_writes_a_file_each_that_reads_back_as_data(painted, tmp_path, monkeypatch):
+    run, _ = painted("healthy")
+    monkeypatch.setattr(runs, "load", lambda *a, **k: run)
+    sample.main(["run", "--count", "3", "--classes", "star", "--out", str(tmp_path / "drawn")])
+    files = find_images(tmp_path / "drawn")
+    assert [file.name for file in files] == ["00000.png", "00001.png", "00002.png"]
+    found, _ = SHAPES.read(to_uint8(torch.stack([read_image(f, Form(32, 3, "centre")) for f in files])).numpy())
+    assert found.shape.tolist() == [4, 4, 4]
+    with pytest.raises(GeneraError, match="drawn is not empty"):
+        sample.main(["run", "--out", str(tmp_path / "drawn")])
+
+
+def test_the_items_measured_are_the_images_of_the_split(painted):
+    assert painted("healthy")[1]["items"] == 300
 
 
 def test_bad_settings_are_named(painted):
