@@ -2,8 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from itertools import accumulate
 
-SHOWN = 20
+SHOWN = 300
+"""Characters of known names in a message."""
 
 
 class GeneraError(Exception):
@@ -18,6 +20,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:
     """The error for an unknown `name`: suggests the closest known names, or lists them all when none is close."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    ends = accumulate(len(other) + 2 for other in known)
+    shown = [other for other, end in zip(known, ends, strict=True) if end <= SHOWN]
+    listed = ", ".join(shown) + (f" and {len(known) - len(shown)} more" if len(shown) < len(known) else "")
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {listed}."
     return GeneraError(f"unknown {kind} {name!r}; {hint}")

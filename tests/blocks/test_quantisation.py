@@ -46,6 +46,12 @@ def test_a_module_of_others_is_quantised_by_path_and_restored():
         fq.commitment()
 
 
+def test_dictionaries_come_to_the_device_of_their_layers():
+    network = judge().to("meta")
+    fq = genera.quantize(network, after=["0.0"], example=images(1).to("meta"), codes=4)
+    assert {buffer.device.type for buffer in fq.buffers()} == {"meta"}
+
+
 def test_quantize_mode_changes_what_the_next_layer_sees():
     network = judge().eval()
     plain = network(images())
@@ -144,6 +150,7 @@ def test_a_checkpoint_brings_the_dictionary_back(tmp_path):
         (["0.7"], {}, "unknown layer of Sequential '0.7'"),
         (["3"], {}, "layer '3' gives shape"),
         ([], {}, "after names no layer"),
+        ("0.0", {}, r"after is a list of layers; write after=\['0.0'\]"),
         (["0.0", "0.0"], {}, "names a layer twice"),
         (["0.0"], {"codes": 1}, "must be at least 2"),
         (["0.0"], {"codes": (4, 4)}, "has 2 numbers for 1 layers"),

@@ -68,6 +68,11 @@ def test_bad_walks_in_python(run, episode):
         loaded.describe([{"path": ["a"]}])
     with pytest.raises(GeneraError, match="path 0 needs a list"):
         loaded.describe([{"scan": episode.scan, "path": "v1"}])
+    for path in ([1, 2], [None], [["v1"]]):
+        with pytest.raises(GeneraError, match="path 0 needs a list of at least one viewpoint"):
+            loaded.describe([{"scan": episode.scan, "path": path}])
+    with pytest.raises(GeneraError, match=r"a heading \(radians\); got .* and nan"):
+        loaded.describe([{"scan": episode.scan, "path": ["v1"], "heading": float("nan")}])
     ends = [episode.path[0], episode.path[-1]]
     with pytest.raises(GeneraError, match="which is not an edge"):
         loaded.describe([{"scan": episode.scan, "path": ends}])

@@ -30,6 +30,19 @@ def test_check(run):
     text = run("check", "--data", "world:houses", "--split", "val_unseen")
     assert "450 episodes" in text
     assert "val_seen" not in text
+    assert "routes" not in found
+    assert run("check", "--data", "world:houses-hanna", "--json")["routes"] == 38 * 40
+
+
+def test_check_reads_the_routes_of_the_helper(run, tmp_path):
+    (tmp_path / "connectivity").mkdir()
+    (tmp_path / "connectivity" / "street_connectivity.json").write_text(json.dumps(entries(POSITIONS, EDGES)))
+    episode = {"path_id": 1, "scan": "street", "heading": 0.0, "paths": [["v0", "v1"]], "instructions": ["find it"]}
+    route = {"path_id": 5, "split": "train", "path": ["v0", "v2"], "view_id": 13, "instruction": "go"}
+    (tmp_path / "hanna_train.json").write_text(json.dumps([episode]))
+    (tmp_path / "hanna_routes.json").write_text(json.dumps({"street": [route]}))
+    with pytest.raises(SystemExit, match="error: help route 5 of scan street makes a move that is not an edge"):
+        run("check", "--data", f"hanna:{tmp_path}")
 
 
 @pytest.mark.parametrize("agent", ["stop", "random", "shortest", "straightest"])

@@ -66,6 +66,15 @@ def test_a_dry_run_prints_config_parameters_flops_and_memory(tmp_path, monkeypat
     assert f"{as_json['players']['vae']['parameters']:,} parameters" in figures
 
 
+def test_a_dry_run_shows_every_stage():
+    shown = genera("train", "prevalent:tiny", "--dry-run")
+    _, *stages = shown.out.split("\nstage ")
+    assert [stage.split("\n")[0] for stage in stages] == ["speaker", "pretrain", "finetune"]
+    for stage, player in zip(stages, ("speaker", "encoder", "agent"), strict=True):
+        assert f"player {player}: " in stage
+        assert "memory: weights " in stage
+
+
 def test_a_dry_run_counts_the_largest_model_that_a_run_may_have(tiny_run):
     """The data may hold fewer tokens than the vocabulary has room for."""
     words = ("--data", "world:captions-small", "--vocabulary", "400")

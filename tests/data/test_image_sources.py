@@ -264,6 +264,11 @@ def test_other_kinds_of_source_say_so():
         ("cifar", {"readme": b""}, "has no CIFAR files"),
         ("cifar", {"data_batch_1.bin": bytes(5000)}, "is cut short: 5,000 bytes are no multiple of 3073"),
         ("cifar", {"data_batch_1": pickle.dumps({b"data": [1]})}, "is no CIFAR batch"),
+        (
+            "cifar",
+            {"data_batch_1.bin": bytes(3073), "batches.meta": pickle.dumps({b"labels": []})},
+            r"batches\.meta has no label_names",
+        ),
         ("images", {"a.txt": b"hello"}, "has no images"),
         ("images", {"a.png": b"x", "c/b.png": b"x"}, r"has images beside its class folders, such as a\.png"),
         ("images", {"a.png": b"not an image"}, r"a\.png is no readable image"),

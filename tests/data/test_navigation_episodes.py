@@ -119,6 +119,8 @@ def test_hanna_and_its_routes(write):
     assert (read.id, read.path, read.view, read.instruction) == ("5", ("v0", "v1"), 13, "go")
     with pytest.raises(GeneraError, match="street 0 lacks the field 'view_id'"):
         read_routes(write("bad.json", json.dumps({"street": without([route], "view_id")})))
+    with pytest.raises(GeneraError, match="not an object of scan → list of routes"):
+        read_routes(write("none.json", json.dumps({"street": None})))
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_missing_episodes_are_an_error_unless_allowed(table, write):
     with pytest.raises(GeneraError, match=r"lacks 1 episode ids \(0\) of 2; every episode"):
         read_submission(path, table)
     assert read_submission(path, table, partial=True).rows.tolist() == [1]
+    assert not len(read_submission(write("none.json", "[]"), table, partial=True, expand=True).rows)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,7 @@ def test_missing_episodes_are_an_error_unless_allowed(table, write):
         ([entry("0")], "entry 0: the trajectory of 0 is empty"),
         ([{"instr_id": "0", "trajectory": [3]}], r"each step of 0 must be \[viewpoint, heading, elevation\]"),
         ([{"instr_id": "0"}], "entry 0 is not an object with instr_id"),
+        ([{"instr_id": "0", "agent_pose": ["v0"], "agent_ask": 2}], "agent_ask of 0 must be a list"),
         ({}, "is not a list of"),
     ],
 )

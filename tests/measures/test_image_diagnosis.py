@@ -13,13 +13,14 @@ HEALTHY = {
 }  # fmt: skip
 COLLAPSED = HEALTHY | {"recall": 0.1, "fid": 20.0, "fid_infinity": 19.5, "factor_distance": 0.5, "rarest_value": 0.0}
 UNTRAINED = HEALTHY | {"precision": 0.02, "recall": 0.01, "fid": 80.0, "fid_infinity": 79.0, "discriminator_gap": 0.0}
+BROKEN = COLLAPSED | {"valid_images": 0.01}
 WON = HEALTHY | {"discriminator_gap": 9.0, "fid": 30.0, "fid_infinity": 29.0}
 DICTIONARY = HEALTHY | {"dictionary_usage": 0.03, "dictionary_perplexity": 1.9}
 COPYING = HEALTHY | {"copies": 0.97, "fid": 0.2, "fid_infinity": 0.15}
 NUMBERS = HEALTHY | {"fid": 0.9, "fid_infinity": 0.1, "fid_of_data": 0.85}
 RUNS = {
     "healthy": HEALTHY, "collapsed": COLLAPSED, "untrained": UNTRAINED, "won": WON, "dictionary": DICTIONARY,
-    "copying": COPYING, "numbers": NUMBERS,
+    "copying": COPYING, "numbers": NUMBERS, "broken": BROKEN,
 }  # fmt: skip
 
 
@@ -31,7 +32,8 @@ def fired(figures, words, shares=None, images=1000):
     ("words", "runs"),
     [
         ("Little variety", {"collapsed"}),
-        ("Neither good nor varied", {"untrained"}),
+        ("Neither good nor varied", {"untrained", "broken"}),
+        ("Broken images: 1%", {"broken"}),
         ("cannot tell", {"untrained"}),
         ("discriminator wins", {"won"}),
         ("dictionary has collapsed", {"dictionary"}),
@@ -71,3 +73,4 @@ def test_findings_carry_their_figures(figures):
 
 def test_rules_are_silent_without_their_figures():
     assert diagnose({"fid": 3.0, "recall": 0.1, "copies": 1.0}) == []
+    assert diagnose({"fid": 92.0, "fid_of_data": 113.0}) == []  # of so few images that there is no limit

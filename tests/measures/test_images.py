@@ -78,6 +78,19 @@ def test_kid_of_subsets_is_the_mean_over_those_drawn(monkeypatch, size, subsets)
     assert found.error == pytest.approx(np.std(own, ddof=1), rel=1e-9)
 
 
+@pytest.mark.parametrize(("count", "size"), [(50, 25), (40, 20)])
+def test_subsets_of_few_images_are_of_half_of_them(count, size):
+    x, y = cloud(count), cloud(50, seed=1, at=0.3)
+    found = images.kids(x, y, generator=torch.Generator().manual_seed(3))
+    assert found["kid_subsets"] == images.kid_subsets(x, y, size, generator=torch.Generator().manual_seed(3))
+    assert found["kid_subsets"].error > 1e-3
+    assert found["kid"] == images.kid(x, y)
+    assert found["kid_blocks"] == images.kid_blocks(x, y)
+    assert "kid_subsets" not in images.kids(x[:3], y)
+    with pytest.raises(GeneraError, match="subsets of 1000 images needs as many of each kind, got"):
+        images.kid_subsets(x, y)
+
+
 def test_kid_is_unbiased_where_fid_is_not():
     pairs = [(cloud(40, seed=i), cloud(40, seed=1000 + i)) for i in range(60)]
     values = np.array([images.kid(x, y).value for x, y in pairs])

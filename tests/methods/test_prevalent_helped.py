@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -124,6 +125,7 @@ def course_of(**given):
         "walk": torch.tensor([[0.0, 9.0, -9.0]]).expand(steps, 3).clone(),
         "ask": torch.zeros(steps, 2),
         "reasons": torch.zeros(steps, 3),
+        "attention": torch.full((steps, 2), 0.5),
         "actions": torch.ones(steps, dtype=torch.int64),
         "asked": torch.zeros(steps, dtype=torch.bool),
         "teacher": torch.ones(steps, dtype=torch.int64),
@@ -224,6 +226,29 @@ def test_a_batch_is_learnt(data):
     after = learn(walking, batch, 60)
     assert after["walk"] < 0.6 * before["walk"]
     assert after["reasons"] < 0.8 * before["reasons"]
+
+
+def test_the_words_of_the_task_and_of_the_routes_are_heeded(data):
+    walking = helped(data.assets)
+    table = replace(data.table("valid"), episodes=data.table("valid").episodes[:70])
+    found = walking.navigate(table, data)
+    episodes = walking.episodes(table, data)
+    routes = {tuple(pieces(data, row)) for row in episodes.aid.tokens}
+    followed = 0
+    for row, (weights, words) in enumerate(zip(found.attention, found.words, strict=True)):
+        assert (found.paths[row] >= 0).sum() - len(weights) in (0, 1)  # nothing is decided after the horizon
+        np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+        begins = [place for place, word in enumerate(words) if word == "[CLS]"]
+        texts = [tuple(words[a:b]) for a, b in pairwise([*begins, len(words)])]
+        assert set(texts) <= {tuple(pieces(data, episodes.tokens[row])), *routes}
+        read = np.add.reduceat(weights > 0, begins, axis=1) > 0
+        assert (read.sum(axis=1) == 1).all()  # one text at a time
+        followed += not routes.isdisjoint(texts)
+    assert followed
+
+
+def pieces(data, tokens):
+    return data.assets.tokeniser.pieces(tokens[tokens != 0].tolist())
 
 
 def test_walks_on_request_are_scored_by_their_requests(data):

@@ -1,5 +1,7 @@
 """TAC-GAN: parameter counts, who learns from what, its rivals, and bad input."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -52,6 +54,15 @@ def test_parameters_are_those_of_bigans_trunk_and_three_heads(preset, heads):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_pass_their_checks(name):
     registry.preset(f"tac-gan:{name}")[1].check()
+    if name.endswith("-fq"):
+        plain = PRESETS[name.removesuffix("-fq")]
+        assert replace(PRESETS[name].model, quantiser=plain.model.quantiser) == plain.model
+        assert (PRESETS[name].train, PRESETS[name].data) == (plain.train, plain.data)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "imagenet128"])
+def test_dictionaries_are_bigans_on_the_same_data(data):
+    assert PRESETS[f"{data}-fq"].model.quantiser == registry.preset(f"biggan:{data}-fq")[1].model.quantiser
 
 
 def parts(method, rows):
@@ -73,6 +84,7 @@ def test_the_discriminators_loss_by_hand(classifier):
         expected = expected + 0.7 * F.cross_entropy(fake.twins, classes)
     torch.testing.assert_close(terms["loss"], expected)
     assert ("twin" in terms) == (classifier == "twin")
+    torch.testing.assert_close([terms["real"], terms["fake"]], [real.score.mean(), fake.score.mean()])
 
 
 @pytest.mark.parametrize("classifier", ["twin", "auxiliary"])
@@ -113,7 +125,7 @@ def test_the_multi_class_hinge():
 def test_projection_is_bigans_discriminator():
     method, rows = make(classifier="projection"), batch()
     terms = method.discriminator_loss(rows, step_of(method))
-    assert set(terms) == {"loss", "adversarial"}
+    assert set(terms) == {"loss", "adversarial", "real", "fake"}
     assert method.discriminator.conditional
 
 

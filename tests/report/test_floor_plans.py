@@ -56,16 +56,19 @@ def test_a_card_says_how_it_went():
     assert not card["arrived"]
     assert card["figures"] == "NE 4.00 m, SPL 0.0 %"
     assert len(card["steps"]) == 4
+    (card,) = walk_cards([WALK | {"figures": {"SR": 0, "NE": 4.0, "goal_progress": -1.5}}])
+    assert card["figures"] == "NE 4.00 m, progress −1.50 m"
 
 
 def test_breakdowns_draw_what_was_measured():
-    group = {"episodes": 5, "SR": 0.5, "SPL": 0.4}
+    group = {"episodes": 5, "SR": 0.5, "SPL": 0.4, "goal_progress": -0.5}
     parts = {"val_seen": {"edges": {"4": group, "5": group}, "scan": {"a": group, "b": {**group, "SR": 0.9}}}}
     charts = breakdown_charts(parts)
     assert [chart["title"] for chart in charts] == [
-        "SR by edges of the reference", "SPL by edges of the reference", "SR by house, seen houses",
+        "SR by edges of the reference", "SPL by edges of the reference", "goal progress by edges of the reference",
+        "SR by house, seen houses",
     ]  # fmt: skip
-    assert charts[2]["svg"].index("b: 90.0 %") < charts[2]["svg"].index("a: 50.0 %")
+    assert charts[3]["svg"].index("b: 90.0 %") < charts[3]["svg"].index("a: 50.0 %")
 
 
 def test_actions_have_names():

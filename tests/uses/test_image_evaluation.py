@@ -11,8 +11,10 @@ from torch import nn
 
 from genera.cli import sample
 from genera.data.image_config import ImageConfig
-from genera.data.image_store import to_float
+from genera.data.image_folder import find_images, read_image
+from genera.data.image_store import to_float, to_uint8
 from genera.data.images import ImageAssets, ImageData
+from genera.data.pixels import Form
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
@@ -166,6 +168,16 @@ def test_without_labels_classes_are_not_asked_for(tmp_path):
     assert not {"class_accuracy", "fid_within_classes", "inception_score", "valid_images"} & found.keys()
 
 
+def test_a_single_class_is_no_label_to_learn_from(tmp_path):
+    pixels = SHAPES.render(SHAPES.draw(300), 32).transpose(0, 2, 3, 1)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=np.zeros(300, np.int64), label_names=np.array(["shape"]))
+    run = running(Painter("healthy", ("shape",)), tmp_path / "run", ImageConfig(data=f"npz:{tmp_path}/a.npz"))
+    found = values(evaluate(run, EvaluateConfig(images=60)))
+    assert found["fid_within_classes"] > 0
+    assert not {"class_accuracy", "inception_score", "rarest_value"} & found.keys()
+    assert in_domain.in_domain(ImageData.open(run.config.data)).logits is None  # of quarter turns, which are no class
+
+
 def test_labelled_files_are_judged_by_the_classifier(tmp_path):
     factors = SHAPES.draw(600)
     pixels = SHAPES.render(factors, 32).transpose(0, 2, 3, 1)
@@ -216,10 +228,28 @@ def test_sampling_writes_a_grid(painted, tmp_path, monkeypatch, capsys):
     assert found.shape.tolist() == [4, 0] * 3
     for wrong, message in (
         (["run"], "say where they should go: --out"),
-        (["run", "--out", "g.jpg"], "must end in .png"),
+        (["run", "--out", "g.jpg"], "must end in .png, or be a folder"),
+        (["run", "--out", str(tmp_path / "new"), "--columns", "2"], "of a grid"),
+        (["run", "--out", "g.png", "--temperature", "0.5", "--top-k", "3"], "--temperature, --top-k is for sentences"),
     ):
         with pytest.raises(GeneraError, match=message):
             sample.main(wrong)
+
+
+def test_sampling_writes_a_file_each_that_reads_back_as_data(painted, tmp_path, monkeypatch):
+    run, _ = painted("healthy")
+    monkeypatch.setattr(runs, "load", lambda *a, **k: run)
+    sample.main(["run", "--count", "3", "--classes", "star", "--out", str(tmp_path / "drawn")])
+    files = find_images(tmp_path / "drawn")
+    assert [file.name for file in files] == ["00000.png", "00001.png", "00002.png"]
+    found, _ = SHAPES.read(to_uint8(torch.stack([read_image(f, Form(32, 3, "centre")) for f in files])).numpy())
+    assert found.shape.tolist() == [4, 4, 4]
+    with pytest.raises(GeneraError, match="drawn is not empty"):
+        sample.main(["run", "--out", str(tmp_path / "drawn")])
+
+
+def test_the_items_measured_are_the_images_of_the_split(painted):
+    assert painted("healthy")[1]["items"] == 300
 
 
 def test_bad_settings_are_named(painted):

@@ -78,6 +78,19 @@ def test_figures_are_defined_and_images_shown(evaluated):
     assert write_report(path).read_text().count("data:image/png;base64,") == 2
 
 
+def test_collapsed_dictionaries_of_a_translator_are_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    data = ImageConfig(data="world:shapes-pairs", limit=1000)
+    config = RunConfig(method="t", preset="t", data=data, train=TrainConfig(steps=1), model=None)
+    folder = RunFolder(tmp_path / "run")
+    for step in range(3):
+        row = {"quantiser/a/layers.1/usage": 0.6, "quantiser/b/layers.1/usage": 0.01}
+        folder.log({"step": step, **row, "quantiser/b/layers.1/perplexity": 1.5})
+    result = evaluate(Run(folder, config, Translator(True), 1), EvaluateConfig(measures=("training",)))
+    assert result["measures"]["dictionary_usage"]["value"] == pytest.approx(0.01)
+    assert "The dictionary has collapsed" in result["diagnosis"][0]["finding"]
+
+
 def test_a_domain_alone_is_a_data_set(tmp_path):
     for name, count in (("trainA", 30), ("trainB", 50)):
         np.savez(tmp_path / f"{name}.npz", images=np.random.default_rng(0).integers(0, 256, (count, 8, 8), np.uint8))

@@ -122,7 +122,7 @@ def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **setting
     """Put a dictionary after each of the layers `after` (paths as in `named_modules`) of any module.
 
     The module itself stays as it is; hooks on the layers do it. Keep what is returned beside the module (as an
-    attribute, in the state dict, on the same device): it reports `layers`, gives the commitment loss and learns.
+    attribute, in the state dict): it is on the layers' device, reports `layers`, gives the commitment loss and learns.
 
     example: an input of the module, or a tuple of its inputs, from which the sizes of features are read in one forward
     pass in eval mode. settings: fields of QuantiserConfig; `codes` may be one number.
@@ -132,6 +132,8 @@ def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **setting
     for name in settings:
         if name not in known:
             raise unknown("setting of quantize", name, known)
+    if isinstance(after, str):
+        raise GeneraError(f"after is a list of layers; write after=[{after!r}].")
     if isinstance(settings.get("codes"), int):
         settings["codes"] = (settings["codes"],)
     config = QuantiserConfig(**{**settings, "after": tuple(after)})
@@ -150,10 +152,15 @@ def insert(module: nn.Module, config: QuantiserConfig, example: Any) -> Quantisa
     for path in after:
         if path not in places:
             raise unknown(f"layer of {type(module).__name__}", path, places)
-    shapes = _shapes({path: places[path] for path in after}, module, example)
+    features = _features({path: places[path] for path in after}, module, example)
     sizes = config.codes * (len(after) if len(config.codes) == 1 else 1)
-    layers = [QuantisedLayer(path, c, (h, w), k) for (path, (_, c, h, w)), k in zip(shapes.items(), sizes, strict=True)]
+    layers = [
+        QuantisedLayer(path, h.shape[1], (h.shape[2], h.shape[3]), k)
+        for (path, h), k in zip(features.items(), sizes, strict=True)
+    ]
     quantisation = Quantisation(config, layers)
+    for quantiser, h in zip(quantisation._each, features.values(), strict=True):
+        quantiser.to(h.device)
     for path, quantiser in zip(after, quantisation._each, strict=True):
         quantisation._handles.append(places[path].register_forward_hook(partial(_quantised, quantiser)))
     return quantisation
@@ -164,8 +171,8 @@ def _quantised(quantiser: FeatureQuantiser, layer: nn.Module, inputs: Any, outpu
 
 
 @torch.no_grad()
-def _shapes(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, tuple[int, ...]]:
-    """Shape of each place's output when `module` runs on `example`, in eval mode so that nothing moves."""
+def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, Tensor]:
+    """(B, C, H, W) of each place when `module` runs on `example`, in eval mode so that nothing moves."""
     found: dict[str, Any] = {}
 
     def note(path: str, layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -186,4 +193,4 @@ def _shapes(places: dict[str, nn.Module], module: nn.Module, example: Any) -> di
         if not isinstance(found[path], Tensor) or found[path].ndim != 4:
             got = f"shape {tuple(found[path].shape)}" if isinstance(found[path], Tensor) else type(found[path]).__name__
             raise GeneraError(f"layer {path!r} gives {got}; features of shape (rows, channels, height, width) needed.")
-    return {path: tuple(found[path].shape) for path in places}
+    return {path: found[path] for path in places}

@@ -47,7 +47,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Data):
-    """Validate graphs and episodes, and count them."""
+    """Validate graphs, episodes and the routes of HANNA's helper, and count them."""
 
     split: str | None = None
     """Only this split [all]."""
@@ -81,7 +81,8 @@ class Score(Data):
 
 @dataclass(frozen=True, kw_only=True)
 class Walk(UseOptions):
-    """Walk with a trained agent: one instruction from a viewpoint, or all episodes of a split, scored."""
+    """Walk with a trained agent: one instruction from a viewpoint, or all episodes of a split, scored. The word walk
+    may be left out: genera navigate RUN ..."""
 
     run: Positional[Path]
     """The run folder."""
@@ -125,6 +126,8 @@ def main(arguments: list[str]) -> None:
 
 def check(command: Check) -> dict[str, Any]:
     """Counts of the graphs and of each split. Raises GeneraError at the first thing that is wrong."""
+    from genera.worlds.helper import Helper
+
     source = command.source()
     graphs = source.graphs
     found: dict[str, Any] = {
@@ -134,6 +137,7 @@ def check(command: Check) -> dict[str, Any]:
         "excluded": sum(map(len, graphs.excluded)),
         "isolated": int((graphs.degrees == 0).sum()),
         "edges": graphs.edges(),
+        **({"routes": len(Helper(graphs, source.routes()).routes)} if source.task == "hanna" else {}),
         "splits": {},
     }
     for split in source.files if command.split is None else [command.split]:

@@ -105,7 +105,13 @@ def _print_dry_run(result: dict[str, Any]) -> None:
     import yaml
 
     print(yaml.safe_dump(result["config"], sort_keys=False), end="")
-    print()
+    for stage, found in result.get("stages", {"": result}).items():
+        print(f"\nstage {stage}" if stage else "")
+        _print_step(found)
+
+
+def _print_step(result: dict[str, Any]) -> None:
+    """Players, FLOPs and memory of one step."""
     for name, player in result["players"].items():
         print(f"player {name}: {player['parameters']:,} parameters, {player['trainable']:,} trainable")
     print(f"FLOPs a step: {result['flops_per_step']:.3g} ({result['basis']})")

@@ -51,10 +51,10 @@ class DecodeOptions(UseOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions(DecodeOptions):
-    """Options of every command that prints sentences, or writes images in a grid."""
+    """Options of every command that prints sentences, or writes images."""
 
     out: Path | None = None
-    """Images: the .png to write them to, in a grid."""
+    """Images: the .png to write them to, in a grid; or a folder, for a .png each (00000.png, 00001.png, …)."""
     columns: int | None = None
     """Images: columns of the grid [as many as rows]."""
     classes: tuple[str, ...] = ()
@@ -64,18 +64,25 @@ class ShowOptions(DecodeOptions):
 
     def asked(self, run: "Run") -> dict[str, Any]:
         """Options for the method of `run`. Raises GeneraError, before anything is generated, where they do not fit."""
-        if run.method.dataset.kind == "text":
+        if run.method.dataset.kind not in ("images", "image-pairs"):
             if (self.out, self.columns, self.truncation) != (None, None, None) or self.classes:
                 raise GeneraError(
                     f"{run.config.method} makes sentences; --out, --columns, --classes and --truncation are for images."
                 )
             return self.options()
         if self.out is None:
-            raise GeneraError(f"{run.config.method} makes images; say where they should go: --out grid.png.")
-        if self.out.suffix.lower() != ".png":
-            raise GeneraError(f"--out {self.out} must end in .png.")
-        if self.columns is not None and self.columns < 1:
-            raise GeneraError(f"--columns must be at least 1, got {self.columns}.")
+            raise GeneraError(
+                f"{run.config.method} makes images; say where they should go: --out grid.png, or --out FOLDER."
+            )
+        if self.out.suffix.lower() not in (".png", "") or (self.out.exists() and self._in_grid == self.out.is_dir()):
+            raise GeneraError(f"--out {self.out} must end in .png, or be a folder.")
+        if self.out.is_dir() and any(self.out.iterdir()):
+            raise GeneraError(f"the folder {self.out} is not empty; give a new one.")
+        if self.columns is not None and (self.columns < 1 or not self._in_grid):
+            raise GeneraError(f"--columns must be at least 1, of a grid (--out grid.png), got {self.columns}.")
+        if words := self.options().keys() - {"seed"}:
+            named = ", ".join(f"--{word.replace('_', '-')}" for word in sorted(words))
+            raise GeneraError(f"{run.config.method} makes images; {named} is for sentences.")
         known = run.method.assets.classes
         classes = [name if name in known or not name.isdigit() else int(name) for name in self.classes]
         truncation = {} if self.truncation is None else {"truncation": self.truncation}
@@ -86,10 +93,20 @@ class ShowOptions(DecodeOptions):
         if self.out is None:
             show(items, self.json)
             return
-        from genera.uses.grids import write_grid
+        if self._in_grid:
+            from genera.uses.grids import write_grid
 
-        written = write_grid(self.out, items, self.columns)
-        print_json({"images": str(written), "count": len(items)}) if self.json else print(written)
+            write_grid(self.out, items, self.columns)
+        else:
+            from genera.data.image_folder import write_png
+
+            for number, image in enumerate(items):
+                write_png(self.out / f"{number:05d}.png", image)
+        print_json({"images": str(self.out), "count": len(items)}) if self.json else print(self.out)
+
+    @property
+    def _in_grid(self) -> bool:
+        return self.out is not None and self.out.suffix.lower() == ".png"
 
 
 def given(items: tuple[str, ...], file: Path | None) -> list[str]:

@@ -119,7 +119,11 @@ def _cifar_names(folder: Path) -> tuple[str, ...]:
             return tuple((folder / name).read_text().split())
     for name, key in (("batches.meta", b"label_names"), ("meta", b"fine_label_names")):
         if (folder / name).is_file():
-            return tuple(label.decode() for label in read_pickle(folder / name)[key])
+            meta = read_pickle(folder / name)
+            labels = meta.get(key) if isinstance(meta, dict) else None
+            if not isinstance(labels, list) or not all(isinstance(label, bytes) for label in labels):
+                raise GeneraError(f"{folder / name} has no {key.decode()}; fetch it again, or remove it for numbers.")
+            return tuple(label.decode() for label in labels)
     return ()
 
 

@@ -19,8 +19,9 @@ IMAGES = [
         "FID",
         "distance",
         "lower",
-        "Fréchet distance between the features of generated and of training images. It falls as more images are drawn: "
-        "compare equal numbers and the same features only, and read it beside the FID of real images.",
+        "Fréchet distance between the features of generated and of training images (of a translation: of held-out "
+        "images of the target domain). It falls as more images are drawn: compare equal numbers and the same features "
+        "only, and read it beside the FID of real images.",
         _HEUSEL,
         _IMAGES,
     ),
@@ -77,8 +78,8 @@ IMAGES = [
         "KID over subsets",
         "distance",
         "lower",
-        "Mean KID over 100 random subsets of 1000 images; ± is the standard deviation over the subsets, as papers "
-        "report it.",
+        "Mean KID over 100 random subsets of 1000 images (of half of them, where there are fewer than 2000); ± is the "
+        "standard deviation over the subsets, as papers report it.",
         _KID,
         _IMAGES,
     ),
@@ -87,7 +88,7 @@ IMAGES = [
         "KID over blocks",
         "distance",
         "lower",
-        "Mean KID over disjoint blocks of images; ± is the standard error over the blocks.",
+        "Mean KID over disjoint blocks of 100 images; ± is the standard error over the blocks.",
         _KID,
         _IMAGES,
     ),

@@ -7,7 +7,7 @@ thresholds lie where runs of known health separate; each finding carries the fig
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from genera.measures import dialogue_diagnosis, image_diagnosis, navigation_diagnosis
+from genera.measures import dialogue_diagnosis, image_diagnosis, navigation_diagnosis, translation_diagnosis
 from genera.measures.finding import Figures, Finding, evidence
 from genera.measures.image_diagnosis import Shares
 
@@ -217,5 +217,6 @@ _RULES: list[Callable[[Figures], Iterator[Finding]]] = [
     _loose_bound,
     *dialogue_diagnosis.RULES,
     *image_diagnosis.RULES,
+    *translation_diagnosis.RULES,
     *navigation_diagnosis.RULES,
 ]

@@ -46,12 +46,24 @@ def dropped_values(figures: Figures, shares: Shares, count: float) -> Iterator[F
         )
 
 
+def _broken_images(figures: Figures) -> Iterator[Finding]:
+    valid = figures.get("valid_images")
+    if valid is not None and valid < 0.5:
+        yield Finding(
+            "warning",
+            f"Broken images: {valid:.0%} of the generated images are images of the world.",
+            evidence(figures, "valid_images", "precision", "fid"),
+            "The model is not trained yet, or its training has broken down: look at the samples and the curves. "
+            "Precision may be high nonetheless: it asks only whether features lie near those of some real image.",
+        )
+
+
 def _little_variety(figures: Figures) -> Iterator[Finding]:
     recall, fair, precision = (figures.get(name) for name in ("recall", "recall_of_data", "precision"))
     if recall is None or fair is None or precision is None or recall >= 0.5 * fair:
         return
     used = evidence(figures, "recall", "recall_of_data", "coverage", "precision", "fid")
-    if precision > 0.5 * figures.get("precision_of_data", 1):
+    if precision > 0.5 * figures.get("precision_of_data", 1) and figures.get("valid_images", 1) >= 0.5:
         text = f"Little variety: recall {recall:.0%} where real images reach {fair:.0%}, at precision {precision:.0%}."
         advice = (
             "The images are good, but few kinds of them. Truncation does this; without it, the modes have collapsed."
@@ -132,7 +144,8 @@ def _too_few_images(figures: Figures) -> Iterator[Finding]:
 
 def _near_the_data(figures: Figures) -> Iterator[Finding]:
     fid, own = figures.get("fid"), figures.get("fid_of_data")
-    if fid is not None and own is not None and fid < 2 * own:
+    enough = "fid_infinity" in figures  # of a handful of images, both are nothing but large
+    if fid is not None and own is not None and enough and fid < 2 * own:
         yield Finding(
             "good",
             f"Generated images are about as near to the training images as fresh real ones: FID {fid:.3g} against "
@@ -145,6 +158,7 @@ def _near_the_data(figures: Figures) -> Iterator[Finding]:
 RULES: list[Callable[[Figures], Iterator[Finding]]] = [
     _discriminator_wins,
     _dictionary_collapse,
+    _broken_images,
     _little_variety,
     _memorised,
     _near_the_data,

@@ -17,8 +17,20 @@ from genera.measures.neighbours import distance_blocks, nearest, slices
 
 # Kernel inception distance
 
+SUBSET = 1000
+"""Images of a subset, in the form that most papers report."""
 PASSES = 8
 """Blocks of rows are so many times smaller than memory asks for, so that most of a symmetric half is left out."""
+
+
+def kids(features: Tensor, reference: Tensor, *, generator: Generator | None = None) -> dict[str, Estimate]:
+    """{"kid", "kid_blocks", "kid_subsets"}: all three forms. Subsets are of 1000 images, or of half of the images where
+    there are fewer than 2000: of nearly all of them, they would hardly differ."""
+    half = min(_both(features, reference)) // 2
+    found = {"kid": kid(features, reference), "kid_blocks": kid_blocks(features, reference)}
+    if half > 1:
+        found["kid_subsets"] = kid_subsets(features, reference, min(SUBSET, half), generator=generator)
+    return found
 
 
 def kid(features: Tensor, reference: Tensor) -> Estimate:
@@ -61,12 +73,15 @@ def kid_blocks(features: Tensor, reference: Tensor, block: int = 100) -> Estimat
 
 
 def kid_subsets(
-    features: Tensor, reference: Tensor, size: int = 1000, subsets: int = 100, *, generator: Generator | None = None
+    features: Tensor, reference: Tensor, size: int = SUBSET, subsets: int = 100, *, generator: Generator | None = None
 ) -> Estimate:
     """Mean over random subsets of `size` images, the form that most papers report; the error given with it is, as in
-    those, the standard deviation over the subsets, which overlap."""
+    those, the standard deviation over the subsets, which overlap. Raises GeneraError for subsets of more images than
+    there are."""
     n, m = _both(features, reference)
-    size, wide = min(size, n, m), features.shape[1]
+    if not 2 <= size <= min(n, m):
+        raise GeneraError(f"KID over subsets of {size} images needs as many of each kind, got {n} and {m}.")
+    wide = features.shape[1]
     x, y = features.double(), reference.double()
     drawn = [torch.randperm(count, generator=generator)[:size] for _ in range(subsets) for count in (n, m)]
     in_x, in_y = torch.stack(drawn).view(subsets, 2, size).to(x.device).unbind(1)

@@ -13,7 +13,9 @@ MARGIN = 3.0
 """Metres of the house that are drawn around what was walked."""
 FAINT = 0.05
 """Shades below this are left out."""
-SHOWN = ("SR", "SPL", "nDTW")
+SHOWN = ("SR", "SPL", "nDTW", "goal_progress")
+TOLD = {"NE": ("NE", "m"), "SPL": ("SPL", "share"), "nDTW": ("nDTW", "share"), "goal_progress": ("progress", "m")}
+"""Figures of a single walk: label and unit."""
 SPLITS = {"val_seen": "seen houses", "valid": "seen houses", "val_unseen": "unseen houses", "train": "training"}
 
 
@@ -24,7 +26,9 @@ def walk_cards(walks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "title": f"{walk['scan']}, episode {walk['id']}, {SPLITS.get(walk['split'], walk['split'])}",
             "arrived": bool(walk["figures"]["SR"]),
             "figures": ", ".join(
-                _figure(walk["figures"], name) for name in ("NE", "SPL", "nDTW") if name in walk["figures"]
+                f"{label} {figure(walk['figures'][name], unit)}{' m' if unit == 'm' else ''}"
+                for name, (label, unit) in TOLD.items()
+                if name in walk["figures"]
             ),
             "instruction": walk["instruction"],
             "svg": floor_plan(walk),
@@ -32,10 +36,6 @@ def walk_cards(walks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for walk in walks
     ]
-
-
-def _figure(figures: Mapping[str, float], name: str) -> str:
-    return f"{name} {figure(figures[name], '' if name == 'NE' else 'share')}{' m' if name == 'NE' else ''}"
 
 
 def floor_plan(walk: Mapping[str, Any]) -> Markup:
@@ -94,7 +94,7 @@ def breakdown_charts(breakdowns: Mapping[str, Mapping[str, Mapping[str, Any]]]) 
             if all(name in group for group in parts["edges"].values())
         }
         if any(lines.values()):
-            title = f"{name} by edges of the reference"
+            title = f"{name.replace('_', ' ')} by edges of the reference"
             charts.append({"title": title, "legend": list(lines), "svg": line_chart(lines, title, from_zero=True)})
     for split, parts in breakdowns.items():
         houses = sorted(parts["scan"].items(), key=lambda entry: -entry[1]["SR"])

@@ -52,7 +52,7 @@ class Walk:
     requests: NDArray[np.int64] | None = None
     """(E,) how often an agent asked for help, if it can"""
     attention: list[NDArray[np.float32]] | None = None
-    """for each episode (steps, words), how much each word was attended to at each step, STOP included; rows sum to 1"""
+    """for each episode (steps, words), how much each word was attended to at each node of the way; rows sum to 1"""
     words: list[list[str]] | None = None
     """for each episode the words"""
 

@@ -1,13 +1,13 @@
 """Paths in words, by a trained speaker."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from genera.data.navigation.dataset import NavigationData
 from genera.data.navigation.episodes import Episode, EpisodeTable
 from genera.errors import GeneraError
 from genera.uses.capabilities import Describes
+from genera.uses.navigate import open_data
 
 if TYPE_CHECKING:
     from genera.uses.run import Run
@@ -24,8 +24,7 @@ def describe(
     model = run.able(Describes, "describe paths")
     if not walks:
         raise GeneraError("there is no path to describe; give at least one.")
-    config = run.config.data if data is None else replace(run.config.data, data=data)
-    opened = NavigationData.open(config, run.method.assets)
+    opened = open_data(run, data)
     table = EpisodeTable(opened.graphs, tuple(_episode(walk, f"path {i}") for i, walk in enumerate(walks)))
     table.check()
     return model.describe(table.reference, table.heading, data=opened, generator=run.generator(seed), **options)
@@ -33,8 +32,8 @@ def describe(
 
 def _episode(walk: Mapping[str, Any], where: str) -> Episode:
     scan, path, heading = walk.get("scan"), walk.get("path"), walk.get("heading", 0.0)
-    if not isinstance(scan, str) or not isinstance(heading, int | float):
+    if not isinstance(scan, str) or not isinstance(heading, int | float) or not isfinite(heading):
         raise GeneraError(f"{where} needs a scan (a text) and a heading (radians); got {scan!r} and {heading!r}.")
-    if isinstance(path, str) or not isinstance(path, Sequence) or not path:
+    if not isinstance(path, list | tuple) or not path or not all(isinstance(name, str) for name in path):
         raise GeneraError(f"{where} needs a list of at least one viewpoint, got {path!r}.")
     return Episode(where, scan, tuple(path), float(heading), instruction="", goals=())

@@ -26,7 +26,8 @@ PARTS = {
     "navigation": "genera.uses.navigation_evaluation",
 }
 """kind of items → module whose `PARTS` maps a part's name to its function; its `SPLITS`, where it has any, maps what
-`--split` says to the splits that are measured"""
+`--split` says to the splits that are measured; and its `COUNT`, where it has one, names the option that says how many
+items those are [items]"""
 
 
 @dataclass
@@ -93,12 +94,13 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
     findings = diagnose(
         figures, evaluation.extras.get("lengths"), evaluation.extras.get("factor_shares"), config.images
     )
+    count = getattr(config, getattr(module, "COUNT", "items"))
     written = {
         "method": run.config.method,
         "preset": run.config.preset,
         "data": data_config.data,
         "split": " + ".join(splits),
-        "items": sum(min(config.items, data.size(split)) for split in splits),
+        "items": sum(min(count, data.size(split)) for split in splits),
         "step": run.step,
         "seed": config.seed,
         "seconds": round(time.monotonic() - started, 1),

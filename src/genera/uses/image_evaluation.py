@@ -18,6 +18,8 @@ from genera.uses.capabilities import Samples, SamplesByClass
 from genera.uses.evaluate import Evaluation
 from genera.uses.grids import write_grid
 
+COUNT = "images"
+"""The option that says how many items of the split are measured."""
 REFERENCE = 10_000
 """Training images at most that generated ones are compared with."""
 SHOWN = 64
@@ -46,8 +48,7 @@ def fidelity(evaluation: Evaluation) -> bool:
     if len(held) > 1:
         figures["fid_of_data"] = fid(held, reference)
         figures["kid_of_data"] = measured.kid(held, reference)
-    figures["kid"] = measured.kid(fake, reference)
-    figures["kid_subsets"] = measured.kid_subsets(fake, reference, generator=generator)
+    figures |= measured.kids(fake, reference, generator=generator)
     figures |= _varieties(fake, reference, "")
     figures |= _varieties(held, reference, "_of_data")
     if extractor.logits is not None and len(images) >= 10:
@@ -78,7 +79,7 @@ def factors(evaluation: Evaluation) -> bool:
         return False
     if evaluation.data.world is not None and evaluation.data.assets.channels == 3:
         _factors_of_world(evaluation)
-    elif evaluation.data.assets.classes and evaluation.data.world is None:
+    elif len(evaluation.data.assets.classes) > 1 and evaluation.data.world is None:
         _classes(evaluation)
     else:
         return False

@@ -1,6 +1,7 @@
 """Walking with a trained agent: one instruction from a place, or all episodes of a split."""
 
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,11 @@ def navigate(
     model = run.able(Navigates, "walk")
     if not instruction.strip():
         raise GeneraError("the instruction is empty; give it at least one word.")
-    opened = _open(run, data)
+    if not isfinite(heading):
+        raise GeneraError(f"the heading is {heading}; a finite number was expected, in radians.")
+    opened = open_data(run, data)
+    for place in filter(None, (start, goal)):
+        opened.graphs.node(scan, place)
     episode: Any = Episode("of yours", scan, (start,), float(heading), instruction, (goal,) if goal else ())
     if opened.source.task == "ndh":
         episode = DialogueEpisode(**vars(episode), target=instruction, turns=(), end_panos=())
@@ -76,7 +81,7 @@ def navigate_split(run: "Run", split: str, *, data: str | None = None, out: Path
     out: a submission file to write. Raises GeneraError for an unknown split, and a run without an agent.
     """
     model = run.able(Navigates, "walk")
-    opened = _open(run, data)
+    opened = open_data(run, data)
     if split not in opened.source.files:
         raise unknown(f"split of {opened.config.data}:", split, opened.source.files)
     table = opened.table(split)
@@ -87,7 +92,7 @@ def navigate_split(run: "Run", split: str, *, data: str | None = None, out: Path
     return summary(score(opened.source.task, table, walk.paths, walk.requests)) if known else {}
 
 
-def _open(run: "Run", data: str | None) -> NavigationData:
+def open_data(run: "Run", data: str | None) -> NavigationData:
     """The run's data, or another source read as the run read its own. Raises GeneraError."""
     if not isinstance(run.method.assets, NavigationAssets):
         raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which walks nowhere.")

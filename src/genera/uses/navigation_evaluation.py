@@ -27,6 +27,8 @@ UNSEEN = "val_unseen"
 _NAMES = {"valid": "val_seen"}  # of the split that training validates on
 SHOWN = 6
 """Episodes of each split that are drawn on a map, and paths that are shown with the speaker's words."""
+COMPARED = ("SR", "SPL", "goal_progress")
+"""Figures that seen and unseen houses, and the random agent, are compared by; the last is NDH's alone."""
 EARLY = 0.75
 """An episode that fails after less than this share of the shortest way has stopped early."""
 FEWEST = 5
@@ -51,7 +53,7 @@ def walks(evaluation: Evaluation) -> bool:
             "edges": _means((table.reference >= 0).sum(axis=1) - 1, found),
             "scan": _means(np.array([episode.scan for episode in table.episodes]), found),
         }
-    for name in ("SR", "SPL"):
+    for name in COMPARED:
         seen, unseen = figures.get(name), figures.get(f"{name}_unseen")
         if seen and unseen:
             error = None if None in (seen.error, unseen.error) else float(np.hypot(seen.error, unseen.error))  # type: ignore[arg-type]
@@ -67,7 +69,7 @@ def shuffled(evaluation: Evaluation) -> bool:
         table = _table(evaluation, split)
         walk = evaluation.run.method.navigate(misled(table), evaluation.data)  # type: ignore[operator]
         found = score(evaluation.data.source.task, table, walk.paths, walk.requests)
-        for name in ("SR", "nDTW"):
+        for name in ("SR", "nDTW", "goal_progress"):
             if name in found:
                 evaluation.measures[f"{name}_shuffled{_suffix(split)}"] = mean_estimate(found[name])
     return True
@@ -80,8 +82,9 @@ def random(evaluation: Evaluation) -> bool:
     for split in evaluation.splits:
         table = _table(evaluation, split)
         found = score(evaluation.data.source.task, table, AGENTS["random"](table, evaluation.config.seed))
-        for name in ("SR", "SPL"):
-            evaluation.measures[f"{name}_random{_suffix(split)}"] = mean_estimate(found[name])
+        for name in COMPARED:
+            if name in found:
+                evaluation.measures[f"{name}_random{_suffix(split)}"] = mean_estimate(found[name])
     return True
 
 

@@ -18,7 +18,10 @@ from genera.measures.in_domain import in_domain
 from genera.uses.capabilities import Translates
 from genera.uses.evaluate import Evaluation
 from genera.uses.grids import write_grid
+from genera.uses.image_evaluation import training
 
+COUNT = "images"
+"""The option that says how many items of the split are measured."""
 SHOWN = 8
 """Images of each direction that are shown with their translations."""
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"a2b": ("a", "b"), "b2a": ("b", "a")}
@@ -44,8 +47,7 @@ def fidelity(evaluation: Evaluation) -> bool:
             continue
         found = {
             "fid": fid(fake, real),
-            "kid": measured.kid(fake, real),
-            "kid_subsets": measured.kid_subsets(fake, real, generator=generator),
+            **measured.kids(fake, real, generator=generator),
             "kid_u_gat_it": measured.kid_u_gat_it(fake, real, origin),
             "kid_u_gat_it_early": measured.kid_u_gat_it_early(fake, real, origin),
             "kid_of_source": measured.kid(origin, real),
@@ -109,7 +111,12 @@ def samples(evaluation: Evaluation) -> bool:
     return True
 
 
-PARTS: dict[str, Callable[[Evaluation], bool]] = {"fidelity": fidelity, "truth": truth, "samples": samples}
+PARTS: dict[str, Callable[[Evaluation], bool]] = {
+    "fidelity": fidelity,
+    "truth": truth,
+    "samples": samples,
+    "training": training,
+}
 
 
 # -- shared by the parts ----------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class EvaluateConfig:
     measures: tuple[str, ...] = ()
     """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; dialogues:
     likelihood, responses, style; images: fidelity, factors, memorisation, samples, training; image pairs: fidelity,
-    truth, samples; navigation: walks, shuffled, random, speaker, pretraining, maps [all that apply]."""
+    truth, samples, training; navigation: walks, shuffled, random, speaker, pretraining, maps [all that apply]."""
     seed: int = 0
     """Seed of every draw."""
 

@@ -175,7 +175,7 @@ def read_hanna(path: Path) -> list[Episode]:
 def read_routes(path: Path) -> list[Route]:
     """The helper's routes: a JSON object of scan → list of routes."""
     content = load_json(path)
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(entries, list) for entries in content.values()):
         raise GeneraError(f"{path} is not an object of scan → list of routes.")
     return [
         Route(

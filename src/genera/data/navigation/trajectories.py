@@ -110,7 +110,7 @@ def expanded(graphs: Graphs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         for here, there in pairwise(node for node in row if node >= 0):
             way += [there] if here == there else graphs.shortest_path(here, there)[1:]
         ways.append(way)
-    filled = np.full((len(ways), max(map(len, ways))), -1)
+    filled = np.full((len(ways), max(map(len, ways), default=1)), -1)
     for row, way in zip(filled, ways, strict=True):
         row[: len(way)] = way
     return filled
@@ -145,7 +145,10 @@ def _entry(entry: Any, where: str) -> tuple[str, list[str], int]:
     viewpoints = [step[0] if isinstance(step, list) and step else step for step in steps]
     if not all(isinstance(viewpoint, str) for viewpoint in viewpoints):
         raise GeneraError(f"{where}: each step of {name} must be [viewpoint, heading, elevation].")
-    return name, viewpoints, entry.get("agent_ask", []).count(1)
+    asked = entry.get("agent_ask", [])
+    if not isinstance(asked, list):
+        raise GeneraError(f"{where}: agent_ask of {name} must be a list, with a 1 for each request.")
+    return name, viewpoints, asked.count(1)
 
 
 def _some(ids: list[str]) -> str:

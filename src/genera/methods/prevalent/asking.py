@@ -47,6 +47,8 @@ class Decision(NamedTuple):
     """(B, 3) logits of `REASONS`"""
     memory: Tensor
     """(B, T, H) what it was shown, this step included"""
+    attention: Tensor
+    """(B, L) over the tokens of the instruction"""
 
 
 class Asker(nn.Module):
@@ -94,14 +96,14 @@ class Asker(nn.Module):
         x = self.step(self.dropout(torch.cat([views, target, self.slot(seen.before)], dim=-1)))
         x = (x + sinusoids(time, x.shape[1]))[:, None]
         memory = x if memory is None else torch.cat([memory, x], dim=1)
-        state, _ = self.heed(self.history(memory)[:, -1:], reading.states, reading.mask)
+        state, attention = self.heed(self.history(memory)[:, -1:], reading.states, reading.mask)
         state = self.dropout(state[:, 0])
         scores = self.slot(seen.candidates) @ self.walk_query(state)[..., None] / self.scale
         walk = scores[..., 0].masked_fill(~seen.valid, -torch.inf)
         chances = F.pad(walk.detach().softmax(dim=-1), (0, self.slots - walk.shape[1]))
         ask, reasons = self.ask(torch.cat([state, chances], dim=-1)).split([2, len(REASONS)], dim=-1)
         never = torch.stack([torch.zeros_like(seen.may_ask), ~seen.may_ask], dim=-1)
-        return Decision(walk, ask.masked_fill(never, -torch.inf), reasons, memory)
+        return Decision(walk, ask.masked_fill(never, -torch.inf), reasons, memory, attention[:, 0])
 
     def _look(self, query: Tensor, pictures: Tensor) -> Tensor:
         """(B, H) what a query (B, H) finds in pictures (B, 36, F)."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
@@ -44,6 +45,8 @@ class Course(NamedTuple):
     """(B, T, 2) logits"""
     reasons: Tensor
     """(B, T, 3) logits"""
+    attention: Tensor
+    """(B, T, L) over the tokens of what was read"""
     actions: Tensor
     """(B, T) slots; not followed where help was asked for"""
     asked: Tensor
@@ -153,7 +156,7 @@ class Helped(Walking):
             memory = decision.memory
             action = _pick(decision.walk.detach(), None if chance is None else chance[:, 0])
             asked = ~ended & (_pick(decision.ask.detach(), None if chance is None else chance[:, 1]) == 1)
-            decided = decision.walk, decision.ask, decision.reasons, action, asked
+            decided = decision.walk, decision.ask, decision.reasons, decision.attention, action, asked
             there = town.candidates(node, view)[0]
             place = town.expert(node, view, target), ~ended, may_ask, node, there, metres, part, route
             steps.append((*decided, *place))
@@ -193,13 +196,33 @@ class Helped(Walking):
 
     @torch.inference_mode()
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
-        """Greedy walks of every episode, with how often each asked."""
-        paths, requests = [], []
+        """Greedy walks of every episode, with how often each asked and the words that it attended to at each node.
+
+        The words are those of the task and then of every route that was followed.
+        """
+        paths, requests, heeded = [], [], []
         for batch in self.batches(table, data):
             course = self.walk(batch, self.config.evaluation_horizon)
             paths.append(course.nodes.cpu().numpy())
             requests.append(course.asked.sum(dim=1).cpu().numpy())
-        return Walk(without_repeats(stacked(paths)), np.concatenate(requests))
+            heeded += [self._heeded(batch, course, row) for row in range(len(batch))]
+        attention, words = zip(*heeded, strict=True)
+        return Walk(without_repeats(stacked(paths)), np.concatenate(requests), list(attention), list(words))
+
+    def _heeded(self, batch: EpisodeBatch, course: Course, row: int) -> tuple[NDArray[np.float32], list[str]]:
+        """Of one walk: attention (steps, words), 0 for words that were not read at a step, and the words. Of several
+        decisions at one node, as before and after a request, the last one counts."""
+        active = course.active[row]
+        moved = course.nodes[row, 1:] != course.nodes[row, :-1]
+        told = active & (moved | ~F.pad(active[1:], (0, 1)))
+        routes, weights = course.route[row, told], course.attention[row, told]
+        columns, words = [], list[str]()
+        for route in dict.fromkeys(routes.tolist()):
+            tokens = batch.tokens[row] if route < 0 or batch.aid is None else batch.aid.tokens[route]
+            ids = tokens[tokens != 0].tolist()
+            columns.append(weights[:, : len(ids)] * (routes == route)[:, None])
+            words += self.assets.tokeniser.pieces(ids)
+        return torch.cat(columns, dim=1).cpu().numpy(), words
 
 
 class Texts:

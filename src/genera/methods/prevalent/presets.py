@@ -16,7 +16,7 @@ from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConf
 PAPER = PrevalentConfig(
     shares=(80_000, 12_864, 100_000),
     pretrain=PretrainConfig(batch_size=512, clip=1.0),
-    agent=AgentConfig(r2r=R2RConfig(unfreeze=0.3, back_translation=True)),
+    agent=AgentConfig(r2r=R2RConfig(unfreeze=0.3, back_translation=True, batch_size=40)),  # 20 real, 20 synthetic
 )
 PAPER_DATA = NavigationConfig(view_size=2048, angle_size=128, tokeniser="google-bert/bert-base-uncased")
 PAPER_TRAIN = TrainConfig(steps=192_864, clip=40.0, log_every=100, validate_every=2000, checkpoint_every=2000)

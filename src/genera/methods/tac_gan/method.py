@@ -48,13 +48,13 @@ class TacGan(ConditionalGan):
             fake, classes = self.fake(step, n)
         with self.quantisation.learning(fake=slice(n), real=slice(n, None)):
             verdict = self.judge(torch.cat([fake, batch.images]), torch.cat([classes, labels]))
-        adversarial = hinge_discriminator(verdict.score[n:], verdict.score[:n])
-        terms = {"adversarial": adversarial, **self.quantisation.terms()}
+        on_fake, on_real = verdict.score.split(n)
+        terms = {"adversarial": hinge_discriminator(on_real, on_fake), **self.quantisation.terms()}
         if verdict.classes is not None:
             terms["classifier"] = self.learning_loss(verdict.classes[n:], labels)
         if verdict.twins is not None:
             terms["twin"] = self.learning_loss(verdict.twins[:n], classes)
-        return self.total(terms)
+        return {**self.total(terms), "real": on_real.mean(), "fake": on_fake.mean()}
 
     def generator_loss(self, batch: ImageBatch, step: Step) -> Terms:
         """-D + w [ℓ(C(G(z, y)), y) - ℓ(C^mi(G(z, y)), y)] + α L_Q. Of the batch only the number of rows is used."""

@@ -1,7 +1,7 @@
 """Named runs of TAC-GAN, each with feature quantisation (`-fq`) and without, and its rivals at the small size.
 
-The batch size is that of a turn times the turns of D. No dictionary was published for TAC-GAN: it has BigGAN's
-on CIFAR-100.
+The batch size is that of a turn times the turns of D. No dictionaries were published for TAC-GAN: it has BigGAN's on
+the same data.
 """
 
 from dataclasses import replace
@@ -16,7 +16,6 @@ BLOCKS = ("blocks.0", "blocks.1", "blocks.2", "blocks.3")
 
 CIFAR = TacGanConfig()
 CIFAR_TRAIN = TrainConfig(epochs=500, batch_size=200, clip=0, ema=0.9999, ema_start=10_000, validate_every=0)
-CIFAR100 = ImageConfig(data="cifar:cifar-100", classes=100)
 IMAGENET = TacGanConfig(
     latent_size=120,
     shared_embedding=128,
@@ -42,52 +41,64 @@ NANO = TacGanConfig(
     first_weights="orthogonal",
 )
 NANO_TRAIN = TrainConfig(steps=3000, batch_size=16, clip=0, ema=0.99, ema_start=100, validate_every=0)
-NANO_FQ = QuantiserConfig(
-    after=BLOCKS[:3], codes=(64,), decay=0.9, weight=1.0, init="data", ema="ones", revive_below=0.1
-)
 
-PRESETS = {
-    "nano": Preset(
-        summary="width 8, 28 or 32 px; minutes on a laptop's CPU",
-        model=NANO,
-        train=NANO_TRAIN,
-        data=ImageConfig(classes=10),
+RUNS = {
+    "nano": (
+        Preset(
+            summary="width 8, 28 or 32 px; minutes on a laptop's CPU",
+            model=NANO,
+            train=NANO_TRAIN,
+            data=ImageConfig(classes=10),
+        ),
+        QuantiserConfig(
+            after=BLOCKS[:3], codes=(64,), decay=0.9, weight=1.0, init="data", ema="ones", revive_below=0.1
+        ),
     ),
-    "nano-fq": Preset(
-        summary="width 8, 28 or 32 px, quantised after 3 blocks of D; minutes on a laptop's CPU",
-        model=replace(NANO, quantiser=NANO_FQ),
-        train=NANO_TRAIN,
-        data=ImageConfig(classes=10),
+    "cifar10": (
+        Preset(
+            summary="CIFAR-10, 32 px, width 64, 2 D turns",
+            model=CIFAR,
+            train=CIFAR_TRAIN,
+            data=ImageConfig(data="cifar:cifar-10", classes=10),
+        ),
+        QuantiserConfig(after=BLOCKS, codes=(1024,), decay=0.8, weight=1.0),
     ),
-    "nano-ac": Preset(
-        summary="nano as AC-GAN: without the twin classifier",
-        model=replace(NANO, classifier="auxiliary"),
-        train=NANO_TRAIN,
-        data=ImageConfig(classes=10),
+    "cifar100": (
+        Preset(
+            summary="CIFAR-100, 32 px, width 64, 2 D turns",
+            model=CIFAR,
+            train=CIFAR_TRAIN,
+            data=ImageConfig(data="cifar:cifar-100", classes=100),
+        ),
+        QuantiserConfig(after=BLOCKS, codes=(64,), decay=0.9, weight=10.0),
     ),
-    "nano-projection": Preset(
-        summary="nano with the projection discriminator: without classifiers",
-        model=replace(NANO, classifier="projection"),
-        train=NANO_TRAIN,
-        data=ImageConfig(classes=10),
-    ),
-    "cifar10": Preset(
-        summary="CIFAR-10, 32 px, width 64, 2 D turns",
-        model=CIFAR,
-        train=CIFAR_TRAIN,
-        data=ImageConfig(data="cifar:cifar-10", classes=10),
-    ),
-    "cifar100": Preset(summary="CIFAR-100, 32 px, width 64, 2 D turns", model=CIFAR, train=CIFAR_TRAIN, data=CIFAR100),
-    "cifar100-fq": Preset(
-        summary="CIFAR-100, 32 px, width 64, 2 D turns; quantised after 4 blocks of D",
-        model=replace(CIFAR, quantiser=QuantiserConfig(after=BLOCKS, codes=(64,), decay=0.9, weight=10.0)),
-        train=CIFAR_TRAIN,
-        data=CIFAR100,
-    ),
-    "imagenet128": Preset(
-        summary="ImageNet, 128 px, width 64, attention at 64, 2 D and 2 G turns",
-        model=IMAGENET,
-        train=replace(CIFAR_TRAIN, epochs=100, ema_start=20_000, batch_size=2048, accumulate=4, checkpoint_every=2000),
-        data=ImageConfig(data="images:imagenet", image_size=128, classes=1000),
+    "imagenet128": (
+        Preset(
+            summary="ImageNet, 128 px, width 64, attention at 64, 2 D and 2 G turns",
+            model=IMAGENET,
+            train=replace(
+                CIFAR_TRAIN, epochs=100, ema_start=20_000, batch_size=2048, accumulate=4, checkpoint_every=2000
+            ),
+            data=ImageConfig(data="images:imagenet", image_size=128, classes=1000),
+        ),
+        QuantiserConfig(after=BLOCKS, codes=(1024,), decay=0.8, weight=15.0),
     ),
 }
+
+PRESETS = {}
+for name, (run, quantiser) in RUNS.items():
+    PRESETS[name] = run
+    PRESETS[f"{name}-fq"] = replace(
+        run,
+        summary=f"{run.summary}; quantised after {len(quantiser.after)} blocks of D",
+        model=replace(run.model, quantiser=quantiser),
+    )
+NANO_RUN = RUNS["nano"][0]
+PRESETS["nano-ac"] = replace(
+    NANO_RUN, summary="nano as AC-GAN: without the twin classifier", model=replace(NANO, classifier="auxiliary")
+)
+PRESETS["nano-projection"] = replace(
+    NANO_RUN,
+    summary="nano with the projection discriminator: without classifiers",
+    model=replace(NANO, classifier="projection"),
+)
