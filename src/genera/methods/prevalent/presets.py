@@ -120,7 +120,7 @@ PRESETS = {
         "hanna",
         "a tiny agent that asks for help in procedural houses",
         TINY,
-        replace(TINY_TRAIN, steps=300),
+        replace(TINY_TRAIN, steps=1500),
         replace(TINY_DATA, data="world:houses-hanna"),
     ),
 }
