@@ -119,7 +119,7 @@ def test_initial_weights():
 @pytest.mark.parametrize(
     ("settings", "size", "words"),
     [
-        ({}, 48, "use --image-size 28, 32, 64, 128 or 256"),
+        ({}, 48, "--image-size must be 28, 32, 64, 128 or 256"),
         ({"latent_size": 20}, 28, "--latent-size 20 does not divide into 3 chunks at 28 x 28; take 21"),
         ({"attention": 32}, 28, "--attention 32: no feature map has this side; there are 14, 28"),
     ],

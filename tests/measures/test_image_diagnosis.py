@@ -73,3 +73,4 @@ def test_findings_carry_their_figures(figures):
 
 def test_rules_are_silent_without_their_figures():
     assert diagnose({"fid": 3.0, "recall": 0.1, "copies": 1.0}) == []
+    assert diagnose({"fid": 92.0, "fid_of_data": 113.0}) == []  # of so few images that there is no limit

@@ -278,6 +278,13 @@ def test_bad_options_are_one_clear_sentence(options, words):
         make().sample(2, **options)
 
 
+def test_sizes_without_an_architecture_are_refused_before_any_data_is_read():
+    with pytest.raises(GeneraError, match=r"--image-size must be 28, 32, 64, 128 or 256 for these networks, got 48"):
+        genera.configure("biggan:nano", image_size=48, data="images:/no/such/folder").check()
+    with pytest.raises(GeneraError, match="got 30"):
+        make(ImageAssets(30, 3, ()))
+
+
 def test_a_run_folder_is_enough_to_sample(tmp_path):
     config = genera.configure(
         "biggan:nano-fq", limit=40, image_size=28, steps=2, batch_size=8, width=2, latent_size=8, device="cpu"

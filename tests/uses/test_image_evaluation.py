@@ -168,6 +168,16 @@ def test_without_labels_classes_are_not_asked_for(tmp_path):
     assert not {"class_accuracy", "fid_within_classes", "inception_score", "valid_images"} & found.keys()
 
 
+def test_a_single_class_is_no_label_to_learn_from(tmp_path):
+    pixels = SHAPES.render(SHAPES.draw(300), 32).transpose(0, 2, 3, 1)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=np.zeros(300, np.int64), label_names=np.array(["shape"]))
+    run = running(Painter("healthy", ("shape",)), tmp_path / "run", ImageConfig(data=f"npz:{tmp_path}/a.npz"))
+    found = values(evaluate(run, EvaluateConfig(images=60)))
+    assert found["fid_within_classes"] > 0
+    assert not {"class_accuracy", "inception_score", "rarest_value"} & found.keys()
+    assert in_domain.in_domain(ImageData.open(run.config.data)).logits is None  # of quarter turns, which are no class
+
+
 def test_labelled_files_are_judged_by_the_classifier(tmp_path):
     factors = SHAPES.draw(600)
     pixels = SHAPES.render(factors, 32).transpose(0, 2, 3, 1)

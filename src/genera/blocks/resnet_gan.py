@@ -4,7 +4,6 @@ Shapes: B rows, z (B, Z), classes y (B,), images (B, 3, S, S) in [-1, 1], condit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -12,44 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genera.blocks.norms import AffineNorm, ConditionalNorm, normalisation
-from genera.blocks.resnet_gan_config import ResNetGanConfig
+from genera.blocks.resnet_gan_config import ResNetGanConfig, architecture
 from genera.blocks.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
 from genera.errors import GeneraError
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Widths in units of `config.width`."""
-
-    bottom: int
-    """side of G's first feature map; every block doubles it"""
-    up: tuple[int, ...]
-    """widths before and after G's blocks"""
-    down: tuple[int, ...]
-    """output widths of D's blocks"""
-    pooled: int
-    """D's blocks that halve the side: the first so many"""
-
-
-ARCHITECTURES = {
-    28: Architecture(7, (4, 4, 4), (4, 4, 4, 4), 2),
-    32: Architecture(4, (4, 4, 4, 4), (4, 4, 4, 4), 2),
-    64: Architecture(4, (16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
-    128: Architecture(4, (16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
-    256: Architecture(4, (16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
-}
-"""image size → architecture; all but 28 are the published ones"""
-
-
-def architecture(size: int) -> Architecture:
-    if size not in ARCHITECTURES:
-        raise GeneraError(f"images of {size} x {size} do not fit these networks; use --image-size {_listed()}.")
-    return ARCHITECTURES[size]
-
-
-def _listed() -> str:
-    *most, last = map(str, ARCHITECTURES)
-    return f"{', '.join(most)} or {last}"
 
 
 class Generator(nn.Module):

@@ -1,9 +1,48 @@
 """What can be chosen in the residual class-conditional GAN of BigGAN and TAC-GAN. No torch."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from genera.blocks.quantiser_config import QuantiserConfig
+from genera.data.image_config import ImageConfig
+from genera.errors import GeneraError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Widths in units of `config.width`."""
+
+    bottom: int
+    """side of G's first feature map; every block doubles it"""
+    up: tuple[int, ...]
+    """widths before and after G's blocks"""
+    down: tuple[int, ...]
+    """output widths of D's blocks"""
+    pooled: int
+    """D's blocks that halve the side: the first so many"""
+
+
+ARCHITECTURES = {
+    28: Architecture(7, (4, 4, 4), (4, 4, 4, 4), 2),
+    32: Architecture(4, (4, 4, 4, 4), (4, 4, 4, 4), 2),
+    64: Architecture(4, (16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
+    128: Architecture(4, (16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+    256: Architecture(4, (16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
+}
+"""image size → architecture; all but 28 are the published ones"""
+
+
+def architecture(size: int) -> Architecture:
+    """Raises GeneraError for a size that has none."""
+    if complaints := _size_complaints(size):
+        raise GeneraError(f"{complaints[0]}.")
+    return ARCHITECTURES[size]
+
+
+def _size_complaints(size: int) -> list[str]:
+    *most, last = map(str, ARCHITECTURES)
+    known = f"{', '.join(most)} or {last}"
+    return [] if size in ARCHITECTURES else [f"--image-size must be {known} for these networks, got {size}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +100,5 @@ class ResNetGanConfig:
         complaints = [complaint for holds, complaint in rules if not holds]
         return complaints + (self.quantiser.check() if self.quantiser.after else [])
 
-    def check_data(self, data: Any) -> list[str]:
-        """Complaints about the data config: none, the networks fit any size that the data has."""
-        return []
+    def check_data(self, data: ImageConfig) -> list[str]:
+        return _size_complaints(data.image_size)

@@ -1,8 +1,9 @@
 """Features of a data set's own: a small classifier that is trained on it once and kept in the cache.
 
-It learns whatever is known of the images: the factors of a world, else the classes, else by how many quarter turns an
-image was rotated (Gidaris et al. 2018); of two domains, first of all which of them an image is from. Its features see
-what matters in this data, at no download; figures from it compare models of one data set, and nothing else.
+It learns whatever is known of the images: the factors of a world, else the classes if there are several, else by how
+many quarter turns an image was rotated (Gidaris et al. 2018); of two domains, first of all which of them an image is
+from. Its features see what matters in this data, at no download; figures from it compare models of one data set, and
+nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -121,7 +122,7 @@ def _targets(data: ImageData, split: str) -> Tensor | None:
             columns.append(place.astype(np.int64).clip(0, _BINS - 1))
         return torch.from_numpy(np.stack(columns, 1))
     labels = data.stores[split].labels
-    return None if labels is None else torch.from_numpy(labels[:, None].copy())
+    return None if labels is None or len(data.assets.classes) < 2 else torch.from_numpy(labels[:, None].copy())
 
 
 def _train(network: Classifier, sets: Parts) -> None:

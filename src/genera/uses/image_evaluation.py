@@ -79,7 +79,7 @@ def factors(evaluation: Evaluation) -> bool:
         return False
     if evaluation.data.world is not None and evaluation.data.assets.channels == 3:
         _factors_of_world(evaluation)
-    elif evaluation.data.assets.classes and evaluation.data.world is None:
+    elif len(evaluation.data.assets.classes) > 1 and evaluation.data.world is None:
         _classes(evaluation)
     else:
         return False
