@@ -32,7 +32,7 @@ def fired(figures, words, shares=None, images=1000):
     ("words", "runs"),
     [
         ("Little variety", {"collapsed"}),
-        ("Neither good nor varied", {"untrained", "broken"}),
+        ("Neither good nor varied", {"untrained"}),
         ("Broken images: 1%", {"broken"}),
         ("cannot tell", {"untrained"}),
         ("discriminator wins", {"won"}),

@@ -333,6 +333,16 @@ def test_the_halves_have_their_own_weights(data, translating):
     assert_close(terms["loss"], expected)
 
 
+def test_synthetic_views_lose_their_features_once(data, translating):
+    batch = translating.data(data, None).stream("train", 8, seed=0).batch(0)
+    ready = translating.prepare(batch, step_of(translating))
+    plain, dropping = (following(data.assets, translating.config, feature_dropout=share) for share in (0.0, 0.9))
+    one, other = (walk(walking, ready).logits[:, 0] for walking in (plain, dropping))
+    synthetic = ready.synthetic
+    assert_close(one[synthetic], other[synthetic])
+    assert not torch.isclose(one[~synthetic][:, :2], other[~synthetic][:, :2]).all(dim=1).any()
+
+
 # -- use --------------------------------------------------------------------------------------------------------------
 
 

@@ -112,6 +112,7 @@ def test_a_healthy_painter(painted):
     assert found["valid_images"] > 0.98
     assert found["class_accuracy"] > 0.98
     assert found["fid"] < 3 * found["fid_of_data"]
+    assert found["fid"] < found["fid_held_out"] < values(painted("noise")[1])["fid_held_out"] / 5
     assert found["precision"] > 0.8
     assert found["recall"] > 0.8
     assert found["rarest_value"] > 0.5

@@ -36,6 +36,16 @@ IMAGES = [
         _IMAGES,
     ),
     Definition(
+        "fid_held_out",
+        "FID to held-out images",
+        "distance",
+        "lower",
+        "FID of generated against held-out real images, which are usually fewer, so that it lies above FID. Papers "
+        "differ in which they report. A model that repeats its training images is near those alone.",
+        _HEUSEL,
+        _IMAGES,
+    ),
+    Definition(
         "fid_of_data",
         "FID of real images",
         "distance",

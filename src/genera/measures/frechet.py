@@ -12,7 +12,8 @@ from genera.measures.estimate import Estimate
 
 SIZES = 10
 """Sample sizes from which the distance at infinity is extrapolated."""
-
+LEAST = 50
+"""Images that this takes."""
 
 ROWS_AT_ONCE = 1024
 """Rows of features made double at once."""
@@ -117,10 +118,10 @@ def fid(features: Tensor, reference: Tensor | Moments) -> Estimate:
 def fid_infinity(features: Tensor, reference: Tensor | Moments, *, generator: Generator | None = None) -> Estimate:
     """FID extrapolated to infinitely many generated images (Chong & Forsyth 2020): the intercept of a straight line
     through FID over 1/N at sizes from N/5 to N. Its error is that of the line; the bias of the reference's own size
-    stays. Needs at least 50 images."""
+    stays. Raises GeneraError for fewer than `LEAST` images."""
     count = len(features)
-    if count < 50:
-        raise GeneraError(f"FID cannot be extrapolated from {count} images; give at least 50.")
+    if count < LEAST:
+        raise GeneraError(f"FID cannot be extrapolated from {count} images; give at least {LEAST}.")
     reference = reference if isinstance(reference, Moments) else Moments(reference)
     sizes = np.linspace(count // 5, count, SIZES).astype(int)
     values = []

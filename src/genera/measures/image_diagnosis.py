@@ -6,6 +6,8 @@ from genera.measures.finding import Figures, Finding, evidence
 
 Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
 
+BROKEN = 0.5
+"""A smaller share of valid images than this says that the model makes none, not which."""
 DROPPED = 0.2
 """A value that is generated less than this often, relative to the data, counts as dropped."""
 FEWEST = 10
@@ -48,11 +50,11 @@ def dropped_values(figures: Figures, shares: Shares, count: float) -> Iterator[F
 
 def _broken_images(figures: Figures) -> Iterator[Finding]:
     valid = figures.get("valid_images")
-    if valid is not None and valid < 0.5:
+    if valid is not None and valid < BROKEN:
         yield Finding(
             "warning",
             f"Broken images: {valid:.0%} of the generated images are images of the world.",
-            evidence(figures, "valid_images", "precision", "fid"),
+            evidence(figures, "valid_images", "precision", "recall", "fid"),
             "The model is not trained yet, or its training has broken down: look at the samples and the curves. "
             "Precision may be high nonetheless: it asks only whether features lie near those of some real image.",
         )
@@ -62,8 +64,10 @@ def _little_variety(figures: Figures) -> Iterator[Finding]:
     recall, fair, precision = (figures.get(name) for name in ("recall", "recall_of_data", "precision"))
     if recall is None or fair is None or precision is None or recall >= 0.5 * fair:
         return
+    if figures.get("valid_images", 1) < BROKEN:
+        return  # of broken images that is all to be said
     used = evidence(figures, "recall", "recall_of_data", "coverage", "precision", "fid")
-    if precision > 0.5 * figures.get("precision_of_data", 1) and figures.get("valid_images", 1) >= 0.5:
+    if precision > 0.5 * figures.get("precision_of_data", 1):
         text = f"Little variety: recall {recall:.0%} where real images reach {fair:.0%}, at precision {precision:.0%}."
         advice = (
             "The images are good, but few kinds of them. Truncation does this; without it, the modes have collapsed."

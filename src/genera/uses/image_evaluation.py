@@ -12,7 +12,7 @@ from genera.data.image_store import to_uint8
 from genera.measures import images as measured
 from genera.measures.estimate import Estimate, mean_estimate
 from genera.measures.features import Extractor, cached_features, extract, inception
-from genera.measures.frechet import fid, fid_infinity
+from genera.measures.frechet import LEAST, fid, fid_infinity
 from genera.measures.in_domain import in_domain
 from genera.uses.capabilities import Samples, SamplesByClass
 from genera.uses.evaluate import Evaluation
@@ -43,9 +43,10 @@ def fidelity(evaluation: Evaluation) -> bool:
     evaluation.extras["features"] = extractor.name
     figures["feature_size"] = Estimate(fake.shape[1], None, len(fake))
     figures["fid"] = fid(fake, reference)
-    if len(fake) >= 50:
+    if len(fake) >= LEAST:
         figures["fid_infinity"] = fid_infinity(fake, reference, generator=generator)
     if len(held) > 1:
+        figures["fid_held_out"] = fid(fake, held)
         figures["fid_of_data"] = fid(held, reference)
         figures["kid_of_data"] = measured.kid(held, reference)
     figures |= measured.kids(fake, reference, generator=generator)

@@ -13,7 +13,7 @@ from genera.data.image_store import to_float, to_uint8
 from genera.measures import images as measured
 from genera.measures.estimate import mean_estimate
 from genera.measures.features import extract, inception
-from genera.measures.frechet import fid
+from genera.measures.frechet import LEAST, fid, fid_infinity
 from genera.measures.in_domain import in_domain
 from genera.uses.capabilities import Translates
 from genera.uses.evaluate import Evaluation
@@ -52,6 +52,8 @@ def fidelity(evaluation: Evaluation) -> bool:
             "kid_u_gat_it_early": measured.kid_u_gat_it_early(fake, real, origin),
             "kid_of_source": measured.kid(origin, real),
         }
+        if len(fake) >= LEAST:
+            found["fid_infinity"] = fid_infinity(fake, real, generator=generator)
         if own and extractor.logits:
             for name, images in (("domain", after), ("domain_of_source", before), ("domain_of_data", wanted)):
                 said = extract(extractor.logits, images, device=extractor.device).argmax(1)

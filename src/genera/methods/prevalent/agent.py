@@ -41,6 +41,8 @@ class Seen(NamedTuple):
     """(B, G) where it looks"""
     before: Tensor
     """(B, F) the candidate that it chose last; zeros at the start"""
+    dropped: Tensor | None = None
+    """(B,) bool: features were dropped from all its views alike; None: from nobody's"""
 
 
 class State(NamedTuple):
@@ -131,18 +133,20 @@ class Follower(nn.Module):
         return State(hidden, torch.zeros_like(hidden), hidden)
 
     def forward(self, state: State, reading: Reading, seen: Seen) -> Choice:
-        views = self._dropped(seen.panorama)
+        views = self._dropped(seen.panorama, seen.dropped)
         weights = (views @ self.look(self.dropout(state.attended))[..., None]).softmax(dim=1)
         inputs = torch.cat([self.dropout(self.gaze(seen.gaze).tanh()), (weights * views).sum(dim=1)], dim=-1)
         hidden, cell = self.cell(inputs, (state.attended, state.cell))
         attended, attention = self.attend(self.dropout(hidden)[:, None], reading.states, reading.mask)
         attended = attended[:, 0]
-        scores = self._dropped(seen.candidates) @ self.choose(self.dropout(attended))[..., None]
+        scores = self._dropped(seen.candidates, seen.dropped) @ self.choose(self.dropout(attended))[..., None]
         logits = scores[..., 0].masked_fill(~seen.valid, -torch.inf)
         return Choice(logits, State(hidden, cell, attended), attention[:, 0])
 
-    def _dropped(self, features: Tensor) -> Tensor:
-        return drop_features(features, self.feature_dropout, self.angles, self.training)
+    def _dropped(self, features: Tensor, before: Tensor | None) -> Tensor:
+        """As published, no view loses features a second time where the whole environment did."""
+        dropped = drop_features(features, self.feature_dropout, self.angles, self.training)
+        return dropped if before is None else torch.where(before[:, None, None], features, dropped)
 
 
 class DialogueFollower(nn.Module):

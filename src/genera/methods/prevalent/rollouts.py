@@ -117,6 +117,7 @@ def rollout(
     pictures = None if batch.pictures is None else batch.pictures[:, None]
     town, node, view = batch.town, batch.node, batch.view
     before = town.candidate_features(node, view)[:, 0]  # that of STOP: nothing
+    dropped = None if batch.pictures is None else batch.synthetic
     ended = torch.zeros_like(node, dtype=torch.bool)
     metres, goal = town.nearest(node, batch.goals)
     steps: list[tuple[Tensor, ...]] = []
@@ -126,7 +127,7 @@ def rollout(
     def consider() -> tuple[Any, Seen]:
         sight = town.observe(node, view, pictures)
         panorama = sight.panorama[:, :: agent.stride]
-        seen = Seen(panorama, sight.candidates, sight.valid, town.gaze(view), before)
+        seen = Seen(panorama, sight.candidates, sight.valid, town.gaze(view), before, dropped)
         reading = instructions.at(panorama, ~ended)
         return agent(agent.start(reading) if state is None else state, reading, seen), seen
 
