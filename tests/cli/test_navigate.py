@@ -129,6 +129,23 @@ def test_lenient_reading(run, tmp_path, houses, capsys):
     assert json.loads(printed.out)["viewpoints"] == len(houses.graphs) - 1
 
 
+def test_a_split_without_goals_is_walked_and_not_scored(run, tmp_path, capsys):
+    (tmp_path / "connectivity").mkdir()
+    (tmp_path / "connectivity" / "street_connectivity.json").write_text(json.dumps(entries(POSITIONS, EDGES)))
+    episode = {"path_id": 1, "scan": "street", "heading": 0.0, "path": ["v0"], "instructions": ["go"]}
+    (tmp_path / "R2R_test.json").write_text(json.dumps([episode]))
+    words = ["baseline", "--data", f"r2r:{tmp_path}", "--split", "test", "--json"]
+    main(["navigate", *words, "--agent", "random", "--out", str(tmp_path / "walks.json")])
+    printed = capsys.readouterr()
+    assert "test keeps its goals back" in printed.err
+    assert set(json.loads(printed.out)) == {"agent", "data", "split", "episodes"}
+    assert [entry["instr_id"] for entry in json.loads((tmp_path / "walks.json").read_text())] == ["1_0"]
+    main(["navigate", *words, "--agent", "stop"])
+    assert "not written; give --out FILE" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="so the shortest way is not known; choose another agent"):
+        run(*words, "--agent", "shortest")
+
+
 def test_an_error_that_is_infinite_is_null(run, tmp_path):
     (tmp_path / "connectivity").mkdir()
     (tmp_path / "connectivity" / "street_connectivity.json").write_text(json.dumps(entries(POSITIONS, EDGES, {7})))

@@ -1,9 +1,11 @@
 """`genera navigate RUN` and its Python forms, on runs of seconds."""
 
+import base64
 import json
 import math
 import re
 
+import numpy as np
 import pytest
 
 from commands import genera
@@ -141,6 +143,35 @@ def test_bad_input(runs, episode):
     assert error("go", "--split", "val_seen") == "give an instruction or --split, and not both."
     assert "unknown split of world:houses: 'val_sen'; did you mean val_seen" in error("--split", "val_sen")
     assert "nowhere" in genera("navigate", "nowhere", "go", *there).error
+
+
+def test_a_feature_file_takes_the_place_of_made_up_views(episode, tmp_path):
+    graphs = open_navigation("world:houses").graphs
+    random = np.random.default_rng(0)
+    lines = [
+        "\t".join([scan, name, "640", "480", "60", base64.b64encode(views.tobytes()).decode()])
+        for scan, name, views in zip(
+            np.asarray(graphs.scans)[graphs.scan_of],
+            graphs.names,
+            random.standard_normal((len(graphs), 36, 4), np.float32),
+            strict=True,
+        )
+    ]
+    file, few = tmp_path / "views.tsv", tmp_path / "few.tsv"
+    file.write_text("\n".join(lines))
+    few.write_text("\n".join(lines[1:]))
+    words = f"train prevalent:tiny {SMALL} --agent.r2r.hidden 16 --agent.r2r.context 16 --agent.r2r.reader own".split()
+    refused = genera(*words, "--features", file, "--out", tmp_path / "run")
+    assert refused.error.endswith("has views of 4 features, not 32; give --view-size 4.")
+    refused = genera(*words, "--features", few, "--view-size", "4", "--out", tmp_path / "run")
+    assert "lacks the features of 1 of 1221 viewpoints" in refused.error
+    assert "--allow-missing" in refused.error
+    trained = genera(*words, "--features", file, "--view-size", "4", "--out", tmp_path / "run")
+    assert trained.code == 0, trained.err
+    told = genera("navigate", tmp_path / "run", "go", *place(episode))
+    assert episode.path[0] in told.lines[0]
+    file.unlink()
+    assert "views.tsv does not exist" in genera("navigate", tmp_path / "run", "go", *place(episode)).error
 
 
 def test_a_goal_that_no_way_leads_to(runs, tmp_path):

@@ -158,6 +158,8 @@ def test_words_are_hidden_replaced_and_left_in_their_shares():
     np.put_along_axis(changed, places, False, axis=1)
     assert not changed.any()  # nothing but the picked words, and no special token
     assert (places[words < 0] == 0).all()
+    shown, *_ = Masking(0.15, 4, 10)(tokens, lengths, np.random.default_rng(0))
+    assert ((shown == 0) == (tokens == 0)).all()  # no word turns into padding
 
 
 def test_no_picked_word_is_no_loss(data, triplets):

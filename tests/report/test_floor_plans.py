@@ -35,7 +35,8 @@ def test_a_map_shows_what_is_near_with_north_up():
     assert east[1] == start[1]
     assert north[1] < start[1]
     assert points(svg, "walked")[0] == points(svg, "walked")[2] == start
-    assert ">0,2</text>" in svg
+    assert 'text-anchor="start">0,2</text>' in svg
+    assert 'text-anchor="end">1</text>' in svg  # at the right border, where a number has no room beyond
     assert svg.count('class="goal"') == 1
 
 

@@ -180,6 +180,13 @@ def test_the_split_that_is_asked_for_is_measured(data, tmp_path):
         evaluate(run, replace(FEW, measures=("pretraining",)))
 
 
+def test_other_data_have_their_own_graphs(data, tmp_path):
+    told = replace(data, config=replace(data.config, graphs=tmp_path / "of the training data"))
+    run = run_of(told, "deaf", tmp_path / "run")
+    result = evaluate(run, replace(FEW, items=10, data="world:houses", measures=("random",)))
+    assert set(result["measures"]) >= {"SR_random", "SR_random_unseen"}
+
+
 def test_walks_of_the_report_stay_in_their_house(results):
     walk = results["obedient"][0]["walks"][-1]
     assert walk["split"] == "val_unseen"

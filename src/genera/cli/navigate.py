@@ -161,7 +161,12 @@ def baseline(command: Baseline) -> dict[str, Any]:
     paths = AGENTS[command.agent](table, command.seed)
     if command.out is not None:
         write_walks(command.out, table, paths, source.task)
-    return {**_scores(source.task, table, paths), "agent": command.agent, **_about(command, table)}
+    figures = {}
+    if (table.goals[:, 0] >= 0).all():
+        figures = _scores(source.task, table, paths)
+    else:
+        _tell_hidden(command.split, command.out)
+    return {**figures, "agent": command.agent, **_about(command, table)}
 
 
 def score(command: Score) -> dict[str, Any]:
@@ -215,9 +220,13 @@ def walk_split(command: Walk) -> dict[str, Any]:
         raise GeneraError("give an instruction or --split, and not both.")
     figures = command.load(command.run).navigate_split(str(command.split), data=command.data, out=command.out)
     if not figures:
-        where = f"written to {command.out}" if command.out else "not written; give --out FILE"
-        say(f"{command.split} keeps its goals back: only the benchmark's own server can score the walks, {where}.")
+        _tell_hidden(str(command.split), command.out)
     return {**figures, "run": str(command.run), "split": command.split}
+
+
+def _tell_hidden(split: str, out: Path | None) -> None:
+    where = f"written to {out}" if out else "not written; give --out FILE"
+    say(f"{split} keeps its goals back: only the benchmark's own server can score the walks, {where}.")
 
 
 def _scores(task: str, table: "EpisodeTable", paths: Any, requests: Any = None) -> dict[str, Any]:

@@ -61,9 +61,11 @@ def floor_plan(walk: Mapping[str, Any]) -> Markup:
         steps.setdefault(node, []).append(str(step))
     for node, numbers in steps.items():
         x, y = at[node]
+        beside, anchor = (x + 6, "start") if x < 0.75 * SIZE[0] else (x - 6, "end")
+        parts.append(Markup('<circle class="step" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x, y))
         parts.append(
-            Markup('<circle class="step" cx="{:.1f}" cy="{:.1f}" r="4"/><text x="{:.1f}" y="{:.1f}">{}</text>').format(
-                x, y, x + 6, y - 5, ",".join(numbers)
+            Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+                beside, max(y - 5, 9), anchor, ",".join(numbers)
             )
         )
     start = Markup('<svg class="plan" viewBox="0 0 {} {}" role="img" aria-label="floor plan">').format(*SIZE)

@@ -68,8 +68,8 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
     started = time.monotonic()
     data_config = run.config.data
     if config.data:
-        columns = {"text_column": config.text_column, "label_column": config.label_column}
-        known = {name: value for name, value in columns.items() if hasattr(data_config, name)}
+        belongs = {"text_column": config.text_column, "label_column": config.label_column, "graphs": None}
+        known = {name: value for name, value in belongs.items() if hasattr(data_config, name)}
         data_config = replace(data_config, data=config.data, **known)
     if config.style:
         if not hasattr(data_config, "style"):

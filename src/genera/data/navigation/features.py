@@ -87,7 +87,7 @@ def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> Ar
         missing = [f"{scans[node]}/{graphs.names[node]}" for node in np.flatnonzero(rows < 0)[:_SHOWN]]
         problem = f"{path} lacks the features of {(rows < 0).sum()} of {len(rows)} viewpoints ({', '.join(missing)}, …)"
         if not allow_missing:
-            raise GeneraError(f"{problem}; fetch the whole file, or allow missing viewpoints, which read as zeros.")
+            raise GeneraError(f"{problem}; fetch the whole file, or give --allow-missing, and they read as zeros.")
         say(f"warning: {problem}; they read as zeros.")
     return ArrayViews(np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False), rows)
 

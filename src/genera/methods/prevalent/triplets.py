@@ -125,7 +125,8 @@ class Masking:
         """tokens (B, L) of these lengths, [CLS] first and [SEP] last → as shown (B, L), places and words (B, P)."""
         place = np.arange(tokens.shape[1])
         picked = (random.random(tokens.shape) < self.share) & (place > 0) & (place < lengths[:, None] - 1)
-        fate, other = random.random(tokens.shape), random.integers(self.vocabulary, size=tokens.shape)
+        # Never by 0, which is padding: no layer would attend to its place.
+        fate, other = random.random(tokens.shape), random.integers(1, self.vocabulary, size=tokens.shape)
         shown = np.where(picked & (fate < HIDDEN), self.mask, tokens)
         shown = np.where(picked & (fate >= HIDDEN) & (fate < HIDDEN + REPLACED), other, shown)
         most = max(1, int(picked.sum(axis=1).max()))
