@@ -155,6 +155,8 @@ def test_a_checkpoint_brings_the_dictionary_back(tmp_path):
         (["0.0"], {"codes": 1}, "must be at least 2"),
         (["0.0"], {"codes": (4, 4)}, "has 2 numbers for 1 layers"),
         (["0.0"], {"decay": 1.0}, "must lie between 0 and 1"),
+        (["0.0"], {"mode": "qantize"}, "must be commit or quantize, got 'qantize'"),
+        (["0.0"], {"init": "kmeans"}, "must be normal or variance_scaling or data"),
         (["0.0"], {"warmup": 5}, "is for the mode quantize"),
         (["0.0"], {"revive_below": 2.0}, r"must lie in \[0, 1\)"),
         (["0.0"], {"codse": 4}, "did you mean codes"),

@@ -207,6 +207,9 @@ def test_hugging_face_data_sets(tmp_path, monkeypatch):
     assert data.assets.classes == tuple(names)
     assert contents(data, "test") == expected(names, PIXELS[30:], LABELS[30:])
     assert contents(data) | contents(data, "valid") == expected(names, PIXELS[:30], LABELS[:30])
+    assert parse_images(f"hub:{tmp_path}/d:default").classes == tuple(names)
+    with pytest.raises(GeneraError, match=r"hub:.*fault cannot be loaded"):
+        parse_images(f"hub:{tmp_path}/d:fault")
     with pytest.raises(GeneraError, match=r"hub:.*nothing cannot be loaded"):
         parse_images(f"hub:{tmp_path}/nothing")
 

@@ -1,7 +1,7 @@
 """What can be chosen in feature quantisation. The defaults are those of the released code. No torch."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,5 +50,13 @@ class QuantiserConfig:
                 f"--quantiser.warmup {self.warmup} is for the mode quantize, not for {self.mode}",
             ),
             (0 <= self.revive_below < 1, f"--quantiser.revive-below must lie in [0, 1), got {self.revive_below}"),
+        ]
+        choices = {f.name: get_args(f.type) for f in fields(self) if get_origin(f.type) is Literal}
+        rules += [
+            (
+                getattr(self, name) in known,
+                f"--quantiser.{name.replace('_', '-')} must be {' or '.join(known)}, got {getattr(self, name)!r}",
+            )
+            for name, known in choices.items()
         ]
         return [complaint for holds, complaint in rules if not holds]

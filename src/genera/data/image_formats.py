@@ -267,13 +267,14 @@ def _npz_labels(labels: NDArray | None, count: int, path: Path) -> NDArray[np.in
 
 
 def hub(spec: str, rest: str) -> ImageSource:
-    """A data set of the Hugging Face hub: its column of images, and its column of class labels if it has one."""
+    """NAME[:CONFIG] of the Hugging Face hub: its column of images, and its column of class labels if it has one."""
     try:
         import datasets
     except ImportError:
         raise GeneraError(f"{spec} needs the Hugging Face library: pip install 'genera[data]'.") from None
     try:
-        opened = datasets.load_dataset(rest)
+        name, _, config = rest.partition(":")
+        opened = datasets.load_dataset(name, config or None)
     except Exception as error:  # whatever the hub, the network or the data set's files may raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GeneraError(f"{spec} cannot be loaded ({reason}).") from None
