@@ -28,7 +28,7 @@ from genera.measures.features import Extractor
 
 FEATURES = 128
 STEPS, BATCH = 600, 128
-_VERSION = "2"  # of network and training; a change makes the older ones unused
+_VERSION = "3"  # of network and training; a change makes the older ones unused
 _LARGEST = 64
 _BINS = 4
 Parts: TypeAlias = list[tuple[ImageStore, Tensor | None]]
