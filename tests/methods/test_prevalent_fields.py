@@ -51,7 +51,7 @@ EFFECTS: dict[str, tuple[object, dict[str, object]]] = {
     "synthesis.samples": (3, {}),
     "synthesis.share": (0.002, {}),
     "synthesis.environment_dropout": (0.8, {}),
-    "synthesis.temperature": (1.0, {}),
+    "synthesis.temperature": (0.5, {}),
     "synthesis.max_words": (3, {}),
     "synthesis.exclude": (True, {}),
     "synthesis.shard_size": (10, {}),
