@@ -35,7 +35,7 @@ def fidelity(evaluation: Evaluation) -> bool:
     beside them, since all of these depend on the number of images."""
     if not isinstance(evaluation.run.method, Samples):
         return False
-    figures, extractor = evaluation.measures, _extractor(evaluation)
+    figures, extractor = evaluation.measures, extractor_of(evaluation)
     images, labels = drawn(evaluation)
     fake, reference, held = _features(evaluation, images), _reference(evaluation), _held_out(evaluation)
     generator = torch.Generator().manual_seed(evaluation.config.seed)
@@ -236,7 +236,8 @@ def drawn(evaluation: Evaluation) -> tuple[NDArray[np.uint8], Tensor | None]:
     return evaluation.shared["pixels"], evaluation.shared["drawn"][1]
 
 
-def _extractor(evaluation: Evaluation) -> Extractor:
+def extractor_of(evaluation: Evaluation) -> Extractor:
+    """What `--features` asks for, made once."""
     if "extractor" not in evaluation.shared:
         asked, device = evaluation.config.features, evaluation.run.device
         own = in_domain(evaluation.data, device) if asked == "in-domain" else inception(asked, device)
@@ -246,20 +247,20 @@ def _extractor(evaluation: Evaluation) -> Extractor:
 
 def _features(evaluation: Evaluation, images: NDArray[np.uint8]) -> Tensor:
     if "features" not in evaluation.shared:
-        extractor = _extractor(evaluation)
+        extractor = extractor_of(evaluation)
         evaluation.shared["features"] = extract(extractor.features, images, device=extractor.device)
     return evaluation.shared["features"]
 
 
 def _reference(evaluation: Evaluation) -> Tensor:
     pixels = evaluation.data.stores["train"].pixels[:REFERENCE]
-    return cached_features(_extractor(evaluation), pixels, f"{evaluation.data.key} train")
+    return cached_features(extractor_of(evaluation), pixels, f"{evaluation.data.key} train")
 
 
 def _held_out(evaluation: Evaluation) -> Tensor:
     split = evaluation.config.split
     pixels = evaluation.data.stores[split].pixels[: evaluation.config.images]
-    return cached_features(_extractor(evaluation), pixels, f"{evaluation.data.key} {split}")
+    return cached_features(extractor_of(evaluation), pixels, f"{evaluation.data.key} {split}")
 
 
 def _logits(extractor: Extractor, images: NDArray[np.uint8]) -> Tensor:

@@ -12,13 +12,12 @@ from genera.data.image_pairs import DOMAINS, Domain
 from genera.data.image_store import to_float, to_uint8
 from genera.measures import images as measured
 from genera.measures.estimate import mean_estimate
-from genera.measures.features import extract, inception
+from genera.measures.features import extract
 from genera.measures.frechet import LEAST, fid, fid_infinity
-from genera.measures.in_domain import in_domain
 from genera.uses.capabilities import Translates
 from genera.uses.evaluate import Evaluation
 from genera.uses.grids import write_grid
-from genera.uses.image_evaluation import training
+from genera.uses.image_evaluation import extractor_of, training
 
 COUNT = "images"
 """The option that says how many items of the split are measured."""
@@ -34,9 +33,7 @@ def fidelity(evaluation: Evaluation) -> bool:
     if not isinstance(evaluation.run.method, Translates):
         return False
     generator = torch.Generator().manual_seed(evaluation.config.seed)
-    asked, device = evaluation.config.features, evaluation.run.device
-    own = asked == "in-domain"
-    extractor = in_domain(evaluation.data, device) if own else inception(asked, device)
+    own, extractor = evaluation.config.features == "in-domain", extractor_of(evaluation)
     for direction, (_, target) in DIRECTIONS.items():
         before, after = translated(evaluation, direction)
         wanted = _pixels(evaluation, target)
