@@ -1,6 +1,7 @@
 """Stages with data of their own, and stages that work without training."""
 
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -61,3 +62,52 @@ def test_a_stage_of_work_stops_when_asked_and_goes_on(tmp_path, monkeypatch):
 def test_the_batch_of_a_stage_is_shared_by_the_parts(tmp_path):
     with pytest.raises(GeneraError, match="batch of stage again: 8 does not divide over 1 ranks x 16 parts"):
         train(configured("small-pipeline", accumulate=16), tmp_path / "run")
+
+
+@pytest.fixture
+def second_best(monkeypatch):
+    """The autoencoder of `small-two-stage` validates best at step 10 of 20, and its stage asks for that."""
+    losses = {10: 1.0, 20: 2.0}
+    stages = small_methods.SmallTwoStage.stages
+
+    def validate(self, batch, step):
+        return {"loss": torch.tensor(losses.get(round(20 * step.progress), 3.0))}
+
+    def with_best(self):
+        first, second = stages(self)
+        first.best, first.validate = True, partial(validate, self)
+        return [first, second]
+
+    monkeypatch.setattr(small_methods.SmallTwoStage, "stages", with_best)
+
+
+def autoencoder(folder, step):
+    weights = load_file(folder.checkpoints / f"step-{step:08d}" / "weights.safetensors")
+    return {name: tensor for name, tensor in weights.items() if name.startswith("autoencoder.")}
+
+
+def test_a_stage_ends_with_its_best_weights(tmp_path, second_best):
+    folder = train(configured("small-two-stage", keep=99), tmp_path / "run")
+    best, last, after = (autoencoder(folder, step) for step in (10, 20, 40))
+    before = autoencoder(folder, 14)
+    assert all(torch.equal(best[name], last[name]) and torch.equal(best[name], after[name]) for name in best)
+    assert any(not torch.equal(best[name], before[name]) for name in best)
+
+
+def test_the_best_weights_come_back_after_a_kill(tmp_path, second_best, monkeypatch):
+    """The moving averages too: they are what the stage's artefact and later stages do not read, but a run keeps."""
+
+    def killed(self, data, folder):
+        raise KeyboardInterrupt
+
+    settings = {"keep": 1, "ema": 0.9}
+    whole = train(configured("small-two-stage", **settings), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(small_methods.SmallTwoStage, "write_latents", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(configured("small-two-stage", **settings), tmp_path / "run")
+    folder = train(configured("small-two-stage", **settings), tmp_path / "run")
+    for name in ("weights", "average"):
+        one, other = (load_file(f.checkpoints / "step-00000040" / f"{name}.safetensors") for f in (whole, folder))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)

@@ -110,12 +110,13 @@ class Block(nn.Module):
         causal: bool = False,
         memory: Tensor | None = None,
         cache: LayerCache | None = None,
+        context: Tensor | None = None,
     ) -> Tensor:
-        """As Attention.forward: (B, T, H) → (B, T, H)."""
+        """As Attention.forward: (B, T, H) → (B, T, H). No norm comes before a context, whichever the order."""
         if self.norm_first:
-            x = x + self._drop(self.attention(self.attention_norm(x), mask, causal, memory, cache))
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, causal, memory, cache, context))
             return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self._drop(self.attention(x, mask, causal, memory, cache)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, causal, memory, cache, context)))
         return self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
 
     def _drop(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from genera.console import say
 from genera.data.batch import Stream
 from genera.engine import checkpoint as ckpt
 from genera.engine.checkpoint import Position
@@ -97,6 +98,9 @@ def run_stage(
             if config.validate_every and (at.stage_step % config.validate_every == 0 or over):
                 improved = _validate(stage, method, data, stream, step, at, log)
                 logged = (at.stage_step, time.monotonic())
+            if over and stage.best and not improved and at.best_step is not None:
+                say(f"stage {stage.name} ends with its best weights, those of step {at.best_step}")
+                ckpt.load_training(folder.checkpoints / ckpt.name_of(at.best_step), method, step)
             stopping = _agreed_stop(stop, at.stage_step, ranks)
             if improved or over or stopping or at.stage_step % config.checkpoint_every == 0:
                 step.check()

@@ -86,6 +86,9 @@ class Stage:
     """Rows of this stage's global batches, where not those of `--batch-size`."""
     validate: Callable[[Any, Step], Terms] | None = None
     """For batches of this stage's own data; `Method.validate` where None."""
+    best: bool = False
+    """Whether the stage ends with the weights that validated best, which later stages and the run then have, instead of
+    its last ones."""
     sketch: Callable[[int], Batch] | None = None
     """(rows) → a batch of this stage's own data in shape alone, for `--dry-run`"""
     basis: str = "items of the largest size"

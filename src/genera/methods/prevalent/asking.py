@@ -96,7 +96,8 @@ class Asker(nn.Module):
         x = self.step(self.dropout(torch.cat([views, target, self.slot(seen.before)], dim=-1)))
         x = (x + sinusoids(time, x.shape[1]))[:, None]
         memory = x if memory is None else torch.cat([memory, x], dim=1)
-        state, attention = self.heed(self.history(memory)[:, -1:], reading.states, reading.mask)
+        now = self.history(x, context=memory)  # of the steps only this one asks
+        state, attention = self.heed(now, reading.states, reading.mask)
         state = self.dropout(state[:, 0])
         scores = self.slot(seen.candidates) @ self.walk_query(state)[..., None] / self.scale
         walk = scores[..., 0].masked_fill(~seen.valid, -torch.inf)

@@ -226,23 +226,27 @@ class Helped(Walking):
 
 
 class Texts:
-    """What B agents read: their tasks, or the routes they were given. Text layers run once for each text."""
+    """What B agents read: their tasks, or the routes they were given. A task is read once, a route whenever given."""
 
     def __init__(self, agent: Asker, encoder: NavigationEncoder | None, batch: EpisodeBatch) -> None:
         self._agent, self._encoder = agent, encoder
         routes = batch.tokens[:1] if batch.aid is None else batch.aid.tokens.to(batch.tokens.device)
         width = max(batch.tokens.shape[1], routes.shape[1])
-        self._tasks, self._routes = (F.pad(x, (0, width - x.shape[1])) for x in (batch.tokens, routes))
-        self.reading = self._read(self._tasks)
+        tasks, self._routes = (F.pad(x, (0, width - x.shape[1])) for x in (batch.tokens, routes))
+        self._home = self.reading = self._read(tasks)
 
     def follow(self, route: Tensor, changed: Tensor) -> None:
         """From now on read these routes (B,), -1 for the task; changed: (B,) where that is another text than before."""
         if route.is_meta or not bool(changed.any()):
             return
-        rows = changed.nonzero()[:, 0]
-        route = route[rows]
-        new = self._read(torch.where((route >= 0)[:, None], self._routes[route.clamp(min=0)], self._tasks[rows]))
-        self.reading = Reading(*(old.index_put((rows,), x) for old, x in zip(self.reading, new, strict=True)))
+        home = changed & (route < 0)
+        states = torch.where(home[:, None, None], self._home.states, self.reading.states)
+        mask = torch.where(home[:, None], self._home.mask, self.reading.mask)
+        rows = (changed & ~home).nonzero()[:, 0]
+        if len(rows):
+            new = self._read(self._routes[route[rows]])
+            states, mask = states.index_put((rows,), new.states), mask.index_put((rows,), new.mask)
+        self.reading = Reading(states, mask)
 
     def _read(self, tokens: Tensor) -> Reading:
         return self._agent.read(self._encoded(tokens), tokens != 0)

@@ -123,7 +123,7 @@ class SpeakerData:
 
 
 def speaker_stage(speaker: Speaker, config: SpeakerConfig, assets: NavigationAssets, share: float = 1.0) -> Stage:
-    """Teacher forcing on the annotated instructions."""
+    """Teacher forcing on the annotated instructions; the weights with the best BLEU stay, as published."""
 
     def players() -> dict[str, Player]:
         optimiser = Adam(speaker.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(speaker))
@@ -133,7 +133,9 @@ def speaker_stage(speaker: Speaker, config: SpeakerConfig, assets: NavigationAss
         return teacher_forcing(speaker, batch)
 
     def validate(batch: WalkBatch, step: Step) -> Terms:
-        return {**teacher_forcing(speaker, batch), "bleu": torch.tensor(bleu(speaker, batch))}
+        """`loss`, by which the best weights are chosen, is 1 - BLEU / 100."""
+        terms, found = teacher_forcing(speaker, batch), bleu(speaker, batch)
+        return {**terms, "nats": terms["loss"], "loss": torch.tensor(1 - found / 100), "bleu": torch.tensor(found)}
 
     return Stage(
         "speaker",
@@ -143,6 +145,7 @@ def speaker_stage(speaker: Speaker, config: SpeakerConfig, assets: NavigationAss
         data=lambda data, artefacts: SpeakerData(data, config.max_words),
         batch_size=config.batch_size,
         validate=validate,
+        best=True,
         sketch=lambda rows: sketch_walks(assets, config.max_words, rows),
     )
 
