@@ -48,6 +48,7 @@ EFFECTS: dict[str, tuple[object, dict[str, object]]] = {
     "speaker.weight_decay": (0.1, {}),
     "speaker.batch_size": (4, {}),
     "speaker.max_words": (5, {}),
+    "speaker.word_vectors": (Path("nowhere.txt"), {}),
     "synthesis.samples": (3, {}),
     "synthesis.share": (0.002, {}),
     "synthesis.environment_dropout": (0.8, {}),
@@ -166,7 +167,7 @@ def effect(config: PrevalentConfig, section: str, data: NavigationData, folder: 
         return {file.name: file.read_text() for file in folder.glob("0*.json")}
     try:
         method = Prevalent(config, data.assets)
-        if config.encoder.pretrained:
+        if config.encoder.pretrained or config.speaker.word_vectors:
             method.initialise()
         return [_trained(method, stage, data, folder) for stage in method.stages() if stage.name != "synthesis"]
     except GeneraError as error:

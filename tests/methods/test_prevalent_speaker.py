@@ -294,3 +294,41 @@ def test_a_sketch_has_the_shapes_of_a_batch(data):
 def test_bad_values_are_named(change, message):
     (complaint,) = dataclasses.replace(SMALL, **change).check()
     assert message in complaint
+
+
+# -- word vectors -----------------------------------------------------------------------------------------------------
+
+
+def vectors_of(path, words, size=16):
+    path.write_text("".join(f"{word} {' '.join(str(i + k) for k in range(size))}\n" for i, word in enumerate(words, 1)))
+    return path
+
+
+def test_word_vectors_from_a_file_stay_as_they_are(data, walks, tmp_path):
+    file = vectors_of(tmp_path / "vectors.txt", ["kitchen", "nowhere", "sofa"])
+    config = dataclasses.replace(SMALL, word_vectors=file, variant="follower")
+    speaker = speaker_of(data, config)
+    speaking.give_word_vectors(speaker, file, data.assets.words)
+    weight = speaker.decoder.embedding.weight
+    place = {word: i for i, word in enumerate(data.assets.words.words)}
+    assert weight[place["kitchen"]].tolist() == [float(1 + k) for k in range(16)]
+    assert weight[place["sofa"]].tolist() == [float(3 + k) for k in range(16)]
+    assert int(weight.any(dim=1).sum()) == 2  # the others are zeros
+    before = weight.clone()
+    (player,) = speaking.speaker_stage(speaker, config, data.assets).players().values()
+    teacher_forcing(speaker, walks.batch(np.arange(8)))["loss"].backward()
+    player.optimiser.step()
+    assert torch.equal(speaker.decoder.embedding.weight, before)
+    assert all(p.grad is not None for p in speaker.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "message"),
+    [(["kitchen"], 5, "has 5 numbers a word; give --speaker.embedding 5, not 16"), (["xyzzy"], 16, "for none of")],
+)
+def test_word_vectors_that_do_not_fit_are_refused(data, tmp_path, words, size, message):
+    file = vectors_of(tmp_path / "vectors.txt", words, size)
+    with pytest.raises(GeneraError, match=message):
+        speaking.give_word_vectors(speaker_of(data), file, data.assets.words)
+    with pytest.raises(GeneraError, match="nowhere"):
+        speaking.give_word_vectors(speaker_of(data), tmp_path / "nowhere.txt", data.assets.words)

@@ -70,8 +70,15 @@ class WordVectors:
                     raise GeneraError(f"{where} is no word vector; a word and its numbers were expected.") from None
                 rows[word] = len(rows)
         if not rows:
-            raise GeneraError(f"{path} has a vector for none of the words that are to be compared.")
+            raise GeneraError(f"{path} has a vector for none of the words that are asked for.")
         return cls(rows, np.stack(vectors))
+
+    def table(self, words: Sequence[str]) -> NDArray[np.float64]:
+        """(W, D) the vectors of words, zeros for those that have none."""
+        table = np.zeros((len(words), self._vectors.shape[1]))
+        known = [i for i, word in enumerate(words) if word in self._rows]
+        table[known] = self._vectors[[self._rows[words[i]] for i in known]]
+        return table
 
     def average(self, one: str, other: str) -> float:
         a, b = (self._vectors[self._known(text)] for text in (one, other))

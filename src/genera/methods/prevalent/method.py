@@ -1,5 +1,6 @@
 """Prevalent: which networks a run has, and its stages. What each stage does stands in the module of its name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,13 @@ from genera.methods.prevalent.exchange import read_released
 from genera.methods.prevalent.following import Following
 from genera.methods.prevalent.helped import Helped
 from genera.methods.prevalent.pretraining import pretrain_stage
-from genera.methods.prevalent.speaking import GREEDY, build_speaker, describe_paths, speaker_stage
+from genera.methods.prevalent.speaking import (
+    GREEDY,
+    build_speaker,
+    describe_paths,
+    give_word_vectors,
+    speaker_stage,
+)
 from genera.methods.prevalent.synthesis import SyntheticSet, synthesis_stage
 from genera.methods.prevalent.walking import Walking
 from genera.uses.capabilities import Walk
@@ -71,14 +78,23 @@ class Prevalent(Method):
         return Following(self.r2r_agent, encoder, config, assets, self.speaker if config.back_translation else None)
 
     def initialise(self) -> None:
-        """The encoder from `--encoder.pretrained`. Raises GeneraError where the file does not fit, and where the
-        stages need a speaker that none of them trains."""
+        self.complete([name for name, _ in self.named_children()])
+
+    def complete(self, new: Sequence[str]) -> None:
+        """What `--speaker.word-vectors` and `--encoder.pretrained` name. Raises GeneraError where a file does not fit,
+        where the stages need a speaker that nothing has trained, and where --init has brought another encoder."""
         config = self.config
-        if config.speaks and "speaker" not in config.stages:
-            raise GeneraError(
-                "these stages need a trained speaker; add speaker to --stages, or give --init RUN of a run with one."
-            )
-        if config.encoder.pretrained and self.encoder:
+        if self.speaker and "speaker" in new:
+            if "speaker" not in config.stages:
+                raise GeneraError(
+                    "these stages need a trained speaker; add speaker to --stages, or give --init RUN of a run with "
+                    "one."
+                )
+            if config.speaker.word_vectors:
+                give_word_vectors(self.speaker, config.speaker.word_vectors, self.assets.words)
+        if self.encoder and config.encoder.pretrained:
+            if "encoder" not in new:
+                raise GeneraError("--init has brought an encoder; leave --encoder.pretrained out, or --init.")
             read_released(self._pretrainer(), config.encoder.pretrained)
 
     def _pretrainer(self) -> Pretrainer:

@@ -1,6 +1,7 @@
 """What can be chosen of the speaker and of the synthesis. The defaults are the published ones. No torch."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from genera.engine.config import MethodConfig
@@ -16,6 +17,9 @@ class SpeakerConfig(MethodConfig):
     """Width of the states; even."""
     embedding: int = 256
     """Width of the word embeddings (the follower variant was published with 300)."""
+    word_vectors: Path | None = None
+    """Word embeddings that stay as they are: a file in GloVe's text format, plain or .gz (follower: GloVe's 300 numbers
+    a word) [they are learnt]."""
     dropout: float = 0.6
     """Probability to drop states and embeddings (follower: 0.5)."""
     feature_dropout: float = 0.3

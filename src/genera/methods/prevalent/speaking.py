@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.optim import Adam
 
 from genera.blocks.decoding import write
 from genera.blocks.size import Decoding
+from genera.console import say
 from genera.data.batch import Batch
 from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData, RowStream
 from genera.data.navigation.graphs import Graphs
@@ -20,7 +22,9 @@ from genera.data.navigation.words import EOS, PAD, UNK, WordVocabulary, split_wo
 from genera.engine.method import Player, Stage, Terms
 from genera.engine.optimisers import can_fuse
 from genera.engine.step import Step
+from genera.errors import GeneraError
 from genera.measures.text import corpus_bleu
+from genera.measures.word_vectors import WordVectors
 from genera.methods.prevalent.speaker import Account, Speaker, SpeakerWriter
 from genera.methods.prevalent.speaker_config import SpeakerConfig
 from genera.worlds.navigation import views_along
@@ -33,7 +37,27 @@ _SKETCHED_STEPS = 7  # of the longest paths of R2R
 
 
 def build_speaker(config: SpeakerConfig, assets: NavigationAssets) -> Speaker:
-    return Speaker(config, assets.feature_size, assets.angle_size, assets.words.size)
+    speaker = Speaker(config, assets.feature_size, assets.angle_size, assets.words.size)
+    if config.word_vectors is not None:
+        speaker.decoder.embedding.requires_grad_(False)
+    return speaker
+
+
+@torch.no_grad()
+def give_word_vectors(speaker: Speaker, path: Path, vocabulary: WordVocabulary) -> None:
+    """Embeddings from a file in GloVe's text format; a word that it lacks has zeros, and is as good as unknown.
+
+    Raises GeneraError for a file that is none, or whose vectors are not as wide as the embeddings.
+    """
+    table = torch.from_numpy(WordVectors.read(path, vocabulary.words).table(vocabulary.words))
+    weight = speaker.decoder.embedding.weight
+    if table.shape != weight.shape:
+        raise GeneraError(
+            f"{path} has {table.shape[1]} numbers a word; give --speaker.embedding {table.shape[1]}, not "
+            f"{weight.shape[1]}."
+        )
+    say(f"{int(table.any(dim=1).sum()):,} of {len(table):,} words have a vector in {path.name}")
+    weight.copy_(table)
 
 
 # -- learning ---------------------------------------------------------------------------------------------------------
@@ -126,7 +150,8 @@ def speaker_stage(speaker: Speaker, config: SpeakerConfig, assets: NavigationAss
     """Teacher forcing on the annotated instructions; the weights with the best BLEU stay, as published."""
 
     def players() -> dict[str, Player]:
-        optimiser = Adam(speaker.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(speaker))
+        learnt = [parameter for parameter in speaker.parameters() if parameter.requires_grad]
+        optimiser = Adam(learnt, lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(speaker))
         return {"speaker": Player(speaker, optimiser, lambda step, progress: 1.0)}
 
     def loss(batch: WalkBatch, step: Step) -> Terms:
