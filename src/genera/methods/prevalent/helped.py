@@ -231,9 +231,8 @@ class Texts:
     def __init__(self, agent: Asker, encoder: NavigationEncoder | None, batch: EpisodeBatch) -> None:
         self._agent, self._encoder = agent, encoder
         routes = batch.tokens[:1] if batch.aid is None else batch.aid.tokens.to(batch.tokens.device)
-        width = max(batch.tokens.shape[1], routes.shape[1])
-        tasks, self._routes = (F.pad(x, (0, width - x.shape[1])) for x in (batch.tokens, routes))
-        self._home = self.reading = self._read(tasks)
+        self._width, self._routes = max(batch.tokens.shape[1], routes.shape[1]), routes
+        self._home = self.reading = self._read(batch.tokens)
 
     def follow(self, route: Tensor, changed: Tensor) -> None:
         """From now on read these routes (B,), -1 for the task; changed: (B,) where that is another text than before."""
@@ -249,7 +248,12 @@ class Texts:
         self.reading = Reading(states, mask)
 
     def _read(self, tokens: Tensor) -> Reading:
-        return self._agent.read(self._encoded(tokens), tokens != 0)
+        """Computed as wide as the longest of these texts, kept as wide as any."""
+        if not tokens.is_meta:
+            tokens = tokens[:, : int((tokens != 0).sum(dim=1).max())]
+        states, mask = self._agent.read(self._encoded(tokens), tokens != 0)
+        missing = self._width - tokens.shape[1]
+        return Reading(F.pad(states, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
 
     @torch.no_grad()
     def _encoded(self, tokens: Tensor) -> Tensor:
