@@ -190,3 +190,52 @@ def test_a_goal_that_no_way_leads_to(runs, tmp_path):
         run.navigate("go", goal="v5", **street)
     with pytest.raises(GeneraError, match="viewpoint v7 of scan street is excluded"):
         run.navigate("go", **(street | {"start": "v7"}))
+
+
+# -- search -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory):
+    out = tmp_path_factory.mktemp("speaker") / "run"
+    size = "--speaker.hidden 16 --speaker.embedding 8 --speaker.batch-size 8"
+    words = f"train prevalent:tiny --limit 60 --steps 2 --stages speaker --validate-every 0 {size}"
+    trained = genera(*words.split(), "--out", out)
+    assert trained.code == 0, trained.err
+    return out
+
+
+def test_a_route_is_chosen_among_several(runs, speaker, episode, tmp_path):
+    words = ["--split", "val_unseen", "--candidates", "5", "--json"]
+    alone = genera("navigate", runs("r2r"), *words, "--speaker-weight", "0").json
+    file = tmp_path / "walks.json"
+    judged = genera("navigate", runs("r2r"), *words, "--speaker", speaker, "--out", file).json
+    for figures in (alone, judged):
+        assert figures["TL_explored"] >= figures["TL"]
+        assert 0 <= figures["SPL_explored"] <= figures["SPL"] <= figures["SR"]
+    assert alone["TL"] != judged["TL"]
+    scored = genera("navigate", "score", file, "--split", "val_unseen", "--json").json
+    assert scored["SR"] == judged["SR"]
+    one = genera("navigate", runs("r2r"), episode.instruction, *place(episode), *words[2:], "--speaker", speaker).json
+    assert one["path"][0] == episode.path[0]
+    assert "attention" not in one
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--candidates", "0"], "--candidates must be at least 1, got 0"),
+        (["--candidates", "3"], "has no speaker; use a run whose --stages have one"),
+        (["--speaker-weight", "0.5"], "say among how many: --candidates 40"),
+    ],
+)
+def test_searches_that_cannot_be(runs, words, message):
+    told = genera("navigate", runs("r2r"), "--split", "val_unseen", *words)
+    assert told.code == 1
+    assert message in told.err
+
+
+def test_agents_of_other_tasks_do_not_search(runs):
+    told = genera("navigate", runs("ndh"), "--split", "val_unseen", "--candidates", "3")
+    assert told.code == 1
+    assert "has no agent of R2R" in told.err

@@ -19,6 +19,7 @@ from genera.errors import GeneraError
 if TYPE_CHECKING:
     from genera.data.navigation.episodes import EpisodeTable
     from genera.data.navigation.sources import NavigationSource
+    from genera.uses.pragmatic import SearchConfig
 
 Agent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
 
@@ -102,6 +103,31 @@ class Walk(UseOptions):
     """With --split: write the walks here, in the format of the benchmark's submissions."""
     data: str | None = None
     """Graphs, views and episodes of another source than the run's (r2r:DIR, world:houses, ...)."""
+    candidates: int | None = None
+    """Choose among so many routes (published: 40), those that the agent finds likeliest, instead of going with the
+    likeliest step; of agents of R2R."""
+    speaker: Path | None = None
+    """With --candidates: the run whose speaker says how well the instruction describes a route [the agent's run]."""
+    speaker_weight: float | None = None
+    """With --candidates: λ, 0 .. 1; a route's score is λ log P(instruction | route) + (1 - λ) log P(route |
+    instruction); at 0 no speaker is asked [0.95]."""
+
+    def search(self) -> "SearchConfig | None":
+        from genera.uses.pragmatic import SPEAKER_WEIGHT, SearchConfig
+
+        if self.candidates is None:
+            if self.speaker is not None or self.speaker_weight is not None:
+                raise GeneraError(
+                    "--speaker and --speaker-weight choose among routes; say among how many: --candidates 40."
+                )
+            return None
+        config = SearchConfig(
+            candidates=self.candidates,
+            speaker=None if self.speaker is None else self.load(self.speaker),
+            speaker_weight=SPEAKER_WEIGHT if self.speaker_weight is None else self.speaker_weight,
+        )
+        config.check()
+        return config
 
 
 def main(arguments: list[str]) -> None:
@@ -194,6 +220,7 @@ def walk(command: Walk) -> None:
         heading=command.heading,
         goal=command.goal,
         data=command.data,
+        search=command.search(),
     )
     print_json(found) if command.json else print(walk_as_text(found))
 
@@ -218,7 +245,9 @@ def walk_split(command: Walk) -> dict[str, Any]:
     """Figures of a trained agent on a split."""
     if command.instruction is not None:
         raise GeneraError("give an instruction or --split, and not both.")
-    figures = command.load(command.run).navigate_split(str(command.split), data=command.data, out=command.out)
+    search = command.search()
+    run = command.load(command.run)
+    figures = run.navigate_split(str(command.split), data=command.data, out=command.out, search=search)
     if not figures:
         _tell_hidden(str(command.split), command.out)
     return {**figures, "run": str(command.run), "split": command.split}

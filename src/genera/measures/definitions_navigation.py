@@ -102,6 +102,25 @@ NAVIGATION = [
         "Nguyen & Daumé 2019, Help, Anna!",
         _NAVIGATION,
     ),
+    Definition(
+        "TL_explored",
+        "Metres to walk for the search",
+        "m",
+        "lower",
+        "What a search among routes would cost an agent on foot: from each place where it looked around to the next, "
+        "and from the last to the end of the chosen route.",
+        "Tan et al. 2019, Learning to navigate unseen environments",
+        _NAVIGATION,
+    ),
+    Definition(
+        "SPL_explored",
+        "SPL that counts the search",
+        "share",
+        "higher",
+        "Success times the shortest length over the metres to walk for the search, if those are longer.",
+        "Tan et al. 2019, Learning to navigate unseen environments",
+        _NAVIGATION,
+    ),
     # Behaviour
     Definition(
         "SR_gap",

@@ -57,6 +57,18 @@ class Walk:
     """for each episode the words"""
 
 
+@dataclass
+class Candidates:
+    """Routes of E episodes that an agent found likely, K of each."""
+
+    nodes: NDArray[np.int64]
+    """(E, K, T) from the start on, -1 after the last; nothing but -1 where an episode has fewer"""
+    scores: NDArray[np.float64]
+    """(E, K) log-probabilities, the likeliest first; -inf where an episode has fewer"""
+    explored: NDArray[np.int64]
+    """(E, X) nodes in the order in which the agent looked around there, -1 after the last"""
+
+
 @runtime_checkable
 class Samples(Protocol):
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[Any]:
@@ -171,9 +183,25 @@ class Describes(Protocol):
 
 
 @runtime_checkable
+class Explains(Protocol):
+    def log_likelihood(
+        self, nodes: NDArray[np.int64], headings: NDArray[np.float64], texts: Sequence[str], *, data: NavigationData
+    ) -> NDArray[np.float64]:
+        """(B,) how likely an instruction is for a path of nodes (B, T; -1 after the last) begun with a heading (B,)."""
+        ...
+
+
+@runtime_checkable
 class Navigates(Protocol):
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
         """Walk every episode of the table in the graphs and views of `data`, with the likeliest action each time."""
+        ...
+
+
+@runtime_checkable
+class Searches(Protocol):
+    def likeliest_routes(self, table: EpisodeTable, data: NavigationData, count: int) -> Candidates:
+        """The `count` likeliest routes of every episode of the table that end at different nodes."""
         ...
 
 

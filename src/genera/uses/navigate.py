@@ -14,6 +14,8 @@ from genera.data.navigation.trajectories import write_walks
 from genera.errors import GeneraError, unknown
 from genera.measures.navigation import score, summary
 from genera.uses.capabilities import Navigates
+from genera.uses.pragmatic import SearchConfig, search_figures
+from genera.uses.pragmatic import search as best_route
 from genera.worlds.navigation import pose_of, views_along
 
 if TYPE_CHECKING:
@@ -29,12 +31,13 @@ def navigate(
     heading: float = 0.0,
     goal: str | None = None,
     data: str | None = None,
+    search: SearchConfig | None = None,
 ) -> dict[str, Any]:
     """The walk of the agent that hears `instruction` at viewpoint `start`, looking along `heading` (radians).
 
     An agent of NDH takes the instruction as the object to find, before any dialogue. goal: where it should arrive: its
     distance from the end is then told, and HANNA's helper knows where to send the agent. data: graphs and views of
-    another source than the run's.
+    another source than the run's. search: choose among several routes instead of going with the likeliest action.
 
     Returns `path` (viewpoints), `headings` and `elevations` (radians), `words` and `attention` (for each step, STOP
     included, a weight for each word) of agents that attend to words, `requests` of those that ask, and `goal_distance`
@@ -57,7 +60,7 @@ def navigate(
     tokens, read = len(opened.assets.tokeniser.encode_batch([instruction])[0]), opened.config.max_tokens
     if tokens > read:
         say(f"warning: the instruction has {tokens} tokens; this agent reads {read} of them.")
-    walk = model.navigate(table, opened)
+    walk = model.navigate(table, opened) if search is None else best_route(run, table, opened, search)[0]
     path = walk.paths[0][walk.paths[0] >= 0]
     headings, elevations = pose_of(views_along(opened.graphs, path[None], table.heading))
     found: dict[str, Any] = {
@@ -75,21 +78,31 @@ def navigate(
     return found
 
 
-def navigate_split(run: "Run", split: str, *, data: str | None = None, out: Path | None = None) -> dict[str, float]:
+def navigate_split(
+    run: "Run",
+    split: str,
+    *,
+    data: str | None = None,
+    out: Path | None = None,
+    search: SearchConfig | None = None,
+) -> dict[str, float]:
     """Mean figures of the agent's walks of all episodes of a split; empty where the split keeps its goals back.
 
-    out: a submission file to write. Raises GeneraError for an unknown split, and a run without an agent.
+    out: a submission file to write. search: as in `navigate`; what it would cost to walk it is told too.
+    Raises GeneraError for an unknown split, and a run without an agent.
     """
     model = run.able(Navigates, "walk")
     opened = open_data(run, data)
     if split not in opened.source.files:
         raise unknown(f"split of {opened.config.data}:", split, opened.source.files)
     table = opened.table(split)
-    walk = model.navigate(table, opened)
+    walk, found = (model.navigate(table, opened), None) if search is None else best_route(run, table, opened, search)
     if out is not None:
         write_walks(out, table, walk.paths, opened.source.task, walk.requests)
-    known = (table.goals[:, 0] >= 0).all()
-    return summary(score(opened.source.task, table, walk.paths, walk.requests)) if known else {}
+    if (table.goals[:, 0] < 0).any():
+        return {}
+    figures = score(opened.source.task, table, walk.paths, walk.requests)
+    return summary(figures | ({} if found is None else search_figures(table, walk, found, figures["SR"])))
 
 
 def open_data(run: "Run", data: str | None) -> NavigationData:

@@ -197,14 +197,14 @@ class Run:
 
     def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
         """The walk of an agent that hears `instruction` at viewpoint `start`, as `genera navigate RUN`. options:
-        heading in radians; goal, a viewpoint; data, another source than the run's."""
+        heading in radians; goal, a viewpoint; data, another source than the run's; search, a SearchConfig."""
         from genera.uses.navigate import navigate
 
         return navigate(self, instruction, scan=scan, start=start, **options)
 
     def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
         """Mean figures of the agent's walks of all episodes of a split. options: out, a submission file to write; data,
-        another source than the run's."""
+        another source than the run's; search, a SearchConfig."""
         from genera.uses.navigate import navigate_split
 
         return navigate_split(self, split, **options)

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer, RMSprop
 
 from genera.data.navigation.dataset import NavigationAssets, NavigationData
+from genera.data.navigation.episodes import EpisodeTable
 from genera.data.navigation.graphs import enumerate_paths
 from genera.data.navigation.tokens import token_rows
 from genera.engine.method import Terms
@@ -19,9 +21,11 @@ from genera.methods.prevalent.agent import Critic, Follower
 from genera.methods.prevalent.encoder import NavigationEncoder
 from genera.methods.prevalent.episodes import EpisodeBatch, Episodes
 from genera.methods.prevalent.rollouts import Trace, as_taught, evaluating, rollout, sampled
+from genera.methods.prevalent.searching import likeliest_routes
 from genera.methods.prevalent.speaker import Speaker
 from genera.methods.prevalent.speaking import describe, environment
-from genera.methods.prevalent.walking import Walking, imitation
+from genera.methods.prevalent.walking import Walking, imitation, stacked
+from genera.uses.capabilities import Candidates
 
 
 class Following(Walking):
@@ -57,6 +61,22 @@ class Following(Walking):
             terms |= {"critic": critic.mean(), "entropy": entropy.mean(), "reward": walk.rewards.sum(dim=1).mean()}
         return {"loss": loss, **terms}
 
+    # -- use ----------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def likeliest_routes(self, table: EpisodeTable, data: NavigationData, count: int) -> Candidates:
+        """Of every episode of a table; see `searching`."""
+        found = [
+            likeliest_routes(self.agent, self.instructions(batch), batch, count, self.config.horizon)
+            for batch in self.batches(table, data)
+        ]
+        most, longest = (max(part.nodes.shape[axis] for part in found) for axis in (1, 2))
+        return Candidates(
+            nodes=np.concatenate([_padded(part.nodes, (most, longest), -1) for part in found]),
+            scores=np.concatenate([_padded(part.scores.double(), (most,), -np.inf) for part in found]),
+            explored=stacked([part.explored.cpu().numpy() for part in found]),
+        )
+
     # -- back-translation ---------------------------------------------------------------------------------------------
 
     def synthetic(self, data: NavigationData) -> Episodes | None:
@@ -86,6 +106,12 @@ class Following(Walking):
         tokens[rows] = F.pad(written, (0, width - written.shape[1]))
         pictures = torch.where(rows[:, None], factors, torch.ones_like(factors))
         return replace(batch, tokens=tokens, pictures=pictures)
+
+
+def _padded(values: Tensor, sizes: tuple[int, ...], padding: float) -> NDArray[Any]:
+    """(B, *sizes) of values whose other axes may be shorter."""
+    missing = [(0, size - have) for size, have in zip(sizes, values.shape[1:], strict=True)]
+    return np.pad(values.cpu().numpy(), [(0, 0), *missing], constant_values=padding)
 
 
 def views_of(batch: EpisodeBatch, rows: Tensor) -> Tensor:

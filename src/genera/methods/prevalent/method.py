@@ -24,16 +24,18 @@ from genera.methods.prevalent.exchange import read_released
 from genera.methods.prevalent.following import Following
 from genera.methods.prevalent.helped import Helped
 from genera.methods.prevalent.pretraining import pretrain_stage
+from genera.methods.prevalent.speaker import Speaker
 from genera.methods.prevalent.speaking import (
     GREEDY,
     build_speaker,
     describe_paths,
     give_word_vectors,
+    log_likelihood,
     speaker_stage,
 )
 from genera.methods.prevalent.synthesis import SyntheticSet, synthesis_stage
 from genera.methods.prevalent.walking import Walking
-from genera.uses.capabilities import Walk
+from genera.uses.capabilities import Candidates, Walk
 
 
 class Prevalent(Method):
@@ -142,6 +144,12 @@ class Prevalent(Method):
             )
         return self.walking.navigate(table, data)
 
+    def likeliest_routes(self, table: EpisodeTable, data: NavigationData, count: int) -> Candidates:
+        """Routes that end at different nodes. Raises Lacks where the run has no agent that follows instructions."""
+        if not isinstance(self.walking, Following):
+            raise Lacks(f"this run of {', '.join(self.config.stages)} has no agent of R2R, the only one that searches.")
+        return self.walking.likeliest_routes(table, data, count)
+
     def describe(
         self,
         nodes: NDArray[np.int64],
@@ -155,9 +163,18 @@ class Prevalent(Method):
 
         options: of `Decoding`, greedy unless told. Raises Lacks where the run has no speaker.
         """
+        how = decoding(options, max_tokens=GREEDY.max_tokens)
+        return describe_paths(self._speaker(), data, nodes, headings, how, generator)
+
+    def log_likelihood(
+        self, nodes: NDArray[np.int64], headings: NDArray[np.float64], texts: Sequence[str], *, data: NavigationData
+    ) -> NDArray[np.float64]:
+        """Of instructions for paths (B, T), by the speaker. Raises Lacks where the run has none."""
+        return log_likelihood(self._speaker(), data, nodes, headings, texts, self.config.speaker.max_words)
+
+    def _speaker(self) -> Speaker:
         if self.speaker is None:
             raise Lacks(
                 f"this run of {', '.join(self.config.stages)} has no speaker; use a run whose --stages have one."
             )
-        how = decoding(options, max_tokens=GREEDY.max_tokens)
-        return describe_paths(self.speaker, data, nodes, headings, how, generator)
+        return self.speaker

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from genera.methods.prevalent.agent import Reading, Seen
+from genera.methods.prevalent.agent import Choice, Reading, Seen, State
 from genera.methods.prevalent.encoder import NavigationEncoder
 from genera.methods.prevalent.episodes import EpisodeBatch
 from genera.worlds.environments import RADIUS
@@ -114,25 +114,16 @@ def rollout(
     look_on: compute the state after the last step where somebody still walks, which only a critic asks for; zeros
     otherwise.
     """
-    pictures = None if batch.pictures is None else batch.pictures[:, None]
     town, node, view = batch.town, batch.node, batch.view
-    before = town.candidate_features(node, view)[:, 0]  # that of STOP: nothing
-    dropped = None if batch.pictures is None else batch.synthetic
+    before = nothing(batch)
     ended = torch.zeros_like(node, dtype=torch.bool)
     metres, goal = town.nearest(node, batch.goals)
     steps: list[tuple[Tensor, ...]] = []
     nodes, views = [node], [view]
     state = None
 
-    def consider() -> tuple[Any, Seen]:
-        sight = town.observe(node, view, pictures)
-        panorama = sight.panorama[:, :: agent.stride]
-        seen = Seen(panorama, sight.candidates, sight.valid, town.gaze(view), before, dropped)
-        reading = instructions.at(panorama, ~ended)
-        return agent(agent.start(reading) if state is None else state, reading, seen), seen
-
     for t in range(horizon):
-        choice, seen = consider()
+        choice, seen = consider(agent, instructions, batch, node, view, before, state, ~ended)
         state = choice.state
         teacher = town.expert(node, view, goal)
         action = torch.where(ended, 0, choose(t, choice.logits.detach(), teacher))
@@ -151,7 +142,9 @@ def rollout(
         if over:
             break
     logits, actions, teachers, actives, rewards, hidden, attention = map(torch.stack, zip(*steps, strict=True))
-    after = consider()[0].state.hidden if look_on and not over else torch.zeros_like(hidden[0])
+    after = torch.zeros_like(hidden[0])
+    if look_on and not over:
+        after = consider(agent, instructions, batch, node, view, before, state, ~ended)[0].state.hidden
     return Trace(
         logits=logits.transpose(0, 1),
         actions=actions.T,
@@ -163,6 +156,33 @@ def rollout(
         views=torch.stack(views, dim=1),
         attention=attention.transpose(0, 1),
     )
+
+
+def nothing(batch: EpisodeBatch) -> Tensor:
+    """(B, F) what an agent that has just begun has chosen before: what STOP looks like."""
+    return batch.town.candidate_features(batch.node, batch.view)[:, 0]
+
+
+def consider(
+    agent: Any,
+    instructions: Instructions,
+    batch: EpisodeBatch,
+    node: Tensor,
+    view: Tensor,
+    before: Tensor,
+    state: State | None,
+    active: Tensor,
+) -> tuple[Choice, Seen]:
+    """What the agents at nodes (B,) with views (B,) would do, and what they see there.
+
+    before: (B, F) the candidates that they chose last. state: None at the start. active: (B,) who counts.
+    """
+    sight = batch.town.observe(node, view, None if batch.pictures is None else batch.pictures[:, None])
+    panorama = sight.panorama[:, :: agent.stride]
+    dropped = None if batch.pictures is None else batch.synthetic
+    seen = Seen(panorama, sight.candidates, sight.valid, batch.town.gaze(view), before, dropped)
+    reading = instructions.at(panorama, active)
+    return agent(agent.start(reading) if state is None else state, reading, seen), seen
 
 
 # -- who chooses ------------------------------------------------------------------------------------------------------

@@ -180,9 +180,8 @@ def teacher_forcing(speaker: Speaker, batch: WalkBatch) -> Terms:
 
     The published loss is the mean over all words of the batch: the same gradient, up to the number of words.
     """
-    words = batch.words
-    begin = words.new_full((len(words), 1), batch.walks.vocabulary.bos)
-    logits = speaker(*seen(batch.walks.town, batch.nodes, batch.views), torch.cat([begin, words[:, :-1]], 1))
+    walks, words = batch.walks, batch.words
+    logits = predict(speaker, walks.town, batch.nodes, batch.views, words, walks.vocabulary.bos)
     known = words != PAD
     lengths = known.sum(1)
     negative = F.cross_entropy(logits.mT, words, ignore_index=PAD, reduction="none").sum(1)
@@ -193,6 +192,12 @@ def teacher_forcing(speaker: Speaker, batch: WalkBatch) -> Terms:
         "word_accuracy": (right / lengths).mean(),
         "sentence_accuracy": (right == lengths).float().mean(),
     }
+
+
+def predict(speaker: Speaker, town: Town, nodes: Tensor, views: Tensor, words: Tensor, bos: int) -> Tensor:
+    """Logits (B, L, V) of words (B, L), each from those before it, for the paths (B, T) walked with these views."""
+    begin = words.new_full((len(words), 1), bos)
+    return speaker(*seen(town, nodes, views), torch.cat([begin, words[:, :-1]], 1))
 
 
 def bleu(speaker: Speaker, batch: WalkBatch) -> float:
@@ -271,6 +276,30 @@ def describe_paths(
         part = [torch.from_numpy(array[first : first + PATHS_AT_ONCE]).to(device) for array in (nodes, views)]
         texts += describe(speaker, data.assets.words, data.town, *part, decoding=decoding, generator=generator)
     return texts
+
+
+@torch.inference_mode()
+def log_likelihood(
+    speaker: Speaker,
+    data: NavigationData,
+    nodes: NDArray[np.int64],
+    headings: NDArray[np.float64],
+    texts: Sequence[str],
+    longest: int,
+) -> NDArray[np.float64]:
+    """(B,) log-probabilities of instructions for paths (B, T; -1 after the last) that begin with these headings (B,).
+
+    longest: words of an instruction that count. Raises GeneraError for an empty instruction.
+    """
+    device, vocabulary = next(speaker.parameters()).device, data.assets.words
+    arrays = (nodes, views_along(data.graphs, nodes, headings), vocabulary.encode_batch(texts, longest))
+    found = []
+    for first in range(0, len(nodes), PATHS_AT_ONCE):
+        way, views, words = (torch.from_numpy(array[first : first + PATHS_AT_ONCE]).to(device) for array in arrays)
+        logits = predict(speaker, data.town, way, views, words, vocabulary.bos)
+        losses = F.cross_entropy(logits.mT, words, ignore_index=PAD, reduction="none")
+        found.append(-losses.double().sum(1).cpu().numpy())
+    return np.concatenate(found)
 
 
 class InstructionWriter(SpeakerWriter):
