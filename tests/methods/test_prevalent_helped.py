@@ -108,6 +108,27 @@ def test_help_is_had_only_where_there_is_some(data):
     assert data.graphs.is_edge(here[moved].numpy(), there[moved].numpy()).all()
 
 
+def test_states_that_were_kept_are_those_of_the_text_layers(data, monkeypatch):
+    walking = helped(data.assets)
+    kept = batch_of(walking, data, range(30))
+    assert kept.aid.states.shape == (*kept.aid.tokens.shape, walking.encoder.size)
+    monkeypatch.setattr("genera.methods.prevalent.helped.LARGEST", 1000)
+    anew = batch_of(walking, data, range(30))
+    assert anew.aid.states is None
+    uniform = torch.rand(30, 10, 3)
+    one, other = walking.walk(kept, 10, uniform), walking.walk(anew, 10, uniform)
+    assert one.asked.any()
+    assert_close(one.walk, other.walk)
+    assert_close(one.attention, other.attention)
+
+
+def test_the_memory_is_read_by_the_last_step_as_by_all(data):
+    """The history layer asks for the last step alone: what the whole layer gives there."""
+    agent = helped(data.assets).agent
+    memory = torch.randn(3, 7, 32)
+    assert_close(agent.history(memory[:, -1:], context=memory), agent.history(memory)[:, -1:])
+
+
 def test_training_routes_alone_help_in_training(data):
     walking = helped(data.assets)
     splits = walking.data(data, None).splits

@@ -27,6 +27,8 @@ class Aid:
     helper: Helper
     tokens: Tensor
     """(R, L) int64"""
+    states: Tensor | None = None
+    """(R, L, D) of a text encoder that stays as it is; None where each route is encoded whenever it is given"""
 
 
 @dataclass

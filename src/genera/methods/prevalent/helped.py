@@ -24,10 +24,11 @@ from genera.methods.prevalent.agent import Reading
 from genera.methods.prevalent.asking import Asker, Sighting
 from genera.methods.prevalent.encoder import NavigationEncoder
 from genera.methods.prevalent.episodes import Aid, EpisodeBatch, EpisodeData, Episodes
-from genera.methods.prevalent.rollouts import draw
-from genera.methods.prevalent.walking import Walking, arrival, stacked
+from genera.methods.prevalent.rollouts import draw, evaluating
+from genera.methods.prevalent.walking import ROWS_AT_ONCE, Walking, arrival, stacked
 from genera.uses.capabilities import Walk
 from genera.worlds.helper import Helper
+from genera.worlds.town import LARGEST
 from genera.worlds.walkers import without_repeats
 
 SUCCESS = 2.0
@@ -123,7 +124,19 @@ class Helped(Walking):
     def _aid(self, data: NavigationData, split: str | None = None) -> Aid:
         helper = Helper(data.graphs, data.source.routes(), split)
         tokens = self.rows([route.instruction for route in helper.routes], data.config.max_tokens)
-        return Aid(helper, torch.from_numpy(tokens))
+        routes = torch.from_numpy(tokens)
+        return Aid(helper, routes, self._encoded(routes))
+
+    @torch.no_grad()
+    def _encoded(self, routes: Tensor) -> Tensor | None:
+        """(R, L, D) the text layers' states of all routes, which are frozen; None without them, or where all the states
+        would be too large to keep."""
+        if self.encoder is None or 4 * routes.numel() * self.encoder.size > LARGEST:
+            return None
+        device = next(self.encoder.parameters()).device
+        with evaluating(self.encoder):
+            parts = [self.encoder.text(part, part != 0) for part in routes.to(device).split(ROWS_AT_ONCE)]
+        return torch.cat(parts)
 
     # -- walking ------------------------------------------------------------------------------------------------------
 
@@ -226,12 +239,13 @@ class Helped(Walking):
 
 
 class Texts:
-    """What B agents read: their tasks, or the routes they were given. A task is read once, a route whenever given."""
+    """What B agents read: their tasks, or the routes they were given. A task is read once, a route whenever given; the
+    frozen layers below run once for a route, if the helper has kept their states."""
 
     def __init__(self, agent: Asker, encoder: NavigationEncoder | None, batch: EpisodeBatch) -> None:
-        self._agent, self._encoder = agent, encoder
-        routes = batch.tokens[:1] if batch.aid is None else batch.aid.tokens.to(batch.tokens.device)
-        self._width, self._routes = max(batch.tokens.shape[1], routes.shape[1]), routes
+        self._agent, self._encoder, self._aid = agent, encoder, batch.aid
+        self._routes = batch.tokens[:1] if batch.aid is None else batch.aid.tokens.to(batch.tokens.device)
+        self._width = max(batch.tokens.shape[1], self._routes.shape[1])
         self._home = self.reading = self._read(batch.tokens)
 
     def follow(self, route: Tensor, changed: Tensor) -> None:
@@ -243,21 +257,25 @@ class Texts:
         mask = torch.where(home[:, None], self._home.mask, self.reading.mask)
         rows = (changed & ~home).nonzero()[:, 0]
         if len(rows):
-            new = self._read(self._routes[route[rows]])
+            new = self._read(self._routes[route[rows]], route[rows])
             states, mask = states.index_put((rows,), new.states), mask.index_put((rows,), new.mask)
         self.reading = Reading(states, mask)
 
-    def _read(self, tokens: Tensor) -> Reading:
-        """Computed as wide as the longest of these texts, kept as wide as any."""
+    def _read(self, tokens: Tensor, route: Tensor | None = None) -> Reading:
+        """Computed as wide as the longest of these texts, kept as wide as any. route: whose texts they are."""
         if not tokens.is_meta:
             tokens = tokens[:, : int((tokens != 0).sum(dim=1).max())]
-        states, mask = self._agent.read(self._encoded(tokens), tokens != 0)
+        states, mask = self._agent.read(self._encoded(tokens, route), tokens != 0)
         missing = self._width - tokens.shape[1]
         return Reading(F.pad(states, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
 
     @torch.no_grad()
-    def _encoded(self, tokens: Tensor) -> Tensor:
-        return tokens if self._encoder is None else self._encoder.text(tokens, tokens != 0)
+    def _encoded(self, tokens: Tensor, route: Tensor | None) -> Tensor:
+        if self._encoder is None:
+            return tokens
+        if route is not None and self._aid and self._aid.states is not None:
+            return self._aid.states[route, : tokens.shape[1]]
+        return self._encoder.text(tokens, tokens != 0)
 
 
 def hindsight(course: Course, uncertain: float) -> tuple[Tensor, Tensor]:
