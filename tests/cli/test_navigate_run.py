@@ -170,8 +170,15 @@ def test_a_feature_file_takes_the_place_of_made_up_views(episode, tmp_path):
     assert trained.code == 0, trained.err
     told = genera("navigate", tmp_path / "run", "go", *place(episode))
     assert episode.path[0] in told.lines[0]
-    file.unlink()
-    assert "views.tsv does not exist" in genera("navigate", tmp_path / "run", "go", *place(episode)).error
+    moved = file.rename(tmp_path / "moved.tsv")
+    missing = genera("navigate", tmp_path / "run", "go", *place(episode)).error
+    assert "views.tsv does not exist; say where the views are with --features" in missing
+    again = genera("navigate", tmp_path / "run", "go", *place(episode), "--features", moved)
+    assert again.lines == told.lines
+    measured = genera("evaluate", tmp_path / "run", "--features", moved, *"--measures walks --items 8 --json".split())
+    figures = genera("navigate", tmp_path / "run", "--split", "val_seen", "--features", moved, "--json").json
+    assert measured.json["counts"]["SR"] == 8
+    assert 0 <= figures["SR"] <= 1
 
 
 def test_a_goal_that_no_way_leads_to(runs, tmp_path):

@@ -140,7 +140,7 @@ def test_a_cut_hdf5_file(tmp_path, cache):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(GeneraError, match="does not exist; point at the feature file"):
+    with pytest.raises(GeneraError, match="does not exist; say where the views are"):
         open_features(tmp_path / "features.tsv", street())
 
 

@@ -27,13 +27,15 @@ class Describe(DecodeOptions):
     """Instead: a JSON file, plain or .gz, with a list of {scan, path, heading}, such as the episodes of R2R."""
     data: str | None = None
     """Graphs and views of another source than the run's (r2r:DIR, world:houses, ...)."""
+    features: Path | None = None
+    """The feature file of the views, where it is not where it was in training [that of the run]."""
 
 
 def main(arguments: list[str]) -> None:
     command = parse(Describe, arguments, "describe")
     walks = _walks(command)
     run = command.load(command.run)
-    show(run.describe(walks, data=command.data, **command.options()), command.json)
+    show(run.describe(walks, data=command.data, features=command.features, **command.options()), command.json)
 
 
 def _walks(command: Describe) -> list[dict[str, Any]]:

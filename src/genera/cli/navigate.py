@@ -103,6 +103,8 @@ class Walk(UseOptions):
     """With --split: write the walks here, in the format of the benchmark's submissions."""
     data: str | None = None
     """Graphs, views and episodes of another source than the run's (r2r:DIR, world:houses, ...)."""
+    features: Path | None = None
+    """The feature file of the views, where it is not where it was in training [that of the run]."""
     candidates: int | None = None
     """Choose among so many routes (published: 40), those that the agent finds likeliest, instead of going with the
     likeliest step; of agents of R2R."""
@@ -220,6 +222,7 @@ def walk(command: Walk) -> None:
         heading=command.heading,
         goal=command.goal,
         data=command.data,
+        features=command.features,
         search=command.search(),
     )
     print_json(found) if command.json else print(walk_as_text(found))
@@ -247,7 +250,9 @@ def walk_split(command: Walk) -> dict[str, Any]:
         raise GeneraError("give an instruction or --split, and not both.")
     search = command.search()
     run = command.load(command.run)
-    figures = run.navigate_split(str(command.split), data=command.data, out=command.out, search=search)
+    figures = run.navigate_split(
+        str(command.split), data=command.data, features=command.features, out=command.out, search=search
+    )
     if not figures:
         _tell_hidden(str(command.split), command.out)
     return {**figures, "run": str(command.run), "split": command.split}

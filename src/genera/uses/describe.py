@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genera.data.navigation.episodes import Episode, EpisodeTable
@@ -14,17 +15,24 @@ if TYPE_CHECKING:
 
 
 def describe(
-    run: "Run", walks: Sequence[Mapping[str, Any]], *, data: str | None = None, seed: int = 0, **options: Any
+    run: "Run",
+    walks: Sequence[Mapping[str, Any]],
+    *,
+    data: str | None = None,
+    features: Path | None = None,
+    seed: int = 0,
+    **options: Any,
 ) -> list[str]:
     """An instruction for each walk, a mapping with `scan`, `path` (viewpoint ids) and `heading` (radians, default 0).
 
-    data: graphs and views of another source than the run's. Raises GeneraError for a walk that leaves the edges, for
-    an unknown scan or viewpoint, and for a run without a speaker.
+    data: graphs and views of another source than the run's. features: another file of the views.
+    Raises GeneraError for a walk that leaves the edges, for an unknown scan or viewpoint, and for a run without a
+    speaker.
     """
     model = run.able(Describes, "describe paths")
     if not walks:
         raise GeneraError("there is no path to describe; give at least one.")
-    opened = open_data(run, data)
+    opened = open_data(run, data, features)
     table = EpisodeTable(opened.graphs, tuple(_episode(walk, f"path {i}") for i, walk in enumerate(walks)))
     table.check()
     return model.describe(table.reference, table.heading, data=opened, generator=run.generator(seed), **options)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from genera.console import say
@@ -71,6 +72,8 @@ def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
         belongs = {"text_column": config.text_column, "label_column": config.label_column, "graphs": None}
         known = {name: value for name, value in belongs.items() if hasattr(data_config, name)}
         data_config = replace(data_config, data=config.data, **known)
+    if dataset.kind == "navigation" and config.features != EvaluateConfig.features:
+        data_config = replace(data_config, features=Path(config.features).expanduser())
     if config.style:
         if not hasattr(data_config, "style"):
             raise GeneraError(f"--style is for dialogue models, and {run.config.method} is none.")

@@ -31,13 +31,15 @@ def navigate(
     heading: float = 0.0,
     goal: str | None = None,
     data: str | None = None,
+    features: Path | None = None,
     search: SearchConfig | None = None,
 ) -> dict[str, Any]:
     """The walk of the agent that hears `instruction` at viewpoint `start`, looking along `heading` (radians).
 
     An agent of NDH takes the instruction as the object to find, before any dialogue. goal: where it should arrive: its
     distance from the end is then told, and HANNA's helper knows where to send the agent. data: graphs and views of
-    another source than the run's. search: choose among several routes instead of going with the likeliest action.
+    another source than the run's. features: another file of the views. search: choose among several routes instead of
+    going with the likeliest action.
 
     Returns `path` (viewpoints), `headings` and `elevations` (radians), `words` and `attention` (for each step, STOP
     included, a weight for each word) of agents that attend to words, `requests` of those that ask, and `goal_distance`
@@ -49,7 +51,7 @@ def navigate(
         raise GeneraError("the instruction is empty; give it at least one word.")
     if not isfinite(heading):
         raise GeneraError(f"the heading is {heading}; a finite number was expected, in radians.")
-    opened = open_data(run, data)
+    opened = open_data(run, data, features)
     for place in filter(None, (start, goal)):
         opened.graphs.node(scan, place)
     episode: Any = Episode("of yours", scan, (start,), float(heading), instruction, (goal,) if goal else ())
@@ -83,16 +85,18 @@ def navigate_split(
     split: str,
     *,
     data: str | None = None,
+    features: Path | None = None,
     out: Path | None = None,
     search: SearchConfig | None = None,
 ) -> dict[str, float]:
     """Mean figures of the agent's walks of all episodes of a split; empty where the split keeps its goals back.
 
-    out: a submission file to write. search: as in `navigate`; what it would cost to walk it is told too.
+    out: a submission file to write. data, features, search: as in `navigate`; the figures of a search have its cost on
+    foot too.
     Raises GeneraError for an unknown split, and a run without an agent.
     """
     model = run.able(Navigates, "walk")
-    opened = open_data(run, data)
+    opened = open_data(run, data, features)
     if split not in opened.source.files:
         raise unknown(f"split of {opened.config.data}:", split, opened.source.files)
     table = opened.table(split)
@@ -105,9 +109,12 @@ def navigate_split(
     return summary(figures | ({} if found is None else search_figures(table, walk, found, figures["SR"])))
 
 
-def open_data(run: "Run", data: str | None) -> NavigationData:
-    """The run's data, or another source read as the run read its own. Raises GeneraError."""
+def open_data(run: "Run", data: str | None, features: Path | None = None) -> NavigationData:
+    """The run's data, or another source read as the run read its own, with the views of its feature file or of
+    another. Raises GeneraError."""
     if not isinstance(run.method.assets, NavigationAssets):
         raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which walks nowhere.")
     config = run.config.data if data is None else replace(run.config.data, data=data, graphs=None)
+    if features is not None:
+        config = replace(config, features=features)
     return NavigationData.open(config, run.method.assets)

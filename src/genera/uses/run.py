@@ -158,7 +158,8 @@ class Run:
 
     def describe(self, walks: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
         """An instruction for each walk {"scan": …, "path": [viewpoint, …], "heading": radians, 0 if left out}, as
-        `genera describe`. options: data, another source than the run's; temperature, top_k, top_p, max_tokens."""
+        `genera describe`. options: data, another source than the run's; features, another file of views; temperature,
+        top_k, top_p, max_tokens."""
         from genera.uses.describe import describe
 
         return describe(self, walks, seed=seed, **options)
@@ -197,14 +198,15 @@ class Run:
 
     def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
         """The walk of an agent that hears `instruction` at viewpoint `start`, as `genera navigate RUN`. options:
-        heading in radians; goal, a viewpoint; data, another source than the run's; search, a SearchConfig."""
+        heading in radians; goal, a viewpoint; data, another source than the run's; features, another file of views;
+        search, a SearchConfig."""
         from genera.uses.navigate import navigate
 
         return navigate(self, instruction, scan=scan, start=start, **options)
 
     def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
         """Mean figures of the agent's walks of all episodes of a split. options: out, a submission file to write; data,
-        another source than the run's; search, a SearchConfig."""
+        another source than the run's; features, another file of views; search, a SearchConfig."""
         from genera.uses.navigate import navigate_split
 
         return navigate_split(self, split, **options)

@@ -44,7 +44,8 @@ class EvaluateConfig:
     """Images drawn from (or translated by) an image model, and real ones to compare as many with."""
     features: str = "in-domain"
     """What images are compared by: in-domain (a classifier trained on the run's data, once), or a file with the FID
-    Inception's weights (.safetensors, or inception-2015-12-05.pt)."""
+    Inception's weights (.safetensors, or inception-2015-12-05.pt). Navigation: the feature file of the views, where it
+    is not where it was in training."""
     measures: tuple[str, ...] = ()
     """Only these parts. Texts: likelihood, latent, reconstruction, samples, interpolation, analogy; dialogues:
     likelihood, responses, style; images: fidelity, factors, memorisation, samples, training; image pairs: fidelity,

@@ -75,7 +75,7 @@ def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> Ar
     try:
         state = path.stat()
     except OSError:
-        raise GeneraError(f"{path} does not exist; point at the feature file of the Matterport3D views.") from None
+        raise GeneraError(f"{path} does not exist; say where the views are with --features.") from None
     # Hashing gigabytes would take as long as reading them: a file that changes changes its size or its time.
     key = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:32]
     folder = cache_folder() / f"features-{key}"
