@@ -175,7 +175,9 @@ def test_a_feature_file_takes_the_place_of_made_up_views(episode, tmp_path):
     assert "views.tsv does not exist; say where the views are with --features" in missing
     again = genera("navigate", tmp_path / "run", "go", *place(episode), "--features", moved)
     assert again.lines == told.lines
-    measured = genera("evaluate", tmp_path / "run", "--features", moved, *"--measures walks --items 8 --json".split())
+    measured = genera(
+        "evaluate", tmp_path / "run", "--features", moved, *["--measures", "walks", "--items", "8", "--json"]
+    )
     figures = genera("navigate", tmp_path / "run", "--split", "val_seen", "--features", moved, "--json").json
     assert measured.json["counts"]["SR"] == 8
     assert 0 <= figures["SR"] <= 1

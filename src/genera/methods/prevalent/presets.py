@@ -57,6 +57,8 @@ TINY = PrevalentConfig(
     ),
 )
 TINY_DATA = NavigationConfig(view_size=32, angle_size=16)
+# Actions are learnt only after some 2,000 steps of pre-training; all paths, six times each, are what there is to learn.
+HOUSES = replace(TINY, shares=(300, 6000, 500), synthesis=replace(TINY.synthesis, samples=6, share=1.0))
 TINY_TRAIN = TrainConfig(steps=1300, log_every=20, validate_every=250, validate_batches=4, checkpoint_every=100)
 
 
@@ -75,6 +77,12 @@ PRESETS = {
         summary="all four stages on procedural houses: 2+2 layers of 64; minutes on a laptop's CPU",
         model=TINY,
         train=TINY_TRAIN,
+        data=TINY_DATA,
+    ),
+    "houses": Preset(
+        summary="as tiny, pre-trained on all paths for as long as actions take to be learnt; half an hour",
+        model=HOUSES,
+        train=replace(TINY_TRAIN, steps=6800),
         data=TINY_DATA,
     ),
     "r2r-tiny": Preset(
