@@ -49,6 +49,7 @@ EFFECTS: dict[str, tuple[object, dict[str, object]]] = {
     "speaker.batch_size": (4, {}),
     "speaker.max_words": (5, {}),
     "speaker.word_vectors": (Path("nowhere.txt"), {}),
+    "synthesis.split": ("val_unseen", {}),
     "synthesis.samples": (3, {}),
     "synthesis.share": (0.002, {}),
     "synthesis.environment_dropout": (0.8, {}),

@@ -59,6 +59,11 @@ def test_the_parts_of_the_paper_have_their_published_steps():
     assert sum(paper.model.shares) == paper.train.steps
 
 
+def test_the_parts_of_the_small_presets_have_the_steps_of_their_shares():
+    for name in ("tiny", "houses", "r2r-tiny"):
+        assert sum(PRESETS[name].model.shares) == PRESETS[name].train.steps, name
+
+
 def test_every_preset_is_valid():
     for name, preset in PRESETS.items():
         assert preset.model.check() == [], name

@@ -22,8 +22,8 @@ OTHER_SPEAKER = {
     "weight_decay": 1.0, "batch_size": 16, "max_words": 5, "word_vectors": Path("vectors.txt"),
 }  # fmt: skip
 OTHER_SYNTHESIS = {
-    "samples": 3, "share": 0.008, "environment_dropout": 0.2, "temperature": 1.0, "max_words": 3, "exclude": True,
-    "shard_size": 30, "batch_size": 8, "seed": 1,
+    "split": "val_unseen", "samples": 3, "share": 0.008, "environment_dropout": 0.2, "temperature": 1.0,
+    "max_words": 3, "exclude": True, "shard_size": 30, "batch_size": 8, "seed": 1,
 }  # fmt: skip
 
 

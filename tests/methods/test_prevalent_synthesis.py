@@ -139,6 +139,16 @@ def test_the_share_is_a_part_of_the_whole(data):
     assert set(other.numbers) != set(part.numbers)
 
 
+def test_paths_of_houses_to_be_explored_before(data):
+    whole = dataclasses.replace(FEW, share=1.0)
+    known, unseen = (plan(dataclasses.replace(whole, split=split), data).nodes for split in ("train", "val_unseen"))
+    scans = [set(data.graphs.scan_of[nodes[:, 0]].tolist()) for nodes in (known, unseen)]
+    assert [len(found) for found in scans] == [30, 8]
+    assert not scans[0] & scans[1]
+    with pytest.raises(GeneraError, match="split"):
+        plan(dataclasses.replace(whole, split="nowhere"), data)
+
+
 def test_annotated_ends_can_be_left_out(data):
     everything = plan(dataclasses.replace(FEW, share=1.0), data)
     apart = plan(dataclasses.replace(FEW, share=1.0, exclude=True), data)
@@ -167,7 +177,7 @@ def test_a_synthesis_without_paths(tmp_path):
     write_json(tmp_path / "connectivity" / "street_connectivity.json", entries(POSITIONS, EDGES))
     write_json(tmp_path / "R2R_train.json", content)
     street = NavigationData.open(NavigationConfig(data=f"r2r:{tmp_path}"))
-    with pytest.raises(GeneraError, match=r"no path of the training scans of r2r:.* has 4 to 6 edges"):
+    with pytest.raises(GeneraError, match=r"no path of the train scans of r2r:.* has 4 to 6 edges"):
         plan(FEW, street)
 
 

@@ -54,6 +54,9 @@ class SpeakerConfig(MethodConfig):
 class SynthesisConfig(MethodConfig):
     """Instructions that the speaker writes for every path of the training scans that R2R's rule allows."""
 
+    split: Literal["train", "val_seen", "val_unseen", "test"] = "train"
+    """Split in whose scans the paths lie; val_unseen is pre-exploration (Tan et al. 2019): the houses of the evaluation
+    are walked, their instructions are not seen."""
     samples: int = 6
     """Instructions for each path."""
     share: float = 1.0

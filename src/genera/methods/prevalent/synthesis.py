@@ -59,12 +59,12 @@ class Plan:
 
 
 def plan(config: SynthesisConfig, data: NavigationData) -> Plan:
-    """The paths of the training scans. A smaller share is a part of a larger one; headings stay with their paths.
+    """The paths of the scans of a split. A smaller share is a part of a larger one; headings stay with their paths.
 
-    Raises GeneraError when there is none.
+    Raises GeneraError when there is none, or no such split.
     """
     graphs = data.graphs
-    scans = {episode.scan for episode in data.table("train").episodes}
+    scans = {episode.scan for episode in data.table(config.split).episodes}
     nodes = enumerate_paths(graphs, [scan for scan in graphs.scans if scan in scans])
     random = np.random.default_rng(config.seed)
     headings, order = 2 * np.pi * random.random(len(nodes)), random.permutation(len(nodes))
@@ -73,7 +73,7 @@ def plan(config: SynthesisConfig, data: NavigationData) -> Plan:
     chosen = np.sort(order[: int(np.ceil(config.share * len(order)))])
     if not len(chosen):
         raise GeneraError(
-            f"no path of the training scans of {data.config.data} has 4 to 6 edges and at least 5 metres"
+            f"no path of the {config.split} scans of {data.config.data} has 4 to 6 edges and at least 5 metres"
             + (" and ends of its own; leave --synthesis.exclude out." if config.exclude else ".")
         )
     return Plan(nodes[chosen], headings[chosen], chosen)
