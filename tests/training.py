@@ -58,8 +58,15 @@ TINY_GAN: dict[str, object] = SHORT_IMAGES | {
     "model.d_lr": "0.00005",
     "model.adam_eps": 0.001,
 }
-# Few codes and features: one that lies midway between two codes may go to the other by rounding alone.
-TINY_FQ = TINY_GAN | {"model.quantiser.after": ["blocks.2"], "model.quantiser.codes": [4]}
+# Few codes, drawn apart: codes taken from flat colours come twice, and which of them is nearer is then rounding.
+APART: dict[str, object] = {
+    "model.quantiser.codes": [4],
+    "model.quantiser.init": "normal",
+    "model.quantiser.ema": "ones",
+    "model.quantiser.revive_below": 0,
+}
+# A ReLU that rounding flips moves a network, and a feature on the border of two codes with it: small steps, again.
+TINY_FQ = TINY_GAN | APART | {"model.quantiser.after": ["blocks.2"], "model.adam_eps": 0.01}
 
 TINY_STYLES: dict[str, object] = SHORT_IMAGES | {
     "data.image_size": 8,
@@ -158,16 +165,13 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "spacefusion:seq2seq": ("nano-seq2seq", SHORT_DIALOGUES),
     "spacefusion:style": ("nano-style", SHORT_DIALOGUES),
     "stylegan2": ("nano", TINY_STYLES),
-    "stylegan2:fq": ("nano-fq", TINY_STYLES | {"data.image_size": 32, "model.quantiser.codes": [4]}),
+    "stylegan2:fq": ("nano-fq", TINY_STYLES | APART | {"data.image_size": 32}),
     "tac-gan": ("nano", TINY_GAN),
     "tac-gan:fq": ("nano-fq", TINY_FQ),
     "u-gat-it": ("nano", TINY_TRANSLATION),
-    # Codes taken from the world's flat colours come twice; which one is nearer is then rounding. And few of them.
     "u-gat-it:fq": (
         "nano-fq",
-        TINY_TRANSLATION
-        | {"model.light": False, "model.quantiser.init": "normal", "model.quantiser.codes": [4]}
-        | {"model.quantiser.after": ["layers.2"], "model.quantiser.ema": "ones", "model.quantiser.revive_below": 0},
+        TINY_TRANSLATION | APART | {"model.light": False, "model.quantiser.after": ["layers.2"]},
     ),
 }
 """For every registered method, or METHOD:VARIANT: a preset and overrides under which 40 steps take seconds."""
