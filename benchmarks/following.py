@@ -10,12 +10,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
 from genera.engine import registry
-from genera.methods.prevalent.agent import Reader, Reading
-from genera.methods.prevalent.rollouts import as_taught, rollout
-from genera.methods.prevalent.walking import Walking
+from genera.methods.prevalent.agents.finetuning import Walking
+from genera.methods.prevalent.agents.network import Reader, Reading
+from genera.methods.prevalent.agents.rollouts import as_taught, rollout
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 
 AGENTS, HORIZON, ROUNDS = 8, 8, 5
 

@@ -14,9 +14,10 @@ import torch
 import transformers
 
 from genera.blocks.decoding import generate
+from genera.blocks.decoding_options import Decoding
 from genera.blocks.gpt2 import Gpt2
 from genera.blocks.pretrained import export_weights
-from genera.blocks.size import Decoding, TransformerSize
+from genera.blocks.size import TransformerSize
 
 BATCH, TOKENS, MEAN_LENGTH, ROUNDS = 32, 64, 15, 7
 START, END, PAD = 1, 2, 0

@@ -22,15 +22,15 @@ import networkx
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from genera.data.navigation import connectivity
-from genera.data.navigation.episodes import EpisodeTable
-from genera.data.navigation.features import ArrayViews, open_features
-from genera.data.navigation.graphs import HEADINGS, Graphs
-from genera.data.navigation.sources import open_navigation
 from genera.measures.navigation import path_figures
-from genera.worlds.environments import NavigationEnv, NavigationVectorEnv
-from genera.worlds.navigation import slots
-from genera.worlds.walkers import random
+from genera.navigation import connectivity
+from genera.navigation.environments import NavigationEnv, NavigationVectorEnv
+from genera.navigation.episodes import EpisodeTable
+from genera.navigation.features import ArrayViews, open_features
+from genera.navigation.graphs import HEADINGS, Graphs
+from genera.navigation.simulator import slots
+from genera.navigation.sources import open_navigation
+from genera.navigation.walkers import random
 
 STEPS, ROUNDS = 20, 7
 

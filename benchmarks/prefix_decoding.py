@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from genera.blocks.decoding import choose, generate
+from genera.blocks.decoding_options import Decoding
 from genera.blocks.gpt2 import Gpt2
-from genera.blocks.size import Decoding, TransformerSize
+from genera.blocks.size import TransformerSize
 
 ROWS, TIMED, TOKENS, MEAN_LENGTH, ROUNDS = 256, 12, 64, 15, 3
 PAD, BOS, EOS = 0, 1, 2

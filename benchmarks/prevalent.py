@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import torch
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
-from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
-from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.encoder.config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.encoder.network import ActionHead, NavigationEncoder, Pretrainer, WordHead
+from genera.methods.prevalent.encoder.pretraining import TripletData, objective
+from genera.methods.prevalent.encoder.triplets import TripletBatch
 from genera.methods.prevalent.presets import TINY_ENCODER
-from genera.methods.prevalent.pretraining import TripletData, objective
-from genera.methods.prevalent.triplets import TripletBatch
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 
 ROWS, STEPS, ROUNDS = 16, 3, 5
 # As many text and cross layers as published, four times as narrow.

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
 from genera.engine import registry
-from genera.methods.prevalent.episodes import EpisodeBatch
-from genera.methods.prevalent.rollouts import consider, nothing
-from genera.methods.prevalent.searching import likeliest_routes
-from genera.methods.prevalent.walking import Walking
+from genera.methods.prevalent.agents.episodes import EpisodeBatch
+from genera.methods.prevalent.agents.finetuning import Walking
+from genera.methods.prevalent.agents.rollouts import consider, nothing
+from genera.methods.prevalent.agents.search import likeliest_routes
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 
 AGENTS, ROUTES, HORIZON, ROUNDS = 64, 40, 12, 3
 

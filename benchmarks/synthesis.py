@@ -10,15 +10,15 @@ import time
 import numpy as np
 import torch
 
-from genera.blocks.size import Decoding
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
-from genera.data.navigation.graphs import enumerate_paths
-from genera.data.navigation.words import EOS, PAD, UNK
-from genera.methods.prevalent.speaker import Speaker
-from genera.methods.prevalent.speaker_config import SpeakerConfig
-from genera.methods.prevalent.speaking import build_speaker, describe, seen
-from genera.worlds.navigation import views_along
+from genera.blocks.decoding_options import Decoding
+from genera.methods.prevalent.speaker.config import SpeakerConfig
+from genera.methods.prevalent.speaker.network import Speaker
+from genera.methods.prevalent.speaker.training import build_speaker, describe, seen
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
+from genera.navigation.graphs import enumerate_paths
+from genera.navigation.simulator import views_along
+from genera.navigation.vocabulary import EOS, PAD, UNK
 
 WORDS, ROUNDS, ALONE, TOGETHER = 30, 3, 4, 256
 

@@ -1,15 +1,23 @@
 """What every test shares."""
 
+import gzip
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from xdist.scheduler import LoadScopeScheduling
 
+import genera
 from commands import train
-from genera.data.navigation.sources import NavigationSource, open_navigation
+from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.engine.registry import configure
+from genera.navigation.sources import NavigationSource, open_navigation
+from genera.uses.run import Run
+from genera.worlds import load
 
 
 class ByModuleAndMethod(LoadScopeScheduling):
@@ -79,3 +87,71 @@ def r2r(opened: Callable[[str], NavigationSource], real_data: Callable[[str], Pa
 @pytest.fixture(scope="session")
 def houses(opened: Callable[[str], NavigationSource]) -> NavigationSource:
     return opened("world:houses")
+
+
+# One short training per method and session; every test reads it, and copies it before it changes something.
+
+
+def _train(spec: str, out: Path, **options: object) -> Path:
+    torch.set_num_threads(1)
+    config = configure(
+        spec, data="world:captions-small", limit=2000, vocabulary=400, warmup=10, steps=100, batch_size=32,
+        log_every=50, validate_every=0, checkpoint_every=50, device="cpu", **options,
+    )  # fmt: skip
+    return genera.train(config, out).path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an Optimus of 100 steps, with checkpoints at 50 and 100 and averaged weights."""
+    return _train("optimus:nano", tmp_path_factory.mktemp("trained") / "optimus", ema=0.9, latent_size=8)
+
+
+@pytest.fixture(scope="session")
+def trained_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _train("gpt2-lm:nano", tmp_path_factory.mktemp("trained") / "lm")
+
+
+@pytest.fixture
+def run(trained: Path) -> Run:
+    return genera.load(trained, device="cpu")
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Callable[[], Run]:
+    """A run folder of the test's own, loaded."""
+
+    def copy() -> Run:
+        return genera.load(shutil.copytree(trained, tmp_path / "copy", dirs_exist_ok=True), device="cpu")
+
+    return copy
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for one test."""
+    monkeypatch.setenv("GENERA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def tokenisers() -> Tokenisers:
+    sentences = load("captions").sentences(1000)
+    return Tokenisers(
+        encoder=Tokeniser.train("wordpiece", lambda: sentences, 1000),
+        decoder=Tokeniser.train("bpe", lambda: sentences, 1000),
+    )
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
+    """write(name, text) → the path of a new file; names that end in .gz are compressed."""
+
+    def write(name: str, text: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = text if isinstance(text, bytes) else text.encode()
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        return path
+
+    return write

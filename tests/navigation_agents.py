@@ -8,13 +8,13 @@ from genera.blocks.size import TransformerSize
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step, enrol
-from genera.methods.prevalent.agent import DialogueFollower, Follower
-from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig, R2RConfig
-from genera.methods.prevalent.asking import Asker
-from genera.methods.prevalent.dialogues import Dialogues
-from genera.methods.prevalent.encoder import NavigationEncoder
-from genera.methods.prevalent.following import Following
-from genera.methods.prevalent.helped import Helped
+from genera.methods.prevalent.agents.config import HannaConfig, NDHConfig, R2RConfig
+from genera.methods.prevalent.agents.hanna import Helped
+from genera.methods.prevalent.agents.hanna_network import Asker
+from genera.methods.prevalent.agents.ndh import Dialogues
+from genera.methods.prevalent.agents.network import DialogueFollower, Follower
+from genera.methods.prevalent.agents.r2r import Following
+from genera.methods.prevalent.encoder.network import NavigationEncoder
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 R2R = R2RConfig(hidden=32, context=32, embedding=16, dropout=0.0, feature_dropout=0.0, horizon=10, lr=3e-3)

@@ -1,8 +1,8 @@
 """Graphs small enough to know everything about."""
 
-from genera.data.navigation import connectivity
-from genera.data.navigation.episodes import Episode, EpisodeTable
-from genera.data.navigation.graphs import Graphs
+from genera.navigation import connectivity
+from genera.navigation.episodes import Episode, EpisodeTable
+from genera.navigation.graphs import Graphs
 
 
 def entries(positions, edges, excluded=()):

@@ -3,8 +3,9 @@ import torch
 from torch.testing import assert_close
 
 from genera.blocks.decoding import choose, generate
+from genera.blocks.decoding_options import Decoding
 from genera.blocks.gpt2 import Gpt2
-from genera.blocks.size import Decoding, TransformerSize
+from genera.blocks.size import TransformerSize
 from genera.errors import GeneraError
 
 PAD, START, END = 0, 1, 2

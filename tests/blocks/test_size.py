@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from genera.blocks.size import GPT2_SMALL, Decoding, TransformerSize
+from genera.blocks.decoding_options import Decoding
+from genera.blocks.size import GPT2_SMALL, TransformerSize
 from genera.errors import GeneraError
 
 TINY = {"layers": 1, "hidden": 8, "heads": 2, "feed_forward": 8, "vocabulary": 5, "positions": 4}

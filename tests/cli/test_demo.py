@@ -26,7 +26,7 @@ def small_demo(monkeypatch):
     monkeypatch.setitem(entry.presets, "demo-size", small)
     monkeypatch.setattr(demo, "SPEC", "optimus:demo-size")
     quick = partial(EvaluateConfig, items=20, likelihood_items=4, importance_samples=11, prior_samples=8, pairs=2)
-    monkeypatch.setattr("genera.uses.evaluate.EvaluateConfig", quick)
+    monkeypatch.setattr("genera.evaluation.evaluate.EvaluateConfig", quick)
 
 
 def test_killed_halfway_it_goes_on_and_the_second_time_it_is_done(tmp_path, monkeypatch, small_demo):

@@ -6,8 +6,8 @@ import pytest
 
 import genera
 from commands import genera as command
-from genera.data.navigation.sources import open_navigation
 from genera.errors import GeneraError
+from genera.navigation.sources import open_navigation
 from training import TINY_PREVALENT, configured
 
 ONE_STEP = TINY_PREVALENT | {"train.steps": 1, "train.validate_every": 0}

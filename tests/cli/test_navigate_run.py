@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from commands import genera
-from genera.data.navigation.sources import open_navigation
-from genera.data.navigation.trajectories import check_trajectories
 from genera.errors import GeneraError
+from genera.navigation.sources import open_navigation
+from genera.navigation.trajectories import check_trajectories
 from genera.uses.run import load
 
 SMALL = "--limit 60 --steps 3 --stages finetune --validate-every 0"

@@ -4,11 +4,11 @@ import networkx
 import numpy as np
 import pytest
 
-from genera.data.navigation.trajectories import check_trajectories
 from genera.errors import GeneraError
 from genera.measures.catalogue import definition
 from genera.measures.navigation import goal_progress, hanna_figures, last, path_figures, path_length, score, summary
-from genera.worlds.walkers import random, shortest, stop
+from genera.navigation.trajectories import check_trajectories
+from genera.navigation.walkers import random, shortest, stop
 from small_graphs import entries, graphs_of, street, table_of
 
 

@@ -11,7 +11,6 @@ from genera import worlds
 from genera.cli.train import main
 from genera.data.images import ImageAssets, ImageBatch
 from genera.engine import checkpoint, registry
-from genera.engine.conditional_gan import truncated
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step, enrol
@@ -19,6 +18,7 @@ from genera.errors import GeneraError
 from genera.methods.biggan.config import BigGanConfig
 from genera.methods.biggan.method import BigGan
 from genera.methods.biggan.presets import PRESETS
+from genera.methods.families.conditional_gan import truncated
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 ASSETS = ImageAssets(28, 3, ("cat", "dog", "owl"))

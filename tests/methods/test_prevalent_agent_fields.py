@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
-from genera.methods.prevalent.agent_config import AgentConfig
-from genera.methods.prevalent.speaker_config import SpeakerConfig
-from genera.methods.prevalent.speaking import build_speaker
+from genera.methods.prevalent.agents.config import AgentConfig
+from genera.methods.prevalent.speaker.config import SpeakerConfig
+from genera.methods.prevalent.speaker.training import build_speaker
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 from navigation_agents import HANNA, NDH, R2R, dialogues, following, helped, step_of
 
 MAKE = {"r2r": following, "ndh": dialogues, "hanna": helped}

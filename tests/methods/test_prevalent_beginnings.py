@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
 from genera.engine.registry import preset
 from genera.errors import GeneraError
 from genera.methods.prevalent.method import Prevalent
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 
 TINY = preset("prevalent:tiny")[1].model
 

@@ -10,8 +10,8 @@ from transformers import LxmertConfig
 from transformers.models.lxmert.modeling_lxmert import LxmertForPreTraining
 
 from genera.errors import GeneraError
-from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
-from genera.methods.prevalent.encoder_config import EncoderConfig
+from genera.methods.prevalent.encoder.config import EncoderConfig
+from genera.methods.prevalent.encoder.network import ActionHead, NavigationEncoder, Pretrainer, WordHead
 from genera.methods.prevalent.exchange import encoder_slots, head_slots, read_released
 
 VIEW, WORDS = 11, 40

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
 from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
@@ -16,8 +14,10 @@ from genera.engine.step import Step, enrol
 from genera.errors import GeneraError
 from genera.methods.prevalent.config import PrevalentConfig
 from genera.methods.prevalent.method import Prevalent
-from genera.methods.prevalent.speaking import build_speaker
-from genera.methods.prevalent.synthesis import synthesise
+from genera.methods.prevalent.speaker.synthesis import synthesise
+from genera.methods.prevalent.speaker.training import build_speaker
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 from training import TINY_PREVALENT, replaced
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

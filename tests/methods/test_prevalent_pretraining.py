@@ -8,15 +8,15 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import InstructedPaths, NavigationData
-from genera.data.navigation.graphs import STEP, canonical
-from genera.data.navigation.tokens import token_ids
 from genera.errors import GeneraError
-from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
-from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
-from genera.methods.prevalent.pretraining import TripletData, figures, joined, objective, predict, word_loss
-from genera.methods.prevalent.triplets import Masking, Triplets, TripletStream
+from genera.methods.prevalent.encoder.config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.encoder.network import ActionHead, NavigationEncoder, Pretrainer, WordHead
+from genera.methods.prevalent.encoder.pretraining import TripletData, figures, joined, objective, predict, word_loss
+from genera.methods.prevalent.encoder.triplets import Masking, Triplets, TripletStream
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import InstructedPaths, NavigationData
+from genera.navigation.graphs import STEP, canonical
+from genera.navigation.tokens import token_ids
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,23 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from genera.blocks.size import Decoding
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import InstructedPaths, NavigationData
-from genera.data.navigation.words import EOS, PAD, UNK
+from genera.blocks.decoding_options import Decoding
 from genera.errors import GeneraError
-from genera.methods.prevalent import speaking
-from genera.methods.prevalent.speaker import EnvDropEncoder, FollowerEncoder, Speaker
-from genera.methods.prevalent.speaker_config import SpeakerConfig
-from genera.methods.prevalent.speaking import InstructionWriter, SpeakerData, Walks, describe, seen, teacher_forcing
-from genera.worlds.navigation import views_along
+from genera.methods.prevalent.speaker import training as speaking
+from genera.methods.prevalent.speaker.config import SpeakerConfig
+from genera.methods.prevalent.speaker.network import EnvDropEncoder, FollowerEncoder, Speaker
+from genera.methods.prevalent.speaker.training import (
+    InstructionWriter,
+    SpeakerData,
+    Walks,
+    describe,
+    seen,
+    teacher_forcing,
+)
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import InstructedPaths, NavigationData
+from genera.navigation.simulator import views_along
+from genera.navigation.vocabulary import EOS, PAD, UNK
 
 SMALL = SpeakerConfig(hidden=32, embedding=16, dropout=0.0, feature_dropout=0.0, lr=5e-3)
 VARIANTS = ["envdrop", "follower"]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
 from genera.engine.ranks import Ranks
-from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConfig
-from genera.methods.prevalent.speaking import SpeakerData, build_speaker, speaker_stage, teacher_forcing
-from genera.methods.prevalent.synthesis import synthesise
+from genera.methods.prevalent.speaker.config import SpeakerConfig, SynthesisConfig
+from genera.methods.prevalent.speaker.synthesis import synthesise
+from genera.methods.prevalent.speaker.training import SpeakerData, build_speaker, speaker_stage, teacher_forcing
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
 
 SPEAKER = SpeakerConfig(hidden=16, embedding=8, dropout=0.0, feature_dropout=0.0, max_words=60, batch_size=8)
 SYNTHESIS = SynthesisConfig(samples=2, share=0.004, max_words=6, shard_size=20, batch_size=16)

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
-from genera.data.navigation.episodes import EpisodeTable, read_r2r
-from genera.data.navigation.graphs import enumerate_paths
 from genera.engine.ranks import Ranks
 from genera.errors import GeneraError
 from genera.files import write_json
-from genera.methods.prevalent import synthesis
-from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConfig
-from genera.methods.prevalent.speaking import build_speaker
-from genera.methods.prevalent.synthesis import SyntheticSet, plan
+from genera.methods.prevalent.speaker import synthesis
+from genera.methods.prevalent.speaker.config import SpeakerConfig, SynthesisConfig
+from genera.methods.prevalent.speaker.synthesis import SyntheticSet, plan
+from genera.methods.prevalent.speaker.training import build_speaker
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
+from genera.navigation.episodes import EpisodeTable, read_r2r
+from genera.navigation.graphs import enumerate_paths
 from small_graphs import EDGES, POSITIONS, entries
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

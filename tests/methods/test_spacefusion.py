@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from genera import worlds
-from genera.blocks.text_vae import drawn
 from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_contexts
 from genera.data.dialogue_config import DialogueConfig
 from genera.data.text import collate
 from genera.data.tokenisers import Tokeniser
 from genera.engine.registry import preset
 from genera.errors import GeneraError
+from genera.methods.families.text_vae import drawn
 from genera.methods.spacefusion.config import SpaceFusionConfig
 from genera.methods.spacefusion.method import SpaceFusion
 from text_sizes import SIZE

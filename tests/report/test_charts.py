@@ -4,7 +4,7 @@ import re
 import pytest
 
 from genera.report.charts import column_chart, line_chart, map_points, thin, tick_text, ticks
-from genera.report.words import changed, duration, figure
+from genera.report.formatting import changed, duration, figure
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.2, 17), (1e-5, 1e-3), (0, 3125), (1e6, 9e6), (0.95, 1)])

@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from genera.uses.capabilities import Posterior
+from genera.engine.capabilities import Posterior
 from genera.uses.cara import CaraGuide
 
 SIDE = torch.tensor([-2.0, 2.0])

@@ -10,12 +10,12 @@ import torch
 import genera
 from genera.engine.registry import configure
 from genera.errors import GeneraError
+from genera.evaluation.evaluate import evaluate
 from genera.measures.catalogue import definition
 from genera.measures.diagnosis import diagnose
 from genera.report.compare import comparison_table, write_comparison
 from genera.report.page import write_report
 from genera.uses.conversation import Conversation
-from genera.uses.evaluate import evaluate
 from genera.uses.settings import EvaluateConfig
 
 FEW = EvaluateConfig(contexts=12, responses=4, likelihood_items=30, importance_samples=3)

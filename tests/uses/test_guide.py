@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import genera
+from genera.engine.capabilities import Posterior
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
-from genera.uses.capabilities import Posterior
 from genera.uses.guide import open_guide
 from genera.uses.latent_guides import GanGuide, VectorGuide
 from genera.uses.settings import GuideConfig

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genera.data.navigation.config import NavigationConfig
-from genera.data.navigation.dataset import NavigationData
-from genera.data.navigation.episodes import EpisodeTable
+from genera.engine.capabilities import Candidates
 from genera.errors import GeneraError
 from genera.measures.navigation import path_length
-from genera.methods.prevalent.speaker_config import SpeakerConfig
-from genera.methods.prevalent.speaking import SpeakerData, build_speaker, log_likelihood, teacher_forcing
-from genera.uses.capabilities import Candidates
+from genera.methods.prevalent.speaker.config import SpeakerConfig
+from genera.methods.prevalent.speaker.training import SpeakerData, build_speaker, log_likelihood, teacher_forcing
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationData
+from genera.navigation.episodes import EpisodeTable
 from genera.uses.pragmatic import SearchConfig, search, search_figures
 
 

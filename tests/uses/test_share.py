@@ -14,8 +14,8 @@ from torch.testing import assert_close
 
 import genera
 import small_methods  # noqa: F401  (registers the small methods)
+from genera.engine.origin import Origin
 from genera.errors import GeneraError
-from genera.uses.origin import Origin
 from genera.uses.share import export_run, import_run
 
 SENTENCES = ["many boys are hiding the bottle .", "a nurse is fixing a kite near the school ."]

@@ -6,8 +6,8 @@ import pytest
 from scipy.sparse.csgraph import connected_components
 
 from genera import worlds
-from genera.data.navigation.sources import open_folder
 from genera.data.sources import parse_source
+from genera.navigation.sources import open_folder
 from genera.worlds.house_language import direction
 from genera.worlds.house_plans import LANDMARKS, ROOMS, Dice, build_house
 from genera.worlds.houses import Houses

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from genera.blocks.decoding_options import Decoding
 from genera.blocks.gpt2 import Gpt2
-from genera.blocks.size import Decoding
 from genera.errors import GeneraError
 
 

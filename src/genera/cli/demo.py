@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     if (out / "evaluation.json").exists():
         result = read_json(out / "evaluation.json")
     else:
-        from genera.uses.evaluate import evaluate
+        from genera.evaluation.evaluate import evaluate
 
         result = evaluate(load(out))
     page = write_report(out)

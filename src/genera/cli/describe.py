@@ -46,7 +46,7 @@ def _walks(command: Describe) -> list[dict[str, Any]]:
             raise GeneraError("say which scan the viewpoints belong to: --scan SCAN.")
         return [{"scan": command.scan, "path": list(command.path), "heading": command.heading}]
 
-    from genera.data.navigation.episodes import load_json
+    from genera.navigation.episodes import load_json
 
     walks = load_json(command.input)
     if not isinstance(walks, list) or not all(isinstance(walk, dict) for walk in walks):

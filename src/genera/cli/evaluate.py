@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         "evaluate",
     )
     command.settings.check()
-    from genera.uses.evaluate import evaluate
+    from genera.evaluation.evaluate import evaluate
 
     result = evaluate(command.load(command.run), command.settings)
     print_json(flat(result)) if command.json else print(as_text(result))

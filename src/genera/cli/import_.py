@@ -7,8 +7,8 @@ from tyro.conf import Positional
 
 from genera.cli.parsing import parse, print_json
 from genera.console import say
+from genera.engine.origin import Origin
 from genera.errors import GeneraError
-from genera.uses.origin import Origin
 
 HELP = """usage: genera import METHOD[:PRESET] [SOURCE] --out RUN [options]
 

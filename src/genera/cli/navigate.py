@@ -13,12 +13,12 @@ from tyro.conf import Positional
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
 from genera.console import say
-from genera.data.navigation.config import Supervision
 from genera.errors import GeneraError
+from genera.navigation.config import Supervision
 
 if TYPE_CHECKING:
-    from genera.data.navigation.episodes import EpisodeTable
-    from genera.data.navigation.sources import NavigationSource
+    from genera.navigation.episodes import EpisodeTable
+    from genera.navigation.sources import NavigationSource
     from genera.uses.pragmatic import SearchConfig
 
 Agent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
@@ -41,7 +41,7 @@ class Data:
     """Print JSON."""
 
     def source(self) -> "NavigationSource":
-        from genera.data.navigation.sources import open_navigation
+        from genera.navigation.sources import open_navigation
 
         return open_navigation(self.data, self.graphs, self.strict)
 
@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> None:
 
 def check(command: Check) -> dict[str, Any]:
     """Counts of the graphs and of each split. Raises GeneraError at the first thing that is wrong."""
-    from genera.worlds.helper import Helper
+    from genera.navigation.helper import Helper
 
     source = command.source()
     graphs = source.graphs
@@ -181,8 +181,8 @@ def check(command: Check) -> dict[str, Any]:
 
 
 def baseline(command: Baseline) -> dict[str, Any]:
-    from genera.data.navigation.trajectories import write_walks
-    from genera.worlds.walkers import AGENTS
+    from genera.navigation.trajectories import write_walks
+    from genera.navigation.walkers import AGENTS
 
     source = command.source()
     table = source.table(command.split, command.supervision)
@@ -198,8 +198,8 @@ def baseline(command: Baseline) -> dict[str, Any]:
 
 
 def score(command: Score) -> dict[str, Any]:
-    from genera.data.navigation.episodes import EpisodeTable
-    from genera.data.navigation.trajectories import read_submission
+    from genera.navigation.episodes import EpisodeTable
+    from genera.navigation.trajectories import read_submission
 
     source = command.source()
     table = source.table(command.split, command.supervision)

@@ -350,7 +350,7 @@ def _world(spec: str, rest: str, text_column: str | None, label_column: str | No
 
 
 def _navigation(task: str, spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
-    from genera.data.navigation.sources import open_folder
+    from genera.navigation.sources import open_folder
 
     if text_column is not None or label_column is not None:
         raise GeneraError(f"a {task}: source has no columns and no labels; its texts are the instructions.")

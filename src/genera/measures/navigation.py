@@ -7,9 +7,9 @@ metres. Every function returns one number a trajectory, so that spreads and brea
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.data.navigation.episodes import EpisodeTable, nearest
-from genera.data.navigation.graphs import Graphs
 from genera.errors import GeneraError
+from genera.navigation.episodes import EpisodeTable, nearest
+from genera.navigation.graphs import Graphs
 
 Figures = dict[str, NDArray[np.float64]]
 

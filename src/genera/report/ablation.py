@@ -14,10 +14,10 @@ from genera.engine.config import RunConfig, differences
 from genera.engine.folder import RunFolder
 from genera.engine.train import train
 from genera.errors import GeneraError
+from genera.evaluation.evaluate import evaluate
 from genera.files import read_json, write_json, write_text
 from genera.report.compare import comparison_table, write_comparison
 from genera.report.markdown import markdown_table
-from genera.uses.evaluate import evaluate
 from genera.uses.run import load
 from genera.uses.settings import EvaluateConfig
 

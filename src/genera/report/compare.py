@@ -11,10 +11,10 @@ from genera.errors import GeneraError, unknown
 from genera.files import write_text
 from genera.measures.definition import Definition
 from genera.report.charts import line_chart
-from genera.report.groups import Curve, Group, grouped
+from genera.report.formatting import in_catalogue_order
 from genera.report.page import CURVE_TITLES, curve_order, flat, images_of, template
-from genera.report.record import Record, read_run
-from genera.report.words import in_catalogue_order
+from genera.report.run_files import Record, read_run
+from genera.report.seeds import Curve, Group, grouped
 
 SET = {"data": "data", "split": "split", "items": "number of items"}
 

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from genera.report.charts import column_chart, line_chart, map_points
-from genera.report.words import figure
+from genera.report.formatting import figure
 
 SIZE = (460, 320)
 MARGIN = 3.0

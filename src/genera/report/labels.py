@@ -7,7 +7,7 @@ from typing import Any
 from genera.errors import GeneraError
 from genera.files import read_json
 from genera.report.charts import line_chart, map_points
-from genera.report.words import figure, in_catalogue_order
+from genera.report.formatting import figure, in_catalogue_order
 
 MAP_SIZE = (900, 420)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from genera.report.words import figure
+from genera.report.formatting import figure
 
 
 def markdown_table(table: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ from jinja2 import Environment, PackageLoader
 from genera.files import write_text
 from genera.report.charts import column_chart, finite, line_chart, map_points
 from genera.report.floor_plans import action_tables, breakdown_charts, walk_cards
+from genera.report.formatting import changed, define, duration, figure, fold, in_catalogue_order
 from genera.report.labels import guides_of, probe_of
-from genera.report.record import Record, read_run
-from genera.report.words import changed, define, duration, figure, fold, in_catalogue_order
+from genera.report.run_files import Record, read_run
 
 HEADLINES = (
     "ppl_word",

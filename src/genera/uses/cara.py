@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from genera.console import track
-from genera.uses.capabilities import Posterior
+from genera.engine.capabilities import Posterior
 from genera.uses.latent_guides import BETAS, LEARNING_RATE, GanGuide, descend, mlp
 
 BATCH = 64

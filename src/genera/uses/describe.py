@@ -5,9 +5,9 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genera.data.navigation.episodes import Episode, EpisodeTable
+from genera.engine.capabilities import Describes
 from genera.errors import GeneraError
-from genera.uses.capabilities import Describes
+from genera.navigation.episodes import Episode, EpisodeTable
 from genera.uses.navigate import open_data
 
 if TYPE_CHECKING:

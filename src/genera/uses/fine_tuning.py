@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 
 from genera.data.pairs import PAIR, halves
-from genera.uses.capabilities import Features
+from genera.engine.capabilities import Features
 from genera.uses.settings import ProbeConfig
 
 PREDICTED_AT_ONCE = 256

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genera.console import say
+from genera.engine.capabilities import Decodes, Encodes, Posterior, ScoresGiven
 from genera.errors import GeneraError, unknown
 from genera.files import atomic, read_json, write_json
-from genera.uses.capabilities import Decodes, Encodes, Posterior, ScoresGiven
 from genera.uses.cara import CaraGuide
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.latent_guides import GanGuide, VectorGuide

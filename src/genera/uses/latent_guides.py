@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genera.uses.capabilities import Posterior
+from genera.engine.capabilities import Posterior
 
 ANCHORS = 2000
 """Items that a vector starts from, equally many of each class."""

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genera.console import say
-from genera.data.navigation.dataset import NavigationAssets, NavigationData
-from genera.data.navigation.episodes import DialogueEpisode, Episode, EpisodeTable
-from genera.data.navigation.trajectories import write_walks
+from genera.engine.capabilities import Navigates
 from genera.errors import GeneraError, unknown
 from genera.measures.navigation import score, summary
-from genera.uses.capabilities import Navigates
+from genera.navigation.dataset import NavigationAssets, NavigationData
+from genera.navigation.episodes import DialogueEpisode, Episode, EpisodeTable
+from genera.navigation.simulator import pose_of, views_along
+from genera.navigation.trajectories import write_walks
 from genera.uses.pragmatic import SearchConfig, search_figures
 from genera.uses.pragmatic import search as best_route
-from genera.worlds.navigation import pose_of, views_along
 
 if TYPE_CHECKING:
     from genera.uses.run import Run

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.data.navigation.dataset import NavigationData
-from genera.data.navigation.episodes import EpisodeTable
+from genera.engine.capabilities import Candidates, Explains, Searches, Walk
 from genera.errors import GeneraError
 from genera.measures.navigation import Figures, efficiency, last, path_length
-from genera.uses.capabilities import Candidates, Explains, Searches, Walk
+from genera.navigation.dataset import NavigationData
+from genera.navigation.episodes import EpisodeTable
 
 if TYPE_CHECKING:
     from genera.uses.run import Run

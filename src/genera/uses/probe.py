@@ -15,10 +15,10 @@ from sklearn.manifold import TSNE
 from genera.console import say, track
 from genera.data.pairs import halves
 from genera.engine import registry
+from genera.engine.capabilities import Features
 from genera.errors import GeneraError
 from genera.files import write_json
 from genera.measures.classifiers import TfidfClassifier, accuracy, f1, logistic_regression, matthews
-from genera.uses.capabilities import Features
 from genera.uses.fine_tuning import FineTuned, read
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.settings import ProbeConfig

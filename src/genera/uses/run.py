@@ -10,12 +10,7 @@ from torch import Tensor
 
 from genera.engine import checkpoint as ckpt
 from genera.engine import registry
-from genera.engine.config import RunConfig, from_dict
-from genera.engine.folder import RunFolder
-from genera.engine.method import Method
-from genera.engine.ranks import pick_device
-from genera.errors import GeneraError, Lacks, unknown
-from genera.uses.capabilities import (
+from genera.engine.capabilities import (
     Attends,
     Decodes,
     Encodes,
@@ -28,6 +23,11 @@ from genera.uses.capabilities import (
     Scores,
     Translates,
 )
+from genera.engine.config import RunConfig, from_dict
+from genera.engine.folder import RunFolder
+from genera.engine.method import Method
+from genera.engine.ranks import pick_device
+from genera.errors import GeneraError, Lacks, unknown
 from genera.uses.settings import GuideConfig, ProbeConfig
 
 

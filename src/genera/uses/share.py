@@ -10,14 +10,14 @@ import torch
 
 from genera.blocks.pretrained import find
 from genera.engine import registry
-from genera.engine.adopt import adopt, free
+from genera.engine.capabilities import Shares
 from genera.engine.config import RunConfig, to_dict
 from genera.engine.folder import RunFolder
+from genera.engine.import_weights import adopt, free
+from genera.engine.origin import Origin
 from genera.errors import GeneraError
 from genera.files import atomic, read_json, write_json, write_text
-from genera.uses.capabilities import Shares
 from genera.uses.card import model_card
-from genera.uses.origin import Origin
 from genera.uses.run import Run, lacking
 
 PRESET = "paper"

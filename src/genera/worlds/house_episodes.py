@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genera.data.navigation.graphs import Graphs, enumerate_paths
+from genera.navigation.graphs import Graphs, enumerate_paths
 from genera.worlds.house_language import answer, instruction, question, request
 from genera.worlds.house_plans import Dice, Place
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from genera.data.navigation.graphs import Graphs, canonical
+from genera.navigation.graphs import Graphs, canonical
 from genera.worlds.house_plans import Dice, Place
 
 _GO = ("go", "walk", "head", "move")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genera.data.cache import build_once, cache_folder
-from genera.data.navigation import connectivity
-from genera.data.navigation.graphs import Graphs
 from genera.files import write_json
+from genera.navigation import connectivity
+from genera.navigation.graphs import Graphs
 from genera.worlds.house_episodes import (
     Neighbourhood,
     hanna_entries,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.data.navigation.features import ArrayViews
-from genera.data.navigation.graphs import VIEWS, Graphs
 from genera.files import read_json
+from genera.navigation.features import ArrayViews
+from genera.navigation.graphs import VIEWS, Graphs
 from genera.worlds.house_plans import LANDMARKS, ROOMS
 
 NOISE = 0.35

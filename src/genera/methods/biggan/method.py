@@ -5,9 +5,9 @@ import torch
 from genera.blocks.adversarial import hinge_discriminator, hinge_generator
 from genera.blocks.resnet_gan import ProjectionDiscriminator
 from genera.data.images import ImageBatch
-from genera.engine.conditional_gan import ConditionalGan
 from genera.engine.method import Terms
 from genera.engine.step import Step
+from genera.methods.families.conditional_gan import ConditionalGan
 
 
 class BigGan(ConditionalGan):

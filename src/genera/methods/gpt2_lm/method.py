@@ -9,22 +9,22 @@ import torch
 from torch import Generator, Tensor
 
 from genera.blocks.decoding import generate
+from genera.blocks.decoding_options import decoding
 from genera.blocks.gpt2 import Gpt2
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.pretrained import find, load_weights, read_size, write_folder
-from genera.blocks.size import decoding
 from genera.blocks.warm_start import warm_start
 from genera.data.corpus import DecoderCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.engine.capabilities import Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adamw_player
+from genera.engine.origin import Origin
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.gpt2_lm.config import Gpt2LmConfig
-from genera.uses.capabilities import Score
-from genera.uses.origin import Origin
 
 ROWS_AT_ONCE = 512
 """Sentences scored together outside of training."""

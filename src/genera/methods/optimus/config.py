@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.blocks.text_vae_config import TextVaeConfig
 from genera.data.config import DataConfig
 from genera.engine.config import AdamWConfig
+from genera.methods.families.text_vae_config import TextVaeConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from genera.blocks.pretrained import BERT_EXTRAS, GPT2_EXTRAS, Slot, fill, find,
 from genera.blocks.pretrained import write_folder as write_transformer
 from genera.data.tokenisers import Tokenisers
 from genera.engine.config import RunConfig
+from genera.engine.origin import Origin
 from genera.errors import GeneraError
 from genera.files import read_json, write_tensors
 from genera.methods.optimus.model import OptimusNetwork
-from genera.uses.origin import Origin
 
 _ENCODER, _DECODER = "encoder.", "decoder.transformer."
 _MAPS = {

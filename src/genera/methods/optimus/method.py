@@ -7,22 +7,22 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from genera.blocks.size import decoding
-from genera.blocks.text_vae import ROWS_AT_ONCE, drawn
+from genera.blocks.decoding_options import decoding
 from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.engine.capabilities import Posterior, Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adamw_player
+from genera.engine.origin import Origin
 from genera.engine.schedules import cyclical, monotone
 from genera.engine.step import Step
 from genera.measures.latent import gaussian_kl
+from genera.methods.families.text_vae import ROWS_AT_ONCE, drawn
 from genera.methods.optimus import exchange
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.model import OptimusNetwork
-from genera.uses.capabilities import Posterior, Score
-from genera.uses.origin import Origin
 
 
 class Optimus(Method):

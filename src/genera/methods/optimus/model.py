@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genera.blocks.text_vae import TextVae, drawn
+from genera.methods.families.text_vae import TextVae, drawn
 from genera.methods.optimus.config import OptimusConfig
 
 

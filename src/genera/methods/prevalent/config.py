@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from genera.data.navigation.config import NavigationConfig
 from genera.engine.config import MethodConfig
-from genera.methods.prevalent.agent_config import AgentConfig, Task
-from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
-from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConfig
+from genera.methods.prevalent.agents.config import AgentConfig, Task
+from genera.methods.prevalent.encoder.config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.speaker.config import SpeakerConfig, SynthesisConfig
+from genera.navigation.config import NavigationConfig
 
 StageName: TypeAlias = Literal["speaker", "synthesis", "pretrain", "finetune"]
 STAGES: tuple[StageName, ...] = get_args(StageName)

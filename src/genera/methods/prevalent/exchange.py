@@ -4,7 +4,7 @@ from pathlib import Path
 
 from genera.blocks.pretrained import Slot, fill, slots
 from genera.errors import GeneraError
-from genera.methods.prevalent.encoder import NavigationEncoder, Pretrainer
+from genera.methods.prevalent.encoder.network import NavigationEncoder, Pretrainer
 
 _SELF = ["self.query", "self.key", "self.value"]
 _CROSS = {

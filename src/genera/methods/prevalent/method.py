@@ -8,24 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Generator
 
-from genera.blocks.size import decoding
-from genera.data.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
-from genera.data.navigation.episodes import EpisodeTable
+from genera.blocks.decoding_options import decoding
+from genera.engine.capabilities import Candidates, Walk
 from genera.engine.method import Method, Stage
 from genera.errors import GeneraError, Lacks
-from genera.methods.prevalent.agent import DialogueFollower, Follower
-from genera.methods.prevalent.agent_config import HannaConfig, NDHConfig
-from genera.methods.prevalent.asking import Asker
+from genera.methods.prevalent.agents.config import HannaConfig, NDHConfig
+from genera.methods.prevalent.agents.episodes import SKETCHED_TOKENS
+from genera.methods.prevalent.agents.finetuning import Walking
+from genera.methods.prevalent.agents.hanna import Helped
+from genera.methods.prevalent.agents.hanna_network import Asker
+from genera.methods.prevalent.agents.ndh import Dialogues
+from genera.methods.prevalent.agents.network import DialogueFollower, Follower
+from genera.methods.prevalent.agents.r2r import Following
 from genera.methods.prevalent.config import PrevalentConfig
-from genera.methods.prevalent.dialogues import Dialogues
-from genera.methods.prevalent.encoder import ActionHead, NavigationEncoder, Pretrainer, WordHead
-from genera.methods.prevalent.episodes import SKETCHED_TOKENS
+from genera.methods.prevalent.encoder.network import ActionHead, NavigationEncoder, Pretrainer, WordHead
+from genera.methods.prevalent.encoder.pretraining import pretrain_stage
 from genera.methods.prevalent.exchange import read_released
-from genera.methods.prevalent.following import Following
-from genera.methods.prevalent.helped import Helped
-from genera.methods.prevalent.pretraining import pretrain_stage
-from genera.methods.prevalent.speaker import Speaker
-from genera.methods.prevalent.speaking import (
+from genera.methods.prevalent.speaker.network import Speaker
+from genera.methods.prevalent.speaker.synthesis import SyntheticSet, synthesis_stage
+from genera.methods.prevalent.speaker.training import (
     GREEDY,
     build_speaker,
     describe_paths,
@@ -33,9 +34,8 @@ from genera.methods.prevalent.speaking import (
     log_likelihood,
     speaker_stage,
 )
-from genera.methods.prevalent.synthesis import SyntheticSet, synthesis_stage
-from genera.methods.prevalent.walking import Walking
-from genera.uses.capabilities import Candidates, Walk
+from genera.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
+from genera.navigation.episodes import EpisodeTable
 
 
 class Prevalent(Method):

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from genera.data.navigation.config import NavigationConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
-from genera.methods.prevalent.agent_config import AgentConfig, HannaConfig, NDHConfig, R2RConfig, Task
+from genera.methods.prevalent.agents.config import AgentConfig, HannaConfig, NDHConfig, R2RConfig, Task
 from genera.methods.prevalent.config import PrevalentConfig
-from genera.methods.prevalent.encoder_config import EncoderConfig, PretrainConfig
-from genera.methods.prevalent.speaker_config import SpeakerConfig, SynthesisConfig
+from genera.methods.prevalent.encoder.config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.speaker.config import SpeakerConfig, SynthesisConfig
+from genera.navigation.config import NavigationConfig
 
 # The published schedules: 80,000 steps of the speaker, one pass over 6.6 million triplets in batches of 512, and
 # 100,000 steps of the follower, the last 30,000 with the cross layers unfrozen. That share is not published. Gradients

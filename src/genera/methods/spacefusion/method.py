@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from genera.blocks.size import decoding
-from genera.blocks.text_vae import ROWS_AT_ONCE, TextVae, drawn
+from genera.blocks.decoding_options import decoding
 from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_contexts
 from genera.data.dialogue_corpus import DialogueCorpus
 from genera.data.text import collate
@@ -15,6 +14,7 @@ from genera.engine.method import Method, Player, Terms
 from genera.engine.optimisers import adamw_player
 from genera.engine.step import Step
 from genera.errors import GeneraError
+from genera.methods.families.text_vae import ROWS_AT_ONCE, TextVae, drawn
 from genera.methods.spacefusion.config import SpaceFusionConfig
 from genera.methods.spacefusion.model import ContextLayers, freeze_shared
 

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 from torch import Tensor, nn
 
-from genera.blocks.text_vae import TextVae
+from genera.methods.families.text_vae import TextVae
 
 
 class ContextLayers(nn.Module):

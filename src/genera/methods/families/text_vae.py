@@ -1,0 +1,128 @@
+"""The networks of a text VAE: BERT → q(z|x) → GPT-2 that sees z as memory, in its embeddings, or both.
+
+Shapes: B sentences, S encoder tokens, T decoder tokens, H hidden, L decoder layers, A heads, P latent.
+"""
+
+from typing import TypedDict
+
+import torch
+from torch import Generator, Tensor, nn
+
+from genera.blocks.bert import Bert
+from genera.blocks.decoding import generate
+from genera.blocks.decoding_options import Decoding
+from genera.blocks.gpt2 import Gpt2
+from genera.blocks.likelihood import sequence_log_likelihood
+from genera.blocks.size import TransformerSize
+from genera.blocks.warm_start import warm_start
+from genera.data.tokenisers import Tokeniser
+from genera.errors import GeneraError
+from genera.methods.families.text_vae_config import TextVaeConfig
+
+ROWS_AT_ONCE = 256
+"""Sentences decoded together."""
+
+
+class Conditions(TypedDict):
+    """z as Gpt2 takes it."""
+
+    memory: Tensor | None
+    embedding: Tensor | None
+
+
+class TextVae(nn.Module):
+    """Sizes carry the tokenisers' vocabularies. `encoder_pad`, `decoder_pad`: the ids that fill rows up."""
+
+    def __init__(
+        self,
+        config: TextVaeConfig,
+        encoder: TransformerSize,
+        decoder: TransformerSize,
+        encoder_pad: int,
+        decoder_pad: int,
+    ) -> None:
+        super().__init__()
+        self.config, self.encoder_pad, self.decoder_pad = config, encoder_pad, decoder_pad
+        self.encoder = Bert(encoder, pooler=config.feature == "pooler")
+        self.decoder = Gpt2(decoder)
+        self.encoder.blocks.checkpointing = self.decoder.blocks.checkpointing = config.checkpointing
+        self.to_posterior = nn.Linear(encoder.hidden, 2 * config.latent_size, bias=False)  # W_E
+        self.to_memory = self.to_embedding = None
+        if config.injection != "embedding":
+            self.to_memory = nn.Linear(config.latent_size, decoder.layers * decoder.hidden, bias=False)  # W_M
+        if config.injection != "memory":
+            self.to_embedding = nn.Linear(config.latent_size, decoder.hidden, bias=False)  # W_D
+        for layer in (self.to_posterior, self.to_memory, self.to_embedding):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=config.latent_init)
+
+    def warm_start(self) -> None:
+        """Begin with the pretrained weights that the config names. Raises GeneraError with all complaints."""
+        wrong = []
+        for model, source in (
+            (self.encoder, self.config.pretrained_encoder),
+            (self.decoder, self.config.pretrained_decoder),
+        ):
+            try:
+                if source:
+                    warm_start(model, source)
+            except GeneraError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise GeneraError(" ".join(wrong))
+
+    def features(self, ids: Tensor) -> Tensor:
+        """(B, S) WordPiece ids → h, (B, H): what both the posterior and a classifier are linear in."""
+        mask = ids != self.encoder_pad
+        return self.summary(self.encoder(ids, mask), mask)
+
+    def summary(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The encoder's states (B, S, H), real where `mask` (B, S) is True → h, (B, H)."""
+        if self.config.feature == "pooler":
+            return self.encoder.pooled(states)
+        if self.config.feature == "cls":
+            return states[:, 0]
+        return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """h (B, H) → mean and log variance, each (B, P)."""
+        mean, log_variance = self.to_posterior(features).chunk(2, dim=1)
+        return mean, log_variance
+
+    def encode(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S) WordPiece ids → mean and log variance of q(z|x), each (B, P)."""
+        return self.posterior(self.features(ids))
+
+    def conditions(self, z: Tensor) -> Conditions:
+        """(B, P) → the memory (B, L, A, 1, H/A) and the embedding (B, H) of z (section 3.1)."""
+        memory, size = None, self.decoder.size
+        if self.to_memory is not None:
+            memory = self.to_memory(z).view(len(z), size.layers, size.heads, 1, size.hidden // size.heads)
+        return {"memory": memory, "embedding": None if self.to_embedding is None else self.to_embedding(z)}
+
+    def log_likelihood(self, ids: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats, (B,), of (B, T) BPE ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
+        states = self.decoder(ids[:, :-1], **self.conditions(z))
+        return sequence_log_likelihood(states, self.decoder.tokens.weight, ids[:, 1:], self.decoder_pad)
+
+    def write(self, z: Tensor, tokeniser: Tokeniser, how: Decoding, generator: Generator | None) -> list[str]:
+        """z: (B, P) → B sentences; `tokeniser` is the decoder's."""
+        texts = []
+        for part in z.split(ROWS_AT_ONCE):
+            ids = generate(
+                self.decoder,
+                start=torch.full((len(part), 1), tokeniser.bos, device=z.device),
+                decoding=how,
+                end=tokeniser.eos,
+                pad=tokeniser.pad,
+                forbid=(tokeniser.bos, tokeniser.pad),
+                generator=generator,
+                **self.conditions(part),
+            )
+            texts += tokeniser.decode_batch(ids.cpu().numpy())
+        return texts
+
+
+def drawn(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """mean + σ ε: a point of each posterior. All (B, P), or broadcast to it."""
+    return mean + (0.5 * log_variance).exp() * noise

@@ -1,0 +1,207 @@
+"""Episodes as the agents of all tasks meet them: instructions as tokens, where they start, where they should stop."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from genera.data.batch import Batch, Stream
+from genera.navigation.dataset import NavigationAssets, RowStream
+from genera.navigation.episodes import EpisodeTable
+from genera.navigation.helper import Helper
+from genera.navigation.simulator import view_of
+from genera.navigation.town import Town
+
+SKETCHED_TOKENS = 80
+"""Of an instruction of R2R at most; what `--dry-run` reckons with."""
+
+
+@dataclass(frozen=True)
+class Aid:
+    """A helper, and its R routes as the agent reads them."""
+
+    helper: Helper
+    tokens: Tensor
+    """(R, L) int64"""
+    states: Tensor | None = None
+    """(R, L, D) of a text encoder that stays as it is; None where each route is encoded whenever it is given"""
+
+
+@dataclass
+class EpisodeBatch(Batch):
+    """B episodes in a town."""
+
+    tokens: Tensor
+    """(B, L) int64, [CLS] … [SEP], then 0"""
+    node: Tensor
+    """(B,) where they start"""
+    view: Tensor
+    """(B,) the view in which they start"""
+    goals: Tensor
+    """(B, G) nodes, any of which is right to stop at; -1 after the last"""
+    regions: Tensor
+    """(B, P) nodes to the nearest of which NDH's progress is measured; -1 after the last"""
+    paths: Tensor
+    """(B, R) nodes of the reference, -1 after the last"""
+    synthetic: Tensor
+    """(B,) bool: made from the graph alone, its instruction is still to be written"""
+    town: Town
+    longest: int
+    """tokens of an instruction at most"""
+    pictures: Tensor | None = None
+    """(B, F) factors of the features of what is seen; None changes nothing"""
+    aid: Aid | None = None
+    """who helps HANNA's agent; None: nobody"""
+
+    def to(self, device: torch.device | str) -> Self:
+        return replace(super().to(device), town=self.town.to(device))
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """The E episodes of a split."""
+
+    tokens: Tensor
+    """(E, L) int32"""
+    node: Tensor
+    view: Tensor
+    goals: Tensor
+    regions: Tensor
+    paths: Tensor
+    town: Town
+    longest: int
+    synthetic: bool = False
+    dark: bool = False
+    """whether the views show nothing but their angles"""
+    aid: Aid | None = None
+
+    @classmethod
+    def of(
+        cls, table: EpisodeTable, tokens: NDArray[np.int64], town: Town, longest: int, *, dark: bool = False
+    ) -> Self:
+        """tokens: (E, L), what is read in each."""
+        return cls(
+            tokens=torch.from_numpy(tokens.astype(np.int32)),
+            node=torch.from_numpy(table.start),
+            view=torch.from_numpy(view_of(table.heading)),
+            goals=torch.from_numpy(table.goals),
+            regions=torch.from_numpy(table.end_panos),
+            paths=torch.from_numpy(table.reference),
+            town=town,
+            longest=longest,
+            dark=dark,
+        )
+
+    @classmethod
+    def of_paths(cls, nodes: NDArray[np.int64], headings: NDArray[np.float64], town: Town, longest: int) -> Self:
+        """Synthetic episodes along paths (E, T; -1 after the last), whose instructions are written anew each time."""
+        ends = (nodes >= 0).sum(axis=1, keepdims=True) - 1
+        return cls(
+            tokens=torch.zeros(len(nodes), 1, dtype=torch.int32),
+            node=torch.from_numpy(nodes[:, 0]),
+            view=torch.from_numpy(view_of(headings)),
+            goals=torch.from_numpy(np.take_along_axis(nodes, ends, axis=1)),
+            regions=torch.full((len(nodes), 1), -1),
+            paths=torch.from_numpy(nodes),
+            town=town,
+            longest=longest,
+            synthetic=True,
+        )
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    def batch(self, rows: Tensor) -> EpisodeBatch:
+        """rows: (B,) int64."""
+        tokens = self.tokens[rows].long()
+        width = max(1, int((tokens != 0).sum(dim=1).max()))
+        return EpisodeBatch(
+            ids=rows,
+            tokens=tokens[:, :width],
+            node=self.node[rows],
+            view=self.view[rows],
+            goals=self.goals[rows],
+            regions=self.regions[rows],
+            paths=self.paths[rows],
+            synthetic=torch.full((len(rows),), self.synthetic),
+            town=self.town,
+            longest=self.longest,
+            pictures=torch.zeros(len(rows), self.town.view_size) if self.dark else None,
+            aid=self.aid,
+        )
+
+
+class EpisodeData:
+    """The splits of a run's data as episodes; in training every second one may be synthetic."""
+
+    def __init__(self, splits: dict[str, Episodes], synthetic: Episodes | None = None) -> None:
+        self.splits, self.synthetic = splits, synthetic
+
+    def size(self, split: str) -> int:
+        return len(self.splits[split]) if split in self.splits else 0
+
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Stream:
+        place = {"seed": seed, "rank": rank, "ranks": ranks}
+        synthetic = self.synthetic if split == "train" else None
+        share = batch_size if synthetic is None else batch_size // 2
+        real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", share, **place))
+        if synthetic is None:
+            return real
+        paths = RowStream(len(synthetic), "synthetic paths", share, **place)
+        return AlternatingStream(real, EpisodeStream(synthetic, paths))
+
+
+class EpisodeStream:
+    """Batches of episodes; see `genera.data.batch.Stream`."""
+
+    def __init__(self, episodes: Episodes, rows: RowStream) -> None:
+        self.episodes, self.rows, self.steps_per_epoch = episodes, rows, rows.steps_per_epoch
+
+    def batch(self, step: int) -> EpisodeBatch:
+        return self.episodes.batch(self.rows.batch(step).ids)
+
+
+class AlternatingStream:
+    """A real episode, a synthetic one, and so on: however a batch is spread over ranks and parts, half is synthetic."""
+
+    def __init__(self, real: EpisodeStream, synthetic: EpisodeStream) -> None:
+        self.real, self.synthetic, self.steps_per_epoch = real, synthetic, real.steps_per_epoch
+
+    def batch(self, step: int) -> EpisodeBatch:
+        return alternate(self.real.batch(step), self.synthetic.batch(step))
+
+
+def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
+    """The rows of two batches of the same size in turn."""
+
+    def woven(name: str, padding: int) -> Tensor:
+        a, b = getattr(one, name), getattr(other, name)
+        if a.dim() == 2:
+            width = max(a.shape[1], b.shape[1])
+            a, b = (F.pad(x, (0, width - x.shape[1]), value=padding) for x in (a, b))
+        return torch.stack([a, b], dim=1).flatten(0, 1)
+
+    paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "regions": -1, "paths": -1, "synthetic": 0}
+    rows: dict[str, Any] = {name: woven(name, padding) for name, padding in paddings.items()}
+    return replace(one, **rows)
+
+
+def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:
+    """A batch in shape alone, for `--dry-run`."""
+    zeros = torch.zeros(rows, dtype=torch.int64)
+    return EpisodeBatch(
+        ids=zeros,
+        tokens=zeros[:, None].expand(rows, SKETCHED_TOKENS),
+        node=zeros,
+        view=zeros,
+        goals=zeros[:, None],
+        regions=zeros[:, None],
+        paths=zeros[:, None],
+        synthetic=zeros.bool(),
+        town=Town.sketch(assets.view_size, assets.angle_size, assets.slots),
+        longest=SKETCHED_TOKENS,
+    )

@@ -1,0 +1,120 @@
+"""The network of HANNA's agent: it walks, and it asks for help (Nguyen & Daumé 2019).
+
+B agents, L tokens, T steps so far, A slots with STOP first; H is the width of all states, F of a view with its angle.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genera.blocks.recurrent import SoftDotAttention
+from genera.blocks.size import TransformerSize
+from genera.blocks.transformer import Block, initialise
+from genera.methods.prevalent.agents.config import HannaConfig
+from genera.methods.prevalent.agents.network import Reading
+
+REASONS = ("lost", "uncertain_wrong", "already_asked")
+"""Why one should ask, or should not; the agent also predicts which of them hold."""
+_EPSILON = 1e-12
+
+
+class Sighting(NamedTuple):
+    """What an agent has before its eyes in one step."""
+
+    panorama: Tensor
+    """(B, 36, F)"""
+    candidates: Tensor
+    """(B, A, F)"""
+    valid: Tensor
+    """(B, A)"""
+    before: Tensor
+    """(B, F) the candidate that it chose last"""
+    target: Tensor
+    """(B, 36, F) the panorama where it should leave a route; zeros without one"""
+    may_ask: Tensor
+    """(B,) whether help can be had here"""
+
+
+class Decision(NamedTuple):
+    walk: Tensor
+    """(B, A) logits, -inf at padding"""
+    ask: Tensor
+    """(B, 2) logits of going on and of asking; -inf for asking where no help can be had"""
+    reasons: Tensor
+    """(B, 3) logits of `REASONS`"""
+    memory: Tensor
+    """(B, T, H) what it was shown, this step included"""
+    attention: Tensor
+    """(B, L) over the tokens of the instruction"""
+
+
+class Asker(nn.Module):
+    """Reads by one attention layer, remembers its steps by another, and decides twice: whether to ask, where to go."""
+
+    def __init__(self, config: HannaConfig, inputs: int, vocabulary: int | None, features: int, slots: int) -> None:
+        """inputs: width of a token's state, where no `vocabulary` is given; with one, tokens are embedded here.
+        features: F; slots: A at most."""
+        super().__init__()
+        hidden = config.hidden
+        size = TransformerSize(
+            layers=1,
+            hidden=hidden,
+            heads=config.heads,
+            feed_forward=4 * hidden,
+            positions=1,
+            dropout=config.dropout,
+            init=1 / math.sqrt(hidden),
+            vocabulary=1,
+        )
+        self.scale = math.sqrt(hidden)
+        self.words = nn.Embedding(vocabulary, hidden) if vocabulary else nn.Linear(inputs, hidden)
+        self.text = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
+        self.views, self.slot = nn.Linear(features, hidden), nn.Linear(features, hidden)
+        self.step = nn.Linear(3 * hidden, hidden)
+        self.history = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
+        self.heed = SoftDotAttention(hidden, hidden)
+        self.walk_query = nn.Linear(hidden, hidden)
+        self.ask = nn.Sequential(nn.Linear(hidden + slots, hidden), nn.ReLU(), nn.Linear(hidden, 2 + len(REASONS)))
+        self.slots, self.dropout = slots, nn.Dropout(config.dropout)
+        for part in (self.text, self.history):
+            initialise(part, size.init)
+
+    def read(self, x: Tensor, mask: Tensor) -> Reading:
+        """x: (B, L, D) states of tokens, or (B, L) tokens; mask: (B, L). C of the reading is H."""
+        x = self.words(x) * self.scale
+        x = self.dropout(x + sinusoids(torch.arange(x.shape[1], device=x.device), x.shape[2]))
+        return Reading(self.text(x, mask[:, None, None]), mask)
+
+    def forward(self, reading: Reading, seen: Sighting, memory: Tensor | None) -> Decision:
+        """memory: (B, T - 1, H) of the steps before; None at the first."""
+        query = reading.states[:, 0] if memory is None else memory[:, -1]
+        views, target = (self._look(query, pictures) for pictures in (seen.panorama, seen.target))
+        time = torch.tensor(0 if memory is None else memory.shape[1], device=query.device)
+        x = self.step(self.dropout(torch.cat([views, target, self.slot(seen.before)], dim=-1)))
+        x = (x + sinusoids(time, x.shape[1]))[:, None]
+        memory = x if memory is None else torch.cat([memory, x], dim=1)
+        now = self.history(x, context=memory)  # of the steps only this one asks
+        state, attention = self.heed(now, reading.states, reading.mask)
+        state = self.dropout(state[:, 0])
+        scores = self.slot(seen.candidates) @ self.walk_query(state)[..., None] / self.scale
+        walk = scores[..., 0].masked_fill(~seen.valid, -torch.inf)
+        chances = F.pad(walk.detach().softmax(dim=-1), (0, self.slots - walk.shape[1]))
+        ask, reasons = self.ask(torch.cat([state, chances], dim=-1)).split([2, len(REASONS)], dim=-1)
+        never = torch.stack([torch.zeros_like(seen.may_ask), ~seen.may_ask], dim=-1)
+        return Decision(walk, ask.masked_fill(never, -torch.inf), reasons, memory, attention[:, 0])
+
+    def _look(self, query: Tensor, pictures: Tensor) -> Tensor:
+        """(B, H) what a query (B, H) finds in pictures (B, 36, F)."""
+        views = self.views(pictures)
+        weights = (views @ query[..., None] / self.scale).softmax(dim=1)
+        return (weights * views).sum(dim=1)
+
+
+def sinusoids(positions: Tensor, width: int) -> Tensor:
+    """(..., width) of positions (...): sines and cosines of wavelengths from 2π to 20,000π (Vaswani et al. 2017)."""
+    rates = torch.exp(-math.log(10_000) * torch.arange(0, width, 2, device=positions.device) / width)
+    angles = positions[..., None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)

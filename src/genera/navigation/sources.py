@@ -1,0 +1,122 @@
+"""Sources of navigation data: `r2r:DIR`, `ndh:DIR`, `hanna:DIR`, and the worlds of houses, which are such folders too.
+
+DIR holds the episode files of a task (R2R_SPLIT.json, SPLIT.json, hanna_SPLIT.json; plain or .gz) and the graphs, as a
+folder connectivity/ or an archive connectivity.tar.xz; the graphs may also lie beside DIR, or in r2r/ beside it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from genera.data.schemes import split_spec
+from genera.data.sources import SPLITS, HeldOut, Item, parse_source
+from genera.errors import GeneraError, unknown
+from genera.navigation import connectivity
+from genera.navigation.config import Supervision
+from genera.navigation.episodes import READERS, EpisodeTable, Route, read_ndh, read_routes
+from genera.navigation.graphs import Graphs
+
+_ENDINGS = (".json", ".json.gz")
+
+
+@dataclass(frozen=True)
+class NavigationSource:
+    """Graphs and episodes of one folder. As a text source its items are the instructions."""
+
+    spec: str
+    task: str
+    """"r2r", "ndh" or "hanna\""""
+    folder: Path
+    graphs_at: Path
+    strict: bool = True
+    """False leaves malformed viewpoints out, with a warning"""
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        """The graphs of all scans, whatever the split. Raises GeneraError when a file is malformed."""
+        return Graphs.open(self.graphs_at, self.strict)
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """split → its file, train first, then by name. Raises GeneraError when there are none."""
+        prefix, _ = READERS[self.task]
+        found = {
+            file.name.removesuffix(ending)[len(prefix) :]: file
+            for ending in _ENDINGS
+            for file in self.folder.glob(f"{prefix}*{ending}")
+            if not ("routes" in file.name or "scenery" in file.name)
+        }
+        if not found:
+            raise GeneraError(
+                f"{self.folder} has no episodes; {self.task}: needs files {prefix}SPLIT.json or .json.gz."
+            )
+        return {split: found[split] for split in sorted(found, key=lambda split: (split != "train", split))}
+
+    def table(self, split: str, supervision: Supervision = "trusted") -> EpisodeTable:
+        """The episodes of a split on the graphs; `supervision` chooses NDH's reference. Raises GeneraError."""
+        if split not in self.files:
+            raise unknown(f"split of {self.spec}:", split, self.files)
+        if self.task == "ndh":
+            return EpisodeTable(self.graphs, tuple(read_ndh(self.files[split], supervision)))
+        return EpisodeTable(self.graphs, tuple(READERS[self.task][1](self.files[split])))
+
+    def routes(self) -> list[Route]:
+        """The routes of HANNA's helper: the file with "routes" in its name. Raises GeneraError when there is none."""
+        found = sorted(file for ending in _ENDINGS for file in self.folder.glob(f"*routes*{ending}"))
+        if not found:
+            raise GeneraError(f"{self.folder} has no file with 'routes' in its name; the helper needs its routes.")
+        return read_routes(found[0])
+
+    def items(self) -> Iterator[Item]:
+        places = {split: _text_split(split) for split in self.files}
+        held_out = HeldOut([split for split in SPLITS if split not in places.values()])
+        for split, path in self.files.items():
+            for episode in READERS[self.task][1](path):
+                text = episode.instruction.strip()
+                place = places[split]
+                yield Item(held_out.split(text.encode()) if place == "train" else place, text, None)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(self.task.encode())
+        for split, path in self.files.items():
+            digest.update(split.encode() + path.read_bytes())
+        return digest.hexdigest()
+
+
+def _text_split(split: str) -> str:
+    return "valid" if split.startswith("val") else "test" if split.startswith("test") else "train"
+
+
+def open_folder(
+    task: str, spec: str, folder: Path, graphs: Path | None = None, strict: bool = True
+) -> NavigationSource:
+    """The source of a folder. Raises GeneraError when it, or its graphs, do not exist."""
+    if not folder.is_dir():
+        raise GeneraError(f"{folder} is not a folder; {task}: needs the folder with the episodes and connectivity/.")
+    return NavigationSource(spec, task, folder, graphs or _graphs_of(folder), strict)
+
+
+def _graphs_of(folder: Path) -> Path:
+    for place in (folder, folder.resolve().parent, folder.resolve().parent / "r2r"):
+        try:
+            return connectivity.find(place)
+        except GeneraError:
+            continue
+    return connectivity.find(folder)  # raises, and names the folder that the user gave
+
+
+def open_navigation(spec: str, graphs: Path | None = None, strict: bool = True) -> NavigationSource:
+    """The navigation data that `spec` names ("r2r:DIR", "world:houses", …).
+
+    graphs: where the connectivity files are, if not with the episodes. Raises GeneraError when there are no episodes.
+    """
+    scheme, rest = split_spec(spec, "navigation")
+    if scheme in READERS:
+        return open_folder(scheme, spec, Path(rest).expanduser(), graphs, strict)
+    source = parse_source(spec)
+    assert isinstance(source, NavigationSource)  # split_spec has let only such worlds through
+    if graphs is not None:
+        raise GeneraError(f"{spec} has graphs of its own; leave {graphs} out.")
+    return source

@@ -1,0 +1,97 @@
+"""Runs that differ in nothing but their seed, taken together: mean and spread over seeds."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from genera.report.run_files import Record
+
+Curve = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One column of a comparison: a run, or the runs of one setting over several seeds."""
+
+    name: str
+    runs: tuple[str, ...]
+    """names of its runs"""
+    records: tuple[Record, ...]
+
+    def figure(self, measure: str) -> dict[str, Any] | None:
+        """A run's own {"value", "error", "n"}. Of several runs the mean over seeds: "sd" is their standard deviation,
+        "error" sd/√runs, "runs" each run's value; "value" is None if one of these is no number."""
+        found = [record.measures[measure] for record in self.records if measure in record.measures]
+        if not found or len(self.records) == 1:
+            return found[0] if found else None
+        values, counts = [own["value"] for own in found], {own.get("n") for own in found}
+        finite = all(value is not None and math.isfinite(value) for value in values)
+        sd = stdev(values) if finite and len(values) > 1 else None
+        return {
+            "value": mean(values) if finite else None,
+            "error": sd / math.sqrt(len(values)) if sd is not None else None,
+            "n": counts.pop() if len(counts) == 1 else None,
+            "sd": sd,
+            "runs": values,
+        }
+
+    def curves(self) -> dict[str, dict[str, tuple[Curve, Curve, Curve]]]:
+        """{term: {stage: (mean, mean - sd, mean + sd)}} of the training rows, at the steps that all its runs logged."""
+        every = [record.curves() for record in self.records]
+        found: dict[str, dict[str, tuple[Curve, Curve, Curve]]] = {}
+        for term, series in every[0].items():
+            for name in series:
+                own = [dict(curves.get(term, {}).get(name, [])) for curves in every]
+                steps = [step for step in own[0] if all(step in points for points in own)]
+                if not name.endswith("train") or not steps:
+                    continue
+                means = [(step, mean(points[step] for points in own)) for step in steps]
+                away = [stdev(points[step] for points in own) if len(own) > 1 else 0.0 for step in steps]
+                low = [(step, value - sd) for (step, value), sd in zip(means, away, strict=True)]
+                high = [(step, value + sd) for (step, value), sd in zip(means, away, strict=True)]
+                found.setdefault(term, {})[name.removesuffix("train").rstrip(", ")] = means, low, high
+        return found
+
+
+def grouped(records: Sequence[Record]) -> list[Group]:
+    """The records in groups of equal settings but the seed, in the order given. Runs of one seed stay apart: they are
+    no sample of seeds."""
+    names = _names(records)
+    alike: list[tuple[Any, list[int]]] = []
+    for index, record in enumerate(records):
+        settings = _without_seed(record.config)
+        places = next((places for other, places in alike if other == settings), None)
+        if places is None:
+            alike.append((settings, [index]))
+        else:
+            places.append(index)
+    groups = []
+    for _, places in alike:
+        seeds = [(records[i].config.get("train") or {}).get("seed") for i in places]
+        parts = [places] if len(set(seeds)) == len(seeds) else [[i] for i in places]
+        groups += [_group([names[i] for i in part], [records[i] for i in part]) for part in parts]
+    return groups
+
+
+def _group(names: list[str], records: list[Record]) -> Group:
+    """Named after the folder that its runs share."""
+    common = names[0] if len(names) == 1 else os.path.commonpath(names)
+    return Group(common or ", ".join(names), tuple(names), tuple(records))
+
+
+def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
+    train = config.get("train")
+    return config | {"train": {k: v for k, v in train.items() if k != "seed"}} if isinstance(train, dict) else config
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """Folder names, or as much of the path as it takes to tell them apart."""
+    names = [record.path.resolve().name for record in records]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(record.path.resolve()) for record in records]
+    shared = os.path.commonpath(paths)
+    return [os.path.relpath(path, shared) for path in paths] if shared not in paths else paths

@@ -1,0 +1,69 @@
+"""Navigation data as a run sees it."""
+
+import numpy as np
+import pytest
+import torch
+
+from genera.errors import GeneraError
+from genera.navigation.config import NavigationConfig
+from genera.navigation.dataset import NavigationAssets, NavigationData, RowStream
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return NavigationData.open(NavigationConfig(limit=40))
+
+
+def test_splits_and_limit(data):
+    assert data.size("train") == 40 == len(data.paths("train"))
+    assert data.size("valid") == data.size("val_seen") > 0
+    assert data.size("test") == 0
+    with pytest.raises(GeneraError, match="split of world:houses"):
+        data.table("val_sen")
+
+
+def test_paths_are_the_references_of_the_episodes(data):
+    paths, table = data.paths("val_unseen"), data.table("val_unseen")
+    assert paths.texts[3] == table.episodes[3].instruction
+    names = [data.graphs.names[node] for node in paths.nodes[3] if node >= 0]
+    assert tuple(names) == table.episodes[3].path
+    assert paths.headings[3] == table.episodes[3].heading
+
+
+def test_assets_come_back_from_their_folder(data, tmp_path):
+    data.assets.save(tmp_path)
+    loaded = NavigationAssets.load(tmp_path)
+    text = data.paths("train").texts[:1]
+    assert loaded.tokeniser.encode_batch(text) == data.assets.tokeniser.encode_batch(text)
+    assert loaded.words.words == data.assets.words.words
+    assert (loaded.view_size, loaded.angle_size, loaded.layout, loaded.slots) == (32, 16, "block", data.assets.slots)
+    assert NavigationData.open(NavigationConfig(limit=40), loaded).assets is loaded
+
+
+def test_a_model_meets_only_views_of_its_own_size(data):
+    with pytest.raises(GeneraError, match="trained with --angle-size 16, and 8 is asked for"):
+        NavigationData.open(NavigationConfig(angle_size=8), data.assets)
+    with pytest.raises(GeneraError, match="trained with --view-size 32"):
+        NavigationData.open(NavigationConfig(view_size=8), data.assets)
+
+
+def test_bad_values_are_named():
+    wrong = NavigationConfig(angle_size=6, max_tokens=1, limit=0).check()
+    assert len(wrong) == 3
+    assert any("--angle-size must be a positive multiple of 4, got 6" in message for message in wrong)
+
+
+def test_rows_of_ranks_make_up_the_rows_of_one():
+    one = RowStream(20, "rows", 8, seed=3)
+    two = [RowStream(20, "rows", 8, seed=3, rank=rank, ranks=2) for rank in range(2)]
+    assert one.steps_per_epoch == 2
+    for step in (0, 3, 1):
+        assert torch.equal(one.batch(step).ids, torch.cat([stream.batch(step).ids for stream in two]))
+    assert len(set(np.concatenate([one.rows(2), one.rows(3)]))) == 16
+
+
+def test_a_sketch_has_the_sizes(data):
+    assets, batch = NavigationData.sketch(NavigationConfig(vocabulary=500), 6)
+    assert (assets.tokeniser.size, len(batch), assets.feature_size) == (500, 6, 48)
