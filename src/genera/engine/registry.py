@@ -1,10 +1,12 @@
 """Which methods exist, under which presets. No torch: `genera list` and `--help` read only this."""
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from genera import plugins
 from genera.engine.config import RunConfig, TrainConfig, from_dict, with_budget
 from genera.errors import GeneraError, unknown
 
@@ -21,7 +23,10 @@ class Preset:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One method as lists and help show it; `implementation` ("package.module:Class") is imported on first use."""
+    """One method as lists and help show it; `implementation` ("package.module:Class") is imported on first use.
+
+    Raises GeneraError for a name that no command line could hold, and when there is no preset.
+    """
 
     name: str
     summary: str
@@ -30,10 +35,25 @@ class Entry:
     implementation: str
     presets: Mapping[str, Preset]
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name):
+            raise GeneraError(f"a method's name has lower-case letters, digits, '-', '_' and '.', not {self.name!r}.")
+        if not self.presets:
+            raise GeneraError(f"the method {self.name!r} has no preset; it needs at least one.")
+
     def load(self) -> Any:
-        """The Method class (imports torch)."""
-        module, name = self.implementation.split(":")
-        return getattr(importlib.import_module(module), name)
+        """The Method class (imports torch). Raises GeneraError when the package of a plug-in cannot be imported."""
+        module, _, name = self.implementation.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            plugin = plugins.package_of(plugins.METHODS, self.name)
+            if plugin is None:
+                raise
+            raise GeneraError(
+                f"the method {self.name!r} of the package {plugin.package} {plugin.version} cannot be imported "
+                f"({type(error).__name__}: {error}); repair or reinstall the package."
+            ) from error
 
 
 _entries: dict[str, Entry] = {}
@@ -46,9 +66,9 @@ def register(entry: Entry) -> None:
 
 
 def entries() -> dict[str, Entry]:
-    """All registered methods by name; those of this package are found by their folders."""
+    """All methods by name: those of this package, found by their folders, and those of installed plug-ins."""
     importlib.import_module("genera.methods").discover()
-    return dict(sorted(_entries.items()))
+    return dict(sorted((_entries | plugins.load(plugins.METHODS, Entry, _entries)).items()))
 
 
 def entry(name: str) -> Entry:
@@ -87,10 +107,24 @@ def configure(spec: str, **overrides: Any) -> RunConfig:
     return config
 
 
+def origin(name: str) -> dict[str, Any]:
+    """What config.yaml keeps of the plug-in that registers the method `name`; nothing for a built-in one."""
+    plugin = plugins.package_of(plugins.METHODS, name)
+    return {} if plugin is None else {"plugin": {"package": plugin.package, "version": plugin.version}}
+
+
 def run_config(values: Any, where: str) -> RunConfig:
-    """The RunConfig that a saved config.yaml holds. Raises GeneraError naming what is wrong with it."""
+    """The RunConfig that a saved config.yaml holds. Raises GeneraError naming what is wrong with it, or the package
+    to install when its method came from a plug-in that is missing."""
     if not isinstance(values, dict) or not {"method", "preset", "data", "train", "model"} <= values.keys():
         raise GeneraError(f"{where} is no genera run configuration (method, preset, data, train, model).")
+    plugin = values.get("plugin")
+    if isinstance(plugin, dict) and values["method"] not in entries():
+        raise GeneraError(
+            f"the method {values['method']!r} of {where} comes from the package {plugin.get('package')} "
+            f"{plugin.get('version')}, which is not installed or does not work here; "
+            f"pip install {plugin.get('package')}."
+        )
     shape = next(iter(entry(values["method"]).presets.values()))
     empty = RunConfig(method=values["method"], preset=values["preset"], data=None, train=TrainConfig(), model=None)
     return replace(
