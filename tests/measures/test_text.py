@@ -173,3 +173,9 @@ def test_analogy_chance_counts_only_the_analogies_that_change_the_factor():
     always_two = ["two green dog"] * 4
     accuracy = text.analogy_accuracy(always_two, targets, changed, WORLD)
     assert accuracy["number"].value == pytest.approx(2 / 3)
+
+
+def test_multi_reference_bleu_takes_as_many_references_as_each_output_has():
+    references = [["go to the big door now", "walk to the door and stop"], ["turn left at the plant ."]]
+    assert text.multi_reference_bleu([references[0][1], references[1][0]], references) == pytest.approx(100)
+    assert text.multi_reference_bleu([references[1][0], references[0][1]], references) < 20

@@ -10,8 +10,10 @@ from torch.testing import assert_close
 
 from genera.errors import GeneraError
 from genera.methods.prevalent.encoder.config import EncoderConfig, PretrainConfig
+from genera.methods.prevalent.encoder.data import TripletData, joined
+from genera.methods.prevalent.encoder.figures import held_out_figures, measure, read_figures, write_figures
 from genera.methods.prevalent.encoder.network import ActionHead, NavigationEncoder, Pretrainer, WordHead
-from genera.methods.prevalent.encoder.pretraining import TripletData, figures, joined, objective, predict, word_loss
+from genera.methods.prevalent.encoder.pretraining import objective, word_loss
 from genera.methods.prevalent.encoder.triplets import Masking, Triplets, TripletStream
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import InstructedPaths, NavigationData
@@ -186,18 +188,18 @@ def test_the_word_loss_is_the_mean_over_the_picked_words_of_all_parts(data, trip
 def test_steps_of_one_instruction_share_its_text_and_give_the_same(data, triplets):
     """The text layers run once for three steps; each step is as if it stood alone."""
     model, batch = network(data), stream(data, triplets, batch=4, steps_of_one=3).batch(2)
-    whole = predict(model, batch)
+    whole = model(batch.tokens, batch.picked, batch.views)
     for column in range(3):
         alone = replace(batch, views=batch.views[:, [column]], action=batch.action[:, [column]])
-        found = predict(model, alone)
+        found = model(alone.tokens, alone.picked, alone.views)
         assert_close(whole.actions[:, column], found.actions[:, 0], atol=1e-5, rtol=1e-4)
         assert_close(whole.words[:, column], found.words[:, 0], atol=1e-5, rtol=1e-4)
 
 
 def test_hidden_words_are_guessed_from_the_views_too(data, triplets):
     model, batch = network(data), stream(data, triplets).batch(0)
-    other = predict(model, replace(batch, views=batch.views.roll(1, 0)))
-    assert not torch.allclose(predict(model, batch).words, other.words, atol=1e-3)
+    other = model(batch.tokens, batch.picked, batch.views.roll(1, 0))
+    assert not torch.allclose(model(batch.tokens, batch.picked, batch.views).words, other.words, atol=1e-3)
 
 
 def test_weights_of_the_losses(data, triplets):
@@ -263,15 +265,24 @@ def test_joining_keeps_both(data):
 
 def test_figures_count_classes_and_words(data):
     triplets = TripletData.of(data, PretrainConfig(), None)
-    found = figures(network(data), triplets, "valid", triplets.train.majority)
-    shares = {int(name): entry["share"] for name, entry in found["classes"].items()}
+    figures = measure(network(data), triplets, "valid", triplets.train.majority)
+    shares = {int(name): entry["share"] for name, entry in figures.classes.items()}
     assert sum(shares.values()) == pytest.approx(1)
-    assert found["majority"] == shares[triplets.train.majority]
-    weighted = sum(entry["share"] * entry["accuracy"] for entry in found["classes"].values())
-    assert found["accuracy"] == pytest.approx(weighted)
-    assert 4 < found["mlm"] < 9  # untrained: near log of the vocabulary
-    assert triplets.size("valid") - 64 < found["triplets"] <= triplets.size("valid")
-    assert "accuracy" not in figures(network(data, actions=False), triplets, "valid", 1)
+    assert figures.majority == shares[triplets.train.majority]
+    weighted = sum(entry["share"] * entry["accuracy"] for entry in figures.classes.values())
+    assert figures.accuracy == pytest.approx(weighted)
+    assert 4 < figures.mlm < 9  # untrained: near log of the vocabulary
+    assert triplets.size("valid") - 64 < figures.triplets <= triplets.size("valid")
+    assert measure(network(data, actions=False), triplets, "valid", 1).accuracy is None
+
+
+def test_figures_are_read_as_they_were_written(data, tmp_path):
+    model = network(data, actions=False).train()
+    figures = held_out_figures(model, TripletData.of(data, PretrainConfig(), None))
+    assert model.training
+    assert set(figures) == {"valid", "val_unseen"}
+    write_figures(tmp_path, figures)
+    assert read_figures(tmp_path) == figures
 
 
 def test_a_head_that_always_says_the_majority_scores_it(data):
@@ -279,5 +290,5 @@ def test_a_head_that_always_says_the_majority_scores_it(data):
     with torch.no_grad():
         model.actions.action.weight.zero_()
         model.actions.action.bias[triplets.train.majority] = 1.0
-    found = figures(model, triplets, "valid", triplets.train.majority)
-    assert found["accuracy"] == found["majority"]
+    figures = measure(model, triplets, "valid", triplets.train.majority)
+    assert figures.accuracy == figures.majority

@@ -234,12 +234,6 @@ def test_all_instructions_of_a_path_are_its_references(data, walks):
         assert walks.references[row][0].replace(" ", "") == mine[0].lower().replace(" ", "")
 
 
-def test_bleu_takes_the_references_there_are():
-    references = [["go to the big door now", "walk to the door and stop"], ["turn left at the plant ."]]
-    assert speaking.bleu_of([references[0][1], references[1][0]], references) == pytest.approx(100)
-    assert speaking.bleu_of([references[1][0], references[0][1]], references) < 20
-
-
 def test_instructions_that_are_empty_or_long(data):
     town, words, graphs = SpeakerData(data, 80).walks("train").town, data.assets.words, data.graphs
     paths = data.paths("train")

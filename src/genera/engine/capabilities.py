@@ -73,6 +73,24 @@ class Candidates:
     """(E, X) nodes in the order in which the agent looked around there, -1 after the last"""
 
 
+@dataclass
+class PretrainingFigures:
+    """How well an encoder's pre-training heads predict the actions and the masked words of a held-out split."""
+
+    triplets: int
+    """Steps of instructed paths that were predicted."""
+    accuracy: float | None = None
+    """Share of the actions that are predicted right; None without an action head."""
+    majority: float | None = None
+    """Share that the training split's most frequent action would get right."""
+    mlm: float | None = None
+    """Mean cross-entropy of a masked word, in nats; None without a word head."""
+    words_right: float | None = None
+    """Share of the masked words that are predicted right."""
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    """For each action that occurs in the split its `share` of all actions and its `accuracy`."""
+
+
 @runtime_checkable
 class Samples(Protocol):
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[Any]:
@@ -206,6 +224,16 @@ class Navigates(Protocol):
 class Searches(Protocol):
     def likeliest_routes(self, table: EpisodeTable, data: NavigationData, count: int) -> Candidates:
         """The `count` likeliest routes of every episode of the table that end at different nodes."""
+        ...
+
+
+@runtime_checkable
+class Pretrains(Protocol):
+    def pretraining_figures(self) -> dict[str, PretrainingFigures]:
+        """Split → figures on the held-out splits of the run's own data, as measured when pre-training ended.
+
+        Raises Lacks for a run without a finished pre-training.
+        """
         ...
 
 

@@ -56,6 +56,13 @@ def corpus_bleu(outputs: Sequence[str], references: Sequence[str], *more: Sequen
     return BLEU(force=True).corpus_score(list(outputs), streams).score  # type: ignore[arg-type]
 
 
+def multi_reference_bleu(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Corpus BLEU-4, 0..100, as `corpus_bleu`; references[i] are all references of outputs[i], one or more."""
+    most = max(map(len, references))
+    first, *more = ([texts[i] if i < len(texts) else None for texts in references] for i in range(most))
+    return corpus_bleu(outputs, [text or "" for text in first], *more)
+
+
 # Diversity and novelty of samples
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Generator
 
 from genera.blocks.decoding_options import decoding
-from genera.engine.capabilities import Candidates, Walk
+from genera.engine.capabilities import Candidates, PretrainingFigures, Walk
 from genera.engine.method import Method, Stage
 from genera.errors import GeneraError, Lacks
 from genera.methods.prevalent.agents.config import HannaConfig, NDHConfig
@@ -52,6 +52,7 @@ class Prevalent(Method):
         self.assets: NavigationAssets = assets
         size = config.encoder.sized(assets.tokeniser.size)
         pretrains = "pretrain" in config.stages
+        self._pretraining: dict[str, PretrainingFigures] = {}
         self.speaker = build_speaker(config.speaker, assets) if config.speaks else None
         self.encoder = (
             NavigationEncoder(size, config.encoder.cross_layers, assets.feature_size) if config.encodes else None
@@ -120,6 +121,7 @@ class Prevalent(Method):
                         assets,
                         longest=min(SKETCHED_TOKENS, config.encoder.positions),
                         synthetic=self._synthetic,
+                        keep_figures=self._pretraining.update,
                         share=config.share(name),
                     )
                 )
@@ -135,6 +137,12 @@ class Prevalent(Method):
         return SyntheticSet.open(folder).paths(data.graphs)
 
     # what the trained model can do
+
+    def pretraining_figures(self) -> dict[str, PretrainingFigures]:
+        """Held-out figures by split. Raises Lacks where the run has not finished a pre-training."""
+        if not self._pretraining:
+            raise Lacks(f"this run of {', '.join(self.config.stages)} has no finished pre-training.")
+        return self._pretraining
 
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
         """Greedy walks of every episode. Raises Lacks where the run has no agent."""

@@ -3,6 +3,8 @@
 B rows, L text tokens, V views, F numbers a view (features of the image, then of the angle), D width of the states.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -117,9 +119,36 @@ class ActionHead(nn.Module):
         return self.action(torch.tanh(self.pooler(states[:, 0])))
 
 
+class Prediction(NamedTuple):
+    """What the heads predict for B instructions with G steps each and P picked words; None without a head."""
+
+    words: Tensor | None
+    """(B, G, P, vocabulary) logits"""
+    actions: Tensor | None
+    """(B, G, 36) logits"""
+
+
 class Pretrainer(nn.Module):
-    """The encoder and those heads whose loss has a weight."""
+    """The encoder with the heads of the losses that have a weight."""
 
     def __init__(self, encoder: NavigationEncoder, words: WordHead | None, actions: ActionHead | None) -> None:
         super().__init__()
         self.encoder, self.words, self.actions = encoder, words, actions
+
+    def forward(self, tokens: Tensor, picked: Tensor, views: Tensor) -> Prediction:
+        """tokens (B, L), picked (B, P) positions to predict, views (B, G, V, F). The text layers run once for each
+        instruction, the cross-modal layers once for each step."""
+        rows, steps = views.shape[:2]
+        mask = tokens != 0
+        text = self.encoder.text(tokens, mask)
+        if steps > 1:
+            text, mask = text.repeat_interleave(steps, 0), mask.repeat_interleave(steps, 0)
+        states = self.encoder.cross(text, mask, self.encoder.image(views.flatten(0, 1)))
+        words = actions = None
+        if self.words is not None:  # only the picked words go through the widest layer
+            positions = picked.repeat_interleave(steps, 0)[..., None].expand(-1, -1, states.shape[-1])
+            logits = self.words(states.gather(1, positions), self.encoder.words.tokens.weight)
+            words = logits.unflatten(0, (rows, steps))
+        if self.actions is not None:
+            actions = self.actions(states).unflatten(0, (rows, steps))
+        return Prediction(words, actions)

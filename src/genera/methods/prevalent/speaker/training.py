@@ -20,7 +20,7 @@ from genera.engine.method import Player, Stage, Terms
 from genera.engine.optimisers import can_fuse
 from genera.engine.step import Step
 from genera.errors import GeneraError
-from genera.measures.text import corpus_bleu
+from genera.measures.text import multi_reference_bleu
 from genera.measures.word_vectors import WordVectors
 from genera.methods.prevalent.speaker.config import SpeakerConfig
 from genera.methods.prevalent.speaker.network import Account, Speaker, SpeakerWriter
@@ -204,14 +204,7 @@ def bleu(speaker: Speaker, batch: WalkBatch) -> float:
     """Corpus BLEU-4 of greedy instructions for the batch's paths against all that are known of each path."""
     walks = batch.walks
     written = describe(speaker, walks.vocabulary, walks.town, batch.nodes, batch.views)
-    return bleu_of(written, [walks.references[row] for row in batch.ids.tolist()])
-
-
-def bleu_of(written: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Corpus BLEU-4, 0..100, of instructions against as many references each as there are."""
-    width = max(map(len, references))
-    first, *more = ([own[i] if i < len(own) else None for own in references] for i in range(width))
-    return corpus_bleu(written, [text or "" for text in first], *more)
+    return multi_reference_bleu(written, [walks.references[row] for row in batch.ids.tolist()])
 
 
 # -- seeing and writing -----------------------------------------------------------------------------------------------
