@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -28,6 +29,16 @@ def is_main_rank() -> bool:
 PATIENCE = 2.0
 """Seconds that a failed rank waits before it speaks. torchrun ends all ranks soon after the first one has failed; so
 one sentence is printed, the main rank's if it has any."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Show no messages and no progress meanwhile; errors and results are still printed."""
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = False
 
 
 def say(message: str) -> None:

@@ -14,6 +14,7 @@ from genera.data.schemes import SCHEMES
 from genera.engine import registry
 
 ARGUMENTS = {
+    "completion": ["bash,zsh,fish"],
     "demo": ["--out"],
     "list": ["--json"],
     "train": ["METHOD", "--out", "--data", "--dry-run", "genera list"],

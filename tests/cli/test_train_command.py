@@ -117,3 +117,19 @@ def test_what_changes_no_weight_may_change(tiny_run):
     assert train(tiny_run, "--log-every", "3", "--keep", "5", "--device", "cpu").code == 0
     failed = train(tiny_run, "--batch-size", "8")
     assert "holds a run with other settings (train.batch_size: 16 -> 8)" in failed.error
+
+
+def test_help_has_groups_and_begins_with_what_most_runs_need():
+    page = genera("train", "biggan:nano-fq", "--help").out
+    places = [page.index(words) for words in ("--out", "--data", "--steps", "data options", "--image-size")]
+    places += [page.index(words) for words in ("model options", "--hierarchical", "quantiser options")]
+    assert places == sorted(places)
+    assert all(title in page for title in ("memory options", "logging options", "train options"))
+
+
+def test_quiet_says_nothing_and_still_prints_results_and_errors(tmp_path):
+    done = genera("--quiet", "train", "gpt2-lm:nano", "--data", "world:captions-small", "--limit", 300,
+                  "--vocabulary", 400, "--steps", 2, "--out", tmp_path / "run", "--json")  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert done.json["state"] == "done"
+    assert genera("sample", tmp_path / "none", "--quiet").error

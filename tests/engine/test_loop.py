@@ -292,8 +292,20 @@ def test_metrics_hold_what_happened(unbroken):
 def test_status_line():
     row = {"step": 150, "stage": "vae", "epoch": 0.5, "seconds": 9.0, "loss": 4.25, "kl": None, "memory_mb": 410.4}
     assert status_line(row | {"items_per_second": 512.3}, 130.7) == (
-        "step 150 · loss 4.25 · 410 MB · 512 items/s · 2:10 left"
+        "step 150 · loss 4.25 · 512 items/s · 410 MB · 2:10 left"
     )
+
+
+def test_a_status_line_of_many_terms_fits_a_terminal_and_keeps_the_losses():
+    terms = ("loss", "adversarial", "real", "fake", "r1/loss", "r1/grad_norm", "grad_norm")
+    row = {f"{player}/{term}": 1.2345 for player in ("discriminator", "generator") for term in terms}
+    row |= {"discriminator/lr": 5e-5, "generator/lr": 5e-5, "step": 3000, "items_per_second": 512.3}
+    line = status_line(row, 130.7, width=100)
+    assert len(line) <= 100
+    assert "discriminator/loss 1.234" in line
+    assert "generator/loss 1.234" in line
+    assert "lr" not in line
+    assert len(status_line(row, 130.7, width=10_000)) > 300  # nothing is left out where there is room
 
 
 def test_the_speed_is_items_over_time(tmp_path, monkeypatch):

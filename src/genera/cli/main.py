@@ -31,6 +31,7 @@ COMMANDS = {
     "describe": "paths of a navigation agent in words",
     "navigate": "walk with a trained agent; check graphs and episodes, run baselines, score trajectories",
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
+    "completion": "a script that completes commands, presets and options in your shell",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }
 """name → summary; the module is `genera.cli.NAME` (`NAME_` for a word of Python), with `main(arguments)`"""
@@ -44,6 +45,12 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if arguments[0] == "--version":
         print(f"genera {__version__}")
+        return
+    if "--quiet" in arguments:
+        from genera.console import quiet
+
+        with quiet():
+            main([word for word in arguments if word != "--quiet"])
         return
     name, *rest = arguments
     try:
@@ -69,6 +76,7 @@ def overview() -> str:
     return f"""genera: train, diagnose, compare and use deep generative models
 
 usage: genera COMMAND [options]      `genera COMMAND --help` explains each
+       --quiet                       no messages and no progress; results and errors only
 
 {commands}
 

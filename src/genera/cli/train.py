@@ -1,12 +1,13 @@
 """`genera train METHOD:PRESET`: every field of the three configs is an option, with the preset's value as default."""
 
-from dataclasses import field, make_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from genera.cli.parsing import parse, print_json
+from genera.cli.sections import Sections
 from genera.console import say
 from genera.engine import registry
 from genera.engine.config import RunConfig, TrainConfig, with_budget
@@ -24,6 +25,19 @@ Trains and writes a run folder; the same command goes on after a kill, and does 
   torchrun --nproc-per-node 8 -m genera train optimus:paper --data text:wiki --out runs/wiki --sharding fsdp"""
 
 BUDGETS = ("steps", "epochs", "minutes")
+FIRST = ("data", *BUDGETS, "batch_size", "lr", "seed", "device", "init")
+"""Options that most runs need, before all groups."""
+GROUPS = {
+    "logging": ("log_every", "validate_every", "validate_batches", "checkpoint_every", "keep", "track"),
+    "memory": ("accumulate", "precision", "sharding", "compile", "checkpointing"),
+}
+"""Group of the help → fields; the others are grouped as data, train and model."""
+COMMAND = (
+    ("out", Annotated[Path | None, tyro.conf.arg(help="The run folder: a new one, or one to resume.")], None),
+    ("dry_run", Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs and memory.")], False),
+    ("resume", Annotated[str, tyro.conf.arg(help="Checkpoint to resume: last, previous, best or a step.")], "last"),
+    ("json", Annotated[bool, tyro.conf.arg(help="Print the result as JSON on stdout.")], False),
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -64,35 +78,12 @@ def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
     """The options of the command, and the checked run that they describe."""
     spec, *rest = arguments
     _, default = registry.preset(spec)
-    command = parse(_command(default), rest, f"train {spec}")
-    config = replace(default, data=command.data, train=_budget(command.train, rest), model=command.model)
+    sections = Sections({"data": default.data, "train": default.train, "model": default.model}, FIRST, GROUPS)
+    command = parse(sections.command("Train", f"Train {spec}.", COMMAND), rest, f"train {spec}")
+    chosen = sections.parsed(command)
+    config = replace(default, **chosen | {"train": _budget(chosen["train"], rest)})
     config.check()
     return command, config
-
-
-def _command(default: RunConfig) -> Any:
-    """A dataclass whose fields are the options of `genera train` for this preset."""
-    sections = [
-        (name, Annotated[type(value), tyro.conf.arg(name="")], field(default=value))
-        for name, value in (("data", default.data), ("train", default.train), ("model", default.model))
-    ]
-    return make_dataclass(
-        "TrainCommand",
-        [
-            ("out", Annotated[Path | None, tyro.conf.arg(help="The run folder: new, or one to go on with.")], None),
-            ("dry_run", Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs and memory.")], False),
-            ("json", Annotated[bool, tyro.conf.arg(help="Print the result as JSON on stdout.")], False),
-            (
-                "resume",
-                Annotated[str, tyro.conf.arg(help="Checkpoint to go on from: last, previous, best or a step.")],
-                "last",
-            ),
-            *sections,
-        ],
-        frozen=True,
-        kw_only=True,
-        namespace={"__doc__": f"Train {default.method}:{default.preset}."},
-    )
 
 
 def _budget(train: TrainConfig, arguments: list[str]) -> TrainConfig:

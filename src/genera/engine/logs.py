@@ -73,7 +73,7 @@ class Log:
         self.folder.log(row)
         for tracker in self.trackers:
             tracker.log(row, row["step"])
-        line = status_line(row, left)
+        line = status_line(row, left, console.width)
         self.bar.update(self.task, description=line)
         if not console.is_terminal:
             console.print(line, markup=False)
@@ -82,14 +82,28 @@ class Log:
         self.bar.stop()
 
 
-def status_line(row: dict[str, Any], left: float | None = None) -> str:
-    """`step 150 · loss 4.2 · kl 1.3 · 512 items/s · 410 MB · 2:10 left`"""
+def status_line(row: dict[str, Any], left: float | None = None, width: int = 120) -> str:
+    """`step 150 · loss 4.2 · kl 1.3 · 512 items/s · 410 MB · 2:10 left`, in at most `width` characters where that holds
+    the step, the losses and the speed; metrics.jsonl has every term."""
     units = {"items_per_second": "{:.0f} items/s", "memory_mb": "{:.0f} MB"}
-    parts = [f"step {row['step']}"]
-    for name, value in row.items():
-        if name in HIDDEN or not isinstance(value, int | float):
-            continue
-        parts.append(units[name].format(value) if name in units else f"{name} {value:.4g}")
+    values = {k: v for k, v in row.items() if k not in HIDDEN and isinstance(v, int | float)}
+    last = [form.format(values.pop(name)) for name, form in units.items() if name in values]
     if left is not None:
-        parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
-    return " · ".join(parts)
+        last.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+    texts = {name: f"{name} {value:.4g}" for name, value in values.items()}
+    room = width - sum(len(part) + 3 for part in last) - len(f"step {row['step']}")
+    shown = set()
+    for name in sorted(texts, key=_importance):
+        room -= len(texts[name]) + 3
+        if room < 0 and _importance(name) > 0:
+            break
+        shown.add(name)
+    return " · ".join([f"step {row['step']}", *(text for name, text in texts.items() if name in shown), *last])
+
+
+def _importance(term: str) -> int:
+    """0 for the losses that players minimise, 1 for their parts, 2 for what only diagnoses a run."""
+    *player, name = term.removeprefix("valid/").split("/")
+    if name in ("lr", "grad_norm"):
+        return 2
+    return 0 if name == "loss" and len(player) < 2 else 1
