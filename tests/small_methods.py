@@ -11,14 +11,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from genera.blocks.schedules import schedule
 from genera.data.batch import Batch
 from genera.engine.config import MethodConfig, RunConfig, TrainConfig
 from genera.engine.method import Method, Player, Stage
 from genera.engine.optimisers import can_fuse
 from genera.engine.ranks import Ranks
 from genera.engine.registry import Entry, Preset, preset, register
-from genera.engine.schedules import warmup_decay
 from genera.files import write_tensors
+
+LINEAR = schedule("linear")
 
 
 @dataclass
@@ -109,8 +111,8 @@ class SmallGan(Method):
 
     def players(self) -> dict[str, Player]:
         return {
-            "discriminator": Player(self.discriminator, self._adam(self.discriminator), warmup_decay, averaged=False),
-            "generator": Player(self.generator, self._adam(self.generator), warmup_decay),
+            "discriminator": Player(self.discriminator, self._adam(self.discriminator), LINEAR, averaged=False),
+            "generator": Player(self.generator, self._adam(self.generator), LINEAR),
         }
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
@@ -153,7 +155,7 @@ class SmallTwoStage(Method):
 
     def first_players(self) -> dict[str, Player]:
         optimiser = torch.optim.AdamW(self.autoencoder.parameters(), lr=self.config.lr)  # not fused: host-side guard
-        return {"autoencoder": Player(self.autoencoder, optimiser, warmup_decay)}
+        return {"autoencoder": Player(self.autoencoder, optimiser, LINEAR)}
 
     def first_update(self, batch, step) -> None:
         step.minimise("autoencoder", self.reconstruction, batch)
@@ -172,7 +174,7 @@ class SmallTwoStage(Method):
 
     def second_players(self) -> dict[str, Player]:
         optimiser = torch.optim.SGD(self.prior.parameters(), lr=self.config.lr, momentum=0.9)
-        return {"prior": Player(self.prior, optimiser, warmup_decay)}
+        return {"prior": Player(self.prior, optimiser, LINEAR)}
 
     def second_update(self, batch, step) -> None:
         step.minimise("prior", self.prior_loss, batch)

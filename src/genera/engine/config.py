@@ -108,26 +108,6 @@ class MethodConfig:
         return []
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdamWConfig(MethodConfig):
-    """Optimiser fields of the methods that are trained by AdamW with a linear decay; a base of their configs."""
-
-    lr: float = 5e-5
-    """Peak learning rate of AdamW."""
-    warmup: int = 0
-    """Steps of linear warm-up, before the linear decay to zero."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of AdamW."""
-
-    def check(self) -> list[str]:
-        rules = [
-            (self.lr > 0, f"--lr must be above 0, got {self.lr}"),
-            (self.warmup >= 0, f"--warmup must be 0 or above, got {self.warmup}"),
-            (self.weight_decay >= 0, f"--weight-decay must be 0 or above, got {self.weight_decay}"),
-        ]
-        return [complaint for holds, complaint in rules if not holds]
-
-
 NOT_PART_OF_THE_RESULT = {
     "device",
     "log_every",

@@ -1,19 +1,44 @@
-"""Players as several methods train them."""
+"""Players from their config: a network, its optimiser and its schedule."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
-from torch.optim import Adam, AdamW
 
-from genera.engine.config import AdamWConfig
+from genera.blocks.optimisers import build_optimiser
+from genera.blocks.schedules import schedule
 from genera.engine.method import Player
-from genera.engine.schedules import warmup_decay
+from genera.engine.optimiser_config import OPTIMISER_OPTIONS, SCHEDULE_OPTIONS, OptimiserConfig, given_options
 
 
-def adamw_player(network: nn.Module, config: AdamWConfig) -> Player:
-    """`network` under AdamW (betas 0.9, 0.999), with warm-up and linear decay to zero."""
-    optimiser = AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(network))
-    return Player(network, optimiser, lambda step, progress: warmup_decay(step, progress, warmup=config.warmup))
+def player(
+    network: nn.Module,
+    config: OptimiserConfig,
+    *,
+    parameters: Iterable[Any] | None = None,
+    fused: bool | None = None,
+    **options: Any,
+) -> Player:
+    """`network` under the optimiser and schedule of `config`.
+
+    parameters: parameters or groups of them [all of the network's]. fused: use fused kernels [where
+    they exist]. options: fields of the config to replace (lr, betas, …), and further fields of Player.
+    """
+    of_player = {name: options.pop(name) for name in ("averaged", "clip", "average_buffers") if name in options}
+    config = replace(config, **options)
+    optimiser = build_optimiser(
+        config.optimiser,
+        network.parameters() if parameters is None else parameters,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        fused=can_fuse(network) if fused is None else fused,
+        **given_options(config, OPTIMISER_OPTIONS),
+    )
+    multiplier = schedule(config.schedule, warmup=config.warmup, **given_options(config, SCHEDULE_OPTIONS))
+    return Player(network, optimiser, multiplier, **of_player)
 
 
 def can_fuse(network: nn.Module) -> bool:
@@ -24,5 +49,5 @@ def can_fuse(network: nn.Module) -> bool:
 
 def adam_player(network: nn.Module, *, lr: float, betas: tuple[float, float], eps: float, **options: Any) -> Player:
     """`network` under Adam at a constant rate, as adversaries are trained. options: further fields of Player."""
-    optimiser = Adam(network.parameters(), lr=lr, betas=betas, eps=eps, fused=can_fuse(network))
-    return Player(network, optimiser, lambda step, progress: 1.0, **options)
+    config = OptimiserConfig(optimiser="adam", schedule="constant", lr=lr, betas=betas, eps=eps)
+    return player(network, config, **options)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from genera.blocks.size import GPT2_BASE, TransformerShape
 from genera.data.config import DataConfig
-from genera.engine.config import AdamWConfig
+from genera.engine.optimiser_config import OptimiserConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gpt2LmConfig(AdamWConfig):
+class Gpt2LmConfig(OptimiserConfig):
     """GPT-2 fine-tuned or trained from scratch, one sentence at a time."""
 
     decoder: TransformerShape = GPT2_BASE

@@ -20,7 +20,7 @@ from genera.data.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import adamw_player
+from genera.engine.optimisers import player
 from genera.engine.origin import Origin
 from genera.engine.step import Step
 from genera.errors import GeneraError
@@ -49,7 +49,7 @@ class Gpt2Lm(Method):
             warm_start(self.decoder, self.config.pretrained_decoder)
 
     def players(self) -> dict[str, Player]:
-        return {"lm": adamw_player(self.decoder, self.config)}
+        return {"lm": player(self.decoder, self.config)}
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("lm", self.objective, batch)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genera.data.config import DataConfig
-from genera.engine.config import AdamWConfig
+from genera.engine.optimiser_config import OptimiserConfig
 from genera.methods.families.text_vae_config import TextVaeConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimusConfig(TextVaeConfig, AdamWConfig):
+class OptimusConfig(TextVaeConfig, OptimiserConfig):
     """Text VAE of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
 
     beta: float = 1.0

@@ -8,15 +8,15 @@ import torch
 from torch import Generator, Tensor
 
 from genera.blocks.decoding_options import decoding
+from genera.blocks.schedules import cyclical, monotone
 from genera.data.corpus import TextCorpus
 from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Posterior, Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import adamw_player
+from genera.engine.optimisers import player
 from genera.engine.origin import Origin
-from genera.engine.schedules import cyclical, monotone
 from genera.engine.step import Step
 from genera.measures.latent import gaussian_kl
 from genera.methods.families.text_vae import ROWS_AT_ONCE, drawn
@@ -50,7 +50,7 @@ class Optimus(Method):
         self.network.warm_start()
 
     def players(self) -> dict[str, Player]:
-        return {"vae": adamw_player(self.network, self.config)}
+        return {"vae": player(self.network, self.config)}
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("vae", self.objective, batch)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genera.data.dialogue_config import DialogueConfig
-from genera.engine.config import AdamWConfig
+from genera.engine.optimiser_config import OptimiserConfig
 from genera.methods.families.text_vae_config import TextVaeConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpaceFusionConfig(TextVaeConfig, AdamWConfig):
+class SpaceFusionConfig(TextVaeConfig, OptimiserConfig):
     """Dialogue responses on the networks of Optimus: contexts and responses are points of one space."""
 
     objective: Literal["spacefusion", "stylefusion", "seq2seq"] = "spacefusion"

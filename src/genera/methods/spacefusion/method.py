@@ -11,7 +11,7 @@ from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_
 from genera.data.dialogue_corpus import DialogueCorpus
 from genera.data.text import collate
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import adamw_player
+from genera.engine.optimisers import player
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.families.text_vae import ROWS_AT_ONCE, TextVae, drawn
@@ -57,7 +57,7 @@ class SpaceFusion(Method):
             self.context_layers.copy(self.network)
 
     def players(self) -> dict[str, Player]:
-        return {"responder": adamw_player(nn.ModuleList([self.network, self.context_layers]), self.config)}
+        return {"responder": player(nn.ModuleList([self.network, self.context_layers]), self.config)}
 
     def update(self, batch: DialogueBatch, step: Step) -> None:
         step.minimise("responder", self.objective, batch)

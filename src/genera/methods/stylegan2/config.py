@@ -1,16 +1,24 @@
 """What can be chosen in StyleGAN2. The defaults are the published settings of config-e. No torch."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from genera.blocks.quantiser_config import QuantiserConfig
 from genera.data.image_config import ImageConfig
-from genera.engine.config import MethodConfig
+from genera.engine.optimiser_config import OptimiserConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleGan2Config(MethodConfig):
+class StyleGan2Config(OptimiserConfig):
     """StyleGAN2 of Karras et al. 2020, without labels."""
 
+    optimisers: ClassVar[tuple[str, ...]] = ("adam", "adamw", "nadam", "radam", "adamax")
+    """Lazy regularisation scales the rate and the decays of the moments."""
+
+    optimiser: str = "adam"
+    schedule: str = "constant"
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Decays of the first and second moment, before the correction for lazy regularisation."""
     base_width: int = 8192
     """Channels at R pixels are min(2 base / R, max_width): 8192 is config-e, 16384 config-f."""
     max_width: int = 512
@@ -27,7 +35,7 @@ class StyleGan2Config(MethodConfig):
     """Images over which D sees a standard deviation."""
 
     lr: float = 0.002
-    """Learning rate of Adam (0, 0.99) for both players, before the correction for lazy regularisation."""
+    """Peak learning rate of both players, before the correction for lazy regularisation."""
     mixing: float = 0.9
     """Probability that a batch mixes the styles of two latents."""
     r1: float = 100.0
@@ -60,13 +68,12 @@ class StyleGan2Config(MethodConfig):
             if getattr(self, name) < low
         ]
         rules = [
-            (self.lr > 0, f"--lr must be above 0, got {self.lr}"),
             (self.mapping_rate > 0, f"--mapping-rate must be above 0, got {self.mapping_rate}"),
             (0 <= self.mixing <= 1, f"--mixing must lie in [0, 1], got {self.mixing}"),
             (0 <= self.mean_w_decay < 1, f"--mean-w-decay must lie in [0, 1), got {self.mean_w_decay}"),
             (0 <= self.path_decay < 1, f"--path-decay must lie in [0, 1), got {self.path_decay}"),
         ]
-        return wrong + [complaint for holds, complaint in rules if not holds] + self.quantiser.check()
+        return super().check() + wrong + [complaint for holds, complaint in rules if not holds] + self.quantiser.check()
 
     def check_data(self, data: ImageConfig) -> list[str]:
         size = data.image_size

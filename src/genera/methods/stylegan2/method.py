@@ -14,7 +14,7 @@ from genera.blocks.quantisation import insert
 from genera.blocks.quantiser import ALL
 from genera.data.images import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method, Player, Terms
-from genera.engine.optimisers import adam_player
+from genera.engine.optimisers import player
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.stylegan2.config import StyleGan2Config
@@ -51,10 +51,11 @@ class StyleGan2(Method):
         }
 
     def _player(self, network: nn.Module, lazy: int, averaged: bool) -> Player:
-        """Adam (0, 0.99). A penalty every k steps makes k + 1 moves of k steps, so that Adam goes by c = k / (k + 1) of
-        its pace (appendix B)."""
+        """A penalty every k steps makes k + 1 moves of k steps, so that Adam goes by c = k / (k + 1) of its pace
+        (appendix B)."""
         c = lazy / (lazy + 1) if lazy else 1.0
-        return adam_player(network, lr=c * self.config.lr, betas=(0.0, 0.99**c), eps=1e-8, averaged=averaged)
+        lr, (first, second) = self.config.lr, self.config.betas
+        return player(network, self.config, lr=c * lr, betas=(first**c, second**c), averaged=averaged)
 
     def update(self, batch: ImageBatch, step: Step) -> None:
         config = self.config

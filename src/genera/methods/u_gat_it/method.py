@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from genera.blocks.quantisation import insert
 from genera.blocks.quantiser import ALL
+from genera.blocks.schedules import schedule
 from genera.data.image_pairs import PairBatch, PairData
 from genera.data.images import ImageAssets
 from genera.engine.method import Method, Player, Terms
@@ -69,7 +70,7 @@ class UGatIt(Method):
         groups = [group for group in groups if group["params"]]
         fused, eps, averaged = can_fuse(network), self.config.adam_eps, network is self.generators
         optimiser = torch.optim.Adam(groups, lr=self.config.lr, betas=(0.5, 0.999), eps=eps, fused=fused)
-        return Player(network, optimiser, lambda step, progress: min(1.0, 2 * (1 - progress)), averaged)
+        return Player(network, optimiser, schedule("linear", decay_after=0.5), averaged)
 
     def update(self, batch: PairBatch, step: Step) -> None:
         step.minimise("discriminators", self.discriminator_loss, batch)

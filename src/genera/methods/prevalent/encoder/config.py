@@ -1,9 +1,10 @@
 """What can be chosen of the image-text encoder and its pre-training. The defaults are the published ones. No torch."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from genera.blocks.size import TransformerShape
-from genera.engine.config import AdamWConfig
+from genera.engine.optimiser_config import OptimiserConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,10 @@ class EncoderConfig(TransformerShape):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(AdamWConfig):
+class PretrainConfig(OptimiserConfig):
     """Pre-training on triplets (panorama, instruction, action): attended masked words and action prediction."""
+
+    prefix: ClassVar[str] = "pretrain."
 
     batch_size: int = 96
     """Triplets a step, over all ranks."""

@@ -2,7 +2,6 @@
 prediction, on annotated and synthesised triplets."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 
 from genera.engine.capabilities import PretrainingFigures
 from genera.engine.method import Player, Stage, Terms
-from genera.engine.optimisers import adamw_player
+from genera.engine.optimisers import player
 from genera.engine.step import Step
 from genera.methods.prevalent.encoder.config import PretrainConfig
 from genera.methods.prevalent.encoder.data import TripletData
@@ -29,14 +28,14 @@ def pretrain_stage(
     keep_figures: Callable[[dict[str, PretrainingFigures]], None],
     share: float = 1.0,
 ) -> Stage:
-    """AdamW on both losses.
+    """Both losses under the optimiser of `config`.
 
     longest: tokens of an instruction at most, for `--dry-run`. synthetic: (data, the run's artefacts) → the
     synthesised set. keep_figures: takes the held-out figures once the stage has finished, or its artefact is read.
     """
 
     def players() -> dict[str, Player]:
-        return {"encoder": replace(adamw_player(network, config), clip=config.clip)}
+        return {"encoder": player(network, config, clip=config.clip)}
 
     def loss(batch: TripletBatch, step: Step) -> Terms:
         return objective(network, config, batch)
