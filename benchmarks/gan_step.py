@@ -18,7 +18,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 import genera
 from genera.data.images import ImageAssets, ImageBatch
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.methods.biggan.method import BigGan
 
 ROUNDS, ROWS, WIDTH, CLASSES, LATENT = 3, 8, 64, 10, 128

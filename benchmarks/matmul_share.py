@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import genera
 from genera.console import console
 from genera.engine.ranks import Ranks, pick_device
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.methods.optimus.method import Optimus
 
 SIZES, ROUNDS = (512, 1024, 2048), 7

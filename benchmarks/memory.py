@@ -22,7 +22,8 @@ from genera.console import console
 from genera.engine.config import RunConfig
 from genera.engine.dry_run import dry_run
 from genera.engine.ranks import join_ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.methods.optimus.method import Optimus
 
 SHAPE = from_scratch(layers=6, hidden=384, heads=6, positions=512)

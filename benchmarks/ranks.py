@@ -19,7 +19,8 @@ import torch
 import genera
 from genera.console import console
 from genera.engine.ranks import join_ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.methods.optimus.method import Optimus
 
 ROWS, WARM_UP, STEPS, ROUNDS = 32, 2, 8, 3

@@ -7,7 +7,8 @@ import torch
 from genera.blocks.size import TransformerSize
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.methods.prevalent.agents.config import HannaConfig, NDHConfig, R2RConfig
 from genera.methods.prevalent.agents.hanna import Helped
 from genera.methods.prevalent.agents.hanna_network import Asker

@@ -14,8 +14,9 @@ from torch.nn.functional import softplus
 from genera.blocks.schedules import schedule
 from genera.data.batch import Batch
 from genera.engine.config import MethodConfig, RunConfig, TrainConfig
-from genera.engine.method import Method, Player, Stage
+from genera.engine.method import Method, Stage
 from genera.engine.optimisers import can_fuse
+from genera.engine.player import Player
 from genera.engine.ranks import Ranks
 from genera.engine.registry import Entry, Preset, preset, register
 from genera.files import write_tensors

@@ -10,7 +10,8 @@ from yaml import safe_load
 from genera.engine import checkpoint, registry
 from genera.engine.folder import RunFolder
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from training import ROWS_APART, TINY, configured, start, tiny, words
 
 CASES = sorted(TINY)

@@ -12,7 +12,9 @@ Everything is imported on first use, so that `import genera` costs nothing.
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+from genera.version import VERSION
+
+__version__ = VERSION
 
 _PUBLIC = {
     "configure": "genera.engine.registry",

@@ -15,8 +15,9 @@ from genera.engine import registry
 from genera.engine.checkpoint import Position
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import seed_all
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
 from genera.engine.train import train
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.files import write_json
 from storage import fill, read_only, small_disk

@@ -11,8 +11,9 @@ from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.dry_run import dry_run
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
 from genera.engine.train import train
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from training import TINY, configured, start, words
 

@@ -10,9 +10,10 @@ from torch import nn
 from genera.data.batch import Batch
 from genera.engine import checkpoint
 from genera.engine.config import TrainConfig
-from genera.engine.method import Player
+from genera.engine.player import Player
 from genera.engine.ranks import Ranks
-from genera.engine.step import SMALLEST_SCALE, Step, enrol
+from genera.engine.step import SMALLEST_SCALE, Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from training import start
 
@@ -39,11 +40,11 @@ def constant(step, progress):
     return 1.0
 
 
-def new_step(networks, optimiser=None, schedule=constant, ranks=ALONE, **settings):
+def new_step(networks, optimiser=None, schedule=constant, ranks=ALONE, stage=0, before=0, **settings):
     optimiser = optimiser or (lambda network: torch.optim.SGD(network.parameters(), lr=0.1))
     config = TrainConfig(steps=10, **({"clip": 0.0} | settings))
     players = {name: Player(network, optimiser(network), schedule) for name, network in networks.items()}
-    step = Step(config, ranks, enrol(players, config, ranks))
+    step = Step(config, ranks, enrol(players, config, ALONE), stage=stage, before=before)
     if config.precision == "fp16":
         step.scaler = torch.amp.GradScaler("cpu")
     return step
@@ -67,9 +68,9 @@ def noise(seed=42, world=1, accumulate=1, index=3, stage=0):
         return {"loss": network.weight.sum()}
 
     for rank in range(world):
-        step = new_step({"one": network}, seed=seed, accumulate=accumulate)
-        step.ranks, step.stage = Ranks(rank, world, CPU), stage
-        step._move = lambda *arguments: None  # alone here, the ranks cannot average gradients
+        ranks = Ranks(rank, world, CPU)
+        step = new_step({"one": network}, ranks=ranks, stage=stage, seed=seed, accumulate=accumulate)
+        step._move = lambda *arguments: torch.zeros(())  # alone here, the ranks cannot average gradients
         step.begin(index, 0.3)
         step.minimise("one", loss, points(8 // world))
     return torch.cat(rows)
@@ -201,8 +202,7 @@ def test_nothing_moves_when_a_value_is_not_finite(optimiser, what):
         kl = outputs.mean() * torch.nan
         return {"loss": outputs.mean() + kl} | ({"kl": kl} if what == "term" else {})
 
-    step = new_step({"vae": network}, OPTIMISERS[optimiser], ema=0.9)
-    step.before = 20
+    step = new_step({"vae": network}, OPTIMISERS[optimiser], before=20, ema=0.9)
     step.begin(0, 0.0)
     step.minimise("vae", squares(network), points())
     before = [p.detach().clone() for p in network.parameters()]

@@ -5,9 +5,10 @@ from torch.testing import assert_close
 
 from genera.data.batch import Batch
 from genera.engine.config import TrainConfig
-from genera.engine.method import Player
+from genera.engine.player import Player
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 
 CPU = torch.device("cpu")
 
@@ -45,8 +46,7 @@ def test_a_chance_is_one_for_all_ranks_and_parts_and_another_each_time():
     for rank in range(2):
         network = torch.nn.Linear(1, 1)
         player = Player(network, torch.optim.SGD(network.parameters(), lr=0.1), lambda step, progress: 1.0)
-        step = Step(config, Ranks(0, 1, CPU), enrol({"line": player}, config, Ranks(0, 1, CPU)))
-        step.ranks = Ranks(rank, 1, CPU)
+        step = Step(config, Ranks(rank, 1, CPU), enrol({"line": player}, config, Ranks(0, 1, CPU)))
         seen: list[tuple[float, float]] = []
 
         def loss(batch, step, seen=seen, network=network):

@@ -13,7 +13,8 @@ from genera.data.images import ImageAssets, ImageBatch
 from genera.engine import checkpoint, registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.methods.biggan.config import BigGanConfig
 from genera.methods.biggan.method import BigGan

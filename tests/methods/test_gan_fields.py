@@ -9,7 +9,8 @@ from genera.blocks.quantiser_config import QuantiserConfig
 from genera.data.images import ImageAssets, ImageBatch
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.methods.tac_gan.config import TacGanConfig
 from genera.methods.tac_gan.method import TacGan
 

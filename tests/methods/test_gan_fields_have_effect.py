@@ -12,7 +12,8 @@ from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import seed_all
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 
 FQ = QuantiserConfig(after=("layers.1",), codes=(4,))
 

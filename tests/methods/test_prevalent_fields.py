@@ -10,7 +10,8 @@ import torch
 from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.methods.prevalent.config import PrevalentConfig
 from genera.methods.prevalent.method import Prevalent

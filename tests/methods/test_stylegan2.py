@@ -14,7 +14,8 @@ from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.dry_run import dry_run
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.methods.stylegan2.config import StyleGan2Config
 from genera.methods.stylegan2.method import StyleGan2, path_lengths, squared_gradients
@@ -217,7 +218,7 @@ def test_penalties_come_when_they_are_due(method, batch):
     for index in range(17):
         step.begin(index, 0.0)
         method.update(batch, step)
-    due = {key: count for key, count in step.counts.items() if key.endswith("loss")}
+    due = {key: count for key, count in step.telemetry.counts.items() if key.endswith("loss")}
     assert due == {
         "generator/loss": 17, "discriminator/loss": 17, "generator/path/loss": 5, "discriminator/r1/loss": 2
     }  # fmt: skip
@@ -228,7 +229,7 @@ def test_no_penalties_when_they_weigh_nothing(batch):
     step = step_of(method)
     step.begin(0, 0.0)
     method.update(batch, step)
-    assert {key for key in step.counts if key.endswith("loss")} == {"generator/loss", "discriminator/loss"}
+    assert {key for key in step.telemetry.counts if key.endswith("loss")} == {"generator/loss", "discriminator/loss"}
     assert [t.base_rates for t in step.trainees.values()] == [[0.002], [0.002]]
 
 

@@ -10,7 +10,8 @@ from genera.data.images import ImageAssets, ImageBatch
 from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.methods.tac_gan.config import TacGanConfig
 from genera.methods.tac_gan.method import TacGan

@@ -13,7 +13,8 @@ from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.dry_run import dry_run
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.methods.u_gat_it.config import UGatItConfig
 from genera.methods.u_gat_it.layers import LIN, AdaLIN, ClassActivation, ReflectConv2d, layer_instance_norm

@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 
 from genera.console import say
 from genera.engine.config import from_dict
-from genera.engine.step import Step, Trainee
+from genera.engine.step import Step
+from genera.engine.trainees import Trainee
 from genera.errors import GeneraError
 from genera.files import atomic, read_json, write_json, write_tensors
 

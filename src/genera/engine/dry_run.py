@@ -15,7 +15,8 @@ from genera.engine import registry
 from genera.engine.config import RunConfig, to_dict
 from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
-from genera.engine.step import AUTOCAST, Step, enrol, layers_of
+from genera.engine.step import Step
+from genera.engine.trainees import AUTOCAST, enrol, layers_of
 
 RANKS = (2, 4, 8)
 """Over which a sharded run is shown."""

@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genera import __version__
 from genera.engine.config import RunConfig, differences, to_dict
 from genera.engine.registry import origin, run_config
 from genera.engine.shipped import SHIPPED, unpacked
 from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_text, write_yaml
+from genera.version import VERSION
 
 
 class RunFolder:
@@ -72,7 +72,7 @@ class RunFolder:
             return
         elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
             raise GeneraError(f"{self.path} is not empty and holds no run; choose another --out.")
-        write_yaml(self.config_file, {"genera": __version__, **origin(config.method), **to_dict(config)})
+        write_yaml(self.config_file, {"genera": VERSION, **origin(config.method), **to_dict(config)})
 
     @contextmanager
     def lock(self) -> Iterator[None]:

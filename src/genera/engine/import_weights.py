@@ -11,7 +11,8 @@ from genera.engine.config import RunConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.files import write_text
 

@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -20,6 +18,7 @@ from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import prefetched
 from genera.engine.step import Step
+from genera.engine.trainees import averaged
 
 CONTROL_EVERY = 10
 """Steps between two agreements of the ranks on stopping."""
@@ -117,7 +116,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
     probe = Step(config, ranks, {}, stage=1 << 20)
     method.eval()
-    with torch.no_grad(), averaged(step):
+    with torch.no_grad(), averaged(step.trainees):
         for index in range(min(config.validate_batches, batches.steps_per_epoch)):
             probe.begin(index, step.progress)
             probe.record(**step.evaluate(validate, batches.batch(index).to(ranks.device), probe))
@@ -130,22 +129,6 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
         at.best, at.best_step = means["loss"], at.step
         return True
     return False
-
-
-@contextmanager
-def averaged(step: Step) -> Iterator[None]:
-    """The moving averages in the place of the weights they follow."""
-    pairs = [(p, mean) for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)]
-    with torch.no_grad():
-        live = [p.detach().clone() for p, _ in pairs]
-        for p, mean in pairs:
-            p.copy_(mean)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for (p, _), own in zip(pairs, live, strict=True):
-                p.copy_(own)
 
 
 def stopped(folder: RunFolder, ranks: Ranks, step: int) -> NoReturn:

@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from genera.data.batch import Batch, Stream
+from genera.engine.player import Player, Terms
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
-
-Terms = dict[str, Tensor]
-"""Named scalar tensors; `loss` is what is minimised, the rest is telemetry."""
 
 
 class Assets(Protocol):
@@ -45,22 +42,6 @@ class Dataset(Protocol):
     def sketch(cls, config: Any, batch_size: int) -> tuple[Any, Batch]:
         """Assets and a batch of the right shapes without reading any data, for `--dry-run`."""
         ...
-
-
-@dataclass
-class Player:
-    """One set of networks that one optimiser trains."""
-
-    network: nn.Module
-    optimiser: Optimizer
-    schedule: Callable[[int, float], float]
-    """(step, progress in [0, 1)) → multiplier of every learning rate"""
-    averaged: bool = True
-    """Whether the run's moving average of weights (`--ema`) covers this network."""
-    clip: float | None = None
-    """Largest gradient norm, where not that of `--clip`; 0 leaves gradients as they are."""
-    average_buffers: bool = False
-    """Whether it also covers floating buffers (batch-norm statistics, spectral vectors); live ones are used if not."""
 
 
 @dataclass

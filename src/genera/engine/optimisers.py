@@ -10,8 +10,8 @@ from torch import nn
 
 from genera.blocks.optimisers import build_optimiser
 from genera.blocks.schedules import schedule
-from genera.engine.method import Player
 from genera.engine.optimiser_config import OPTIMISER_OPTIONS, SCHEDULE_OPTIONS, OptimiserConfig, given_options
+from genera.engine.player import Player
 
 
 def player(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,13 @@ from genera.engine import registry
 from genera.engine.checkpoint import Position
 from genera.engine.config import RunConfig, to_dict
 from genera.engine.folder import RunFolder
-from genera.engine.logs import Log, open_tracker
+from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
 from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks, join_ranks
 from genera.engine.runtime import seed_all, stop_signals
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.files import write_text
 
@@ -58,26 +60,43 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
 
 
 def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> None:
-    """Open the data, build the method, and run its stages from wherever the last start left them."""
+    """Prepare the run and take its stages in turn, from wherever the last start left them."""
+    training = _prepare(config, folder, ranks, resume)
+    with stop_signals() as stop:
+        for index in range(training.position.stage, len(training.stages)):
+            _run(training, index, stop)
+    if ranks.main:
+        position = training.position
+        folder.write_status("done", step=position.step, seconds=round(position.seconds, 1), ranks=ranks.world)
+
+
+@dataclass
+class _Training:
+    """A run that is ready to go on."""
+
+    config: RunConfig
+    folder: RunFolder
+    ranks: Ranks
+    data: Any
+    method: Method
+    stages: list[Stage]
+    trackers: list[Tracker]
+    position: Position
+    checkpoint: Path | None
+    """Where optimisers and random states are to be read from; None at a first start, and once they are read."""
+
+
+# prepare
+
+
+def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> _Training:
+    """Open the data, build the method, and give it the weights and artefacts that it goes on from."""
     implementation = registry.entry(config.method).load()
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
-    seed_all(config.train.seed)
-    method: Method = implementation(config.model, data.assets)
-    if config.train.sharding == "none" or ranks.world == 1:
-        method.to(ranks.device)  # a sharded one goes there layer by layer, as each is cut into shares
-    seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
-    if config.train.compile:
-        for network in _networks(method):
-            network.compile()
-
+    method = _build(implementation, config, data.assets, ranks)
     stages = method.stages()
-    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later one would use the shares of an earlier
-        names = ", ".join(stage.name for stage in stages)
-        raise GeneraError(f"--sharding fsdp needs a method of one stage, not {names}; leave it out.")
-    for stage in stages:
-        if stage.batch_size:
-            _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
+    _check_stages(config, stages, ranks)
     start = ckpt.pick(folder.checkpoints, resume)
     position = ckpt.position_of(start) if start else Position()
     if ranks.main:
@@ -90,59 +109,89 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
     else:
         method.initialise()
     method.lay_out()
-    shares = sum(stage.share for stage in stages if stage.players)
     trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []
     for earlier in stages[: position.stage]:
         if earlier.restore:
             earlier.restore(folder.artefacts / earlier.name)
-
-    with stop_signals() as stop:
-        for index in range(position.stage, len(stages)):
-            stage = stages[index]
-            if index > position.stage:
-                position = Position(stage=index, step=position.step, seconds=position.seconds)
-            if stage.players:
-                step = _enrolled(stage, config, ranks, position)
-                method.to(ranks.device)  # and then what no player trains
-                if start:
-                    ckpt.load_training(start, method, step)
-                    start = None
-                own = stage.data(data, folder.artefacts) if stage.data else data
-                if stage.data:
-                    _check_validation(config, own, ranks)
-                stream = own.stream(
-                    "train",
-                    stage.batch_size or config.train.batch_size,
-                    seed=config.train.seed,
-                    rank=ranks.rank,
-                    ranks=ranks.world,
-                )
-                budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
-                name = stage.name if len(stages) > 1 else ""
-                with _logging(folder, trackers, budget, name) as log:
-                    run_stage(stage, method, own, stream, step, position, budget, log, folder, stop)
-            if stage.work:
-                say(f"stage {stage.name}")
-                for _ in stage.work(data, folder.artefacts / stage.name, ranks):
-                    if stop:
-                        stopped(folder, ranks, position.step)
-            if stage.finish and ranks.main:
-                stage.finish(data, folder.artefacts / stage.name)
-            ranks.barrier()
-            if stage.restore:
-                stage.restore(folder.artefacts / stage.name)
-    if ranks.main:
-        folder.write_status("done", step=position.step, seconds=round(position.seconds, 1), ranks=ranks.world)
+    return _Training(config, folder, ranks, data, method, stages, trackers, position, start)
 
 
-def _enrolled(stage: Stage, config: RunConfig, ranks: Ranks, position: Position) -> Step:
+def _build(implementation: Any, config: RunConfig, assets: Any, ranks: Ranks) -> Method:
+    """The method with initial weights, the same on all ranks."""
+    seed_all(config.train.seed)
+    method: Method = implementation(config.model, assets)
+    if config.train.sharding == "none" or ranks.world == 1:
+        method.to(ranks.device)  # a sharded one goes there layer by layer, as each is cut into shares
+    seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
+    if config.train.compile:
+        for network in _networks(method):
+            network.compile()
+    return method
+
+
+def _check_stages(config: RunConfig, stages: list[Stage], ranks: Ranks) -> None:
+    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later one would use the shares of an earlier
+        names = ", ".join(stage.name for stage in stages)
+        raise GeneraError(f"--sharding fsdp needs a method of one stage, not {names}; leave it out.")
+    for stage in stages:
+        if stage.batch_size:
+            _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
+
+
+# run
+
+
+def _run(training: _Training, index: int, stop: list[int]) -> None:
+    """One stage, from where the run stands to the artefact that it leaves."""
+    stage, folder, ranks = training.stages[index], training.folder, training.ranks
+    at = training.position
+    if index > at.stage:
+        at = training.position = Position(stage=index, step=at.step, seconds=at.seconds)
+    artefact = folder.artefacts / stage.name
+    if stage.players:
+        _learn(training, stage, stop)
+    if stage.work:
+        say(f"stage {stage.name}")
+        for _ in stage.work(training.data, artefact, ranks):
+            if stop:
+                stopped(folder, ranks, at.step)
+    if stage.finish and ranks.main:
+        stage.finish(training.data, artefact)
+    ranks.barrier()
+    if stage.restore:
+        stage.restore(artefact)
+
+
+def _learn(training: _Training, stage: Stage, stop: list[int]) -> None:
+    """The part of a stage that trains: its players, its data and its budget go through the loop."""
+    config, folder, ranks, method = training.config, training.folder, training.ranks, training.method
+    step = _first_step(stage, config, ranks, training.position)
+    method.to(ranks.device)  # and then what no player trains
+    if training.checkpoint:
+        ckpt.load_training(training.checkpoint, method, step)
+        training.checkpoint = None
+    data = training.data
+    if stage.data:
+        data = stage.data(data, folder.artefacts)
+        _check_validation(config, data, ranks)
+    rows = stage.batch_size or config.train.batch_size
+    stream = data.stream("train", rows, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world)
+    shares = sum(other.share for other in training.stages if other.players)
+    budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
+    name = stage.name if len(training.stages) > 1 else ""
+    with _logging(folder, training.trackers, budget, name) as log:
+        run_stage(stage, method, data, stream, step, training.position, budget, log, folder, stop)
+
+
+def _first_step(stage: Stage, config: RunConfig, ranks: Ranks, position: Position) -> Step:
     assert stage.players
-    before = position.step - position.stage_step
     trainees = enrol(stage.players(), config.train, ranks)
-    step = Step(config.train, ranks, trainees, stage=position.stage, before=before)
-    if config.train.precision == "fp16":
-        step.scaler = torch.amp.GradScaler(ranks.device.type)
-    return step
+    scaler = torch.amp.GradScaler(ranks.device.type) if config.train.precision == "fp16" else None
+    before = position.step - position.stage_step
+    return Step(config.train, ranks, trainees, stage=position.stage, before=before, scaler=scaler)
+
+
+# small parts
 
 
 def _check_batch(config: RunConfig, name: str, rows: int, ranks: Ranks) -> None:

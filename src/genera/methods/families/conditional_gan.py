@@ -12,8 +12,9 @@ from genera.blocks.quantisation import insert
 from genera.blocks.resnet_gan import Generator, initialise
 from genera.blocks.resnet_gan_config import ResNetGanConfig
 from genera.data.images import ImageAssets, ImageBatch, ImageData
-from genera.engine.method import Method, Player
+from genera.engine.method import Method
 from genera.engine.optimisers import adam_player
+from genera.engine.player import Player
 from genera.engine.step import Step
 from genera.errors import GeneraError, unknown
 

@@ -19,9 +19,10 @@ from genera.data.text import TextBatch, collate
 from genera.data.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Score
 from genera.engine.config import RunConfig
-from genera.engine.method import Method, Player, Terms
+from genera.engine.method import Method
 from genera.engine.optimisers import player
 from genera.engine.origin import Origin
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.gpt2_lm.config import Gpt2LmConfig

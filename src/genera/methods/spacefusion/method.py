@@ -10,8 +10,9 @@ from genera.blocks.decoding_options import decoding
 from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_contexts
 from genera.data.dialogue_corpus import DialogueCorpus
 from genera.data.text import collate
-from genera.engine.method import Method, Player, Terms
+from genera.engine.method import Method
 from genera.engine.optimisers import player
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.families.text_vae import ROWS_AT_ONCE, TextVae, drawn

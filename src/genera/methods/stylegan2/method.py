@@ -13,8 +13,9 @@ from genera.blocks.precision import full_precision
 from genera.blocks.quantisation import insert
 from genera.blocks.quantiser import ALL
 from genera.data.images import ImageAssets, ImageBatch, ImageData
-from genera.engine.method import Method, Player, Terms
+from genera.engine.method import Method
 from genera.engine.optimisers import player
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.stylegan2.config import StyleGan2Config

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from genera.blocks.adversarial import hinge_discriminator, hinge_generator
 from genera.blocks.resnet_gan import ProjectionDiscriminator
 from genera.data.images import ImageAssets, ImageBatch
-from genera.engine.method import Terms
+from genera.engine.player import Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.families.conditional_gan import ConditionalGan

@@ -12,8 +12,9 @@ from genera.blocks.quantiser import ALL
 from genera.blocks.schedules import schedule
 from genera.data.image_pairs import PairBatch, PairData
 from genera.data.images import ImageAssets
-from genera.engine.method import Method, Player, Terms
+from genera.engine.method import Method
 from genera.engine.optimisers import can_fuse
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.methods.u_gat_it.config import UGatItConfig
 from genera.methods.u_gat_it.model import Discriminator, Generator, clip_shares, initialise, kernels

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from genera.engine.capabilities import Walk
-from genera.engine.method import Player, Stage, Terms
+from genera.engine.method import Stage
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.methods.prevalent.agents.episodes import EpisodeBatch, EpisodeData, Episodes, sketch
 from genera.methods.prevalent.agents.rollouts import (

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from genera.engine.capabilities import Walk
-from genera.engine.method import Stage, Terms
+from genera.engine.method import Stage
+from genera.engine.player import Terms
 from genera.engine.step import Step
 from genera.methods.prevalent.agents.episodes import Aid, EpisodeBatch, EpisodeData, Episodes
 from genera.methods.prevalent.agents.finetuning import ROWS_AT_ONCE, Walking, arrival, stacked

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Adamax, Optimizer
 
-from genera.engine.method import Terms
+from genera.engine.player import Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.prevalent.agents.episodes import EpisodeBatch

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer, RMSprop
 
 from genera.engine.capabilities import Candidates
-from genera.engine.method import Terms
+from genera.engine.player import Terms
 from genera.engine.step import Step
 from genera.methods.prevalent.agents.episodes import EpisodeBatch, Episodes
 from genera.methods.prevalent.agents.finetuning import Walking, imitation, stacked

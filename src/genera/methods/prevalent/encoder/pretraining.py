@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genera.engine.capabilities import PretrainingFigures
-from genera.engine.method import Player, Stage, Terms
+from genera.engine.method import Stage
 from genera.engine.optimisers import player
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.methods.prevalent.encoder.config import PretrainConfig
 from genera.methods.prevalent.encoder.data import TripletData

@@ -16,8 +16,9 @@ from genera.blocks.decoding import write
 from genera.blocks.decoding_options import Decoding
 from genera.console import say
 from genera.data.batch import Batch
-from genera.engine.method import Player, Stage, Terms
+from genera.engine.method import Stage
 from genera.engine.optimisers import can_fuse
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.measures.text import multi_reference_bleu

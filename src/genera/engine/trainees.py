@@ -1,0 +1,147 @@
+"""Players in training: spread over ranks, with the moving averages of their weights."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from genera.blocks.transformer import Block
+from genera.engine.config import TrainConfig
+from genera.engine.player import Player, Terms
+from genera.engine.ranks import Ranks
+from genera.errors import GeneraError
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Objective(nn.Module):
+    """Gives DDP one `forward` that computes any loss over the player's network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, loss: Callable[..., Terms], batch: Any, step: Any) -> Terms:
+        return loss(batch, step)
+
+
+@dataclass
+class Trainee:
+    """A player in training: its parameters, its data-parallel wrapper and the average of its weights."""
+
+    player: Player
+    objective: nn.Module
+    parameters: list[nn.Parameter]
+    base_rates: list[float]
+    followed: list[Tensor]
+    """What the moving average follows: the parameters and, if the player says so, floating buffers."""
+    average: list[Tensor]
+    staging: list[nn.Module]
+    """Modules that gather statistics over a turn and move their buffers once, in `commit`."""
+    guarded: bool
+    """The optimiser skips a step on the device when told of a non-finite gradient (fused Adam, SGD, …)."""
+    sharded: bool
+    """Each rank holds a share of the tensors above (DTensors); `objective` gathers them while it runs."""
+
+    def set_rates(self, multiplier: float) -> None:
+        """Learning rates of the optimiser's groups: those that it began with, times `multiplier`."""
+        for group, base in zip(self.player.optimiser.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * multiplier
+
+    def gradient_norm(self) -> Tensor:
+        """L2 norm of the whole gradient."""
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        return norm.full_tensor() if self.sharded else norm  # type: ignore[attr-defined]
+
+    def follow(self, decay: float) -> None:
+        """average ← decay · average + (1 − decay) · weights"""
+        if self.average:
+            torch._foreach_lerp_(self.average, [t.detach() for t in self.followed], 1 - decay)
+
+
+@contextmanager
+def only(trainee: Trainee, trainees: dict[str, Trainee]) -> Iterator[None]:
+    """The parameters of the other players get no gradient meanwhile."""
+    others = [p for other in trainees.values() if other is not trainee for p in other.parameters]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def averaged(trainees: dict[str, Trainee]) -> Iterator[None]:
+    """The moving averages in the place of the weights they follow."""
+    pairs = [(p, mean) for t in trainees.values() for p, mean in zip(t.followed, t.average, strict=False)]
+    with torch.no_grad():
+        live = [p.detach().clone() for p, _ in pairs]
+        for p, mean in pairs:
+            p.copy_(mean)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for (p, _), weights in zip(pairs, live, strict=True):
+                p.copy_(weights)
+
+
+def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:
+    """Prepare players for training: data-parallel or sharded over ranks, averages, fused-step guards.
+
+    Raises GeneraError for players that cannot be sharded.
+    """
+    layers = layers_of(players) if config.sharding == "fsdp" else []
+    return {name: _enrolled(player, layers, config, ranks) for name, player in players.items()}
+
+
+def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: Ranks) -> Trainee:
+    objective: nn.Module = Objective(player.network)
+    sharded = bool(layers) and ranks.world > 1
+    if sharded:
+        from genera.engine.sharding import shard  # imported by runs that shard: it takes a second
+
+        shard(objective, layers, player.optimiser, ranks, AUTOCAST.get(config.precision))
+    elif ranks.world > 1:
+        objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+    parameters = [p for p in player.network.parameters() if p.requires_grad]
+    followed: list[Tensor] = [*parameters]
+    if player.average_buffers:
+        kept = player.network.state_dict(keep_vars=True)
+        followed += [b for name, b in player.network.named_buffers() if name in kept and b.is_floating_point()]
+    return Trainee(
+        player=player,
+        objective=objective,
+        parameters=parameters,
+        base_rates=[group["lr"] for group in player.optimiser.param_groups],
+        followed=followed,
+        average=[t.detach().clone() for t in followed] if config.ema and player.averaged else [],
+        staging=list(_staging(player.network)),
+        guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
+        sharded=sharded,
+    )
+
+
+def layers_of(players: dict[str, Player]) -> list[Block]:
+    """The transformer layers, which a sharded run gathers one at a time. Raises GeneraError where that cannot be."""
+    layers = [m for player in players.values() for m in player.network.modules() if isinstance(m, Block)]
+    if len(players) > 1:  # a turn of one runs through the others, outside of what would gather them
+        raise GeneraError(f"--sharding fsdp needs a method of one player, not {', '.join(players)}; leave it out.")
+    if not layers:
+        raise GeneraError("--sharding fsdp gathers transformer layers, and this method has none; leave it out.")
+    return layers
+
+
+def _staging(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules that have a `commit`; one commits for what is inside it."""
+    if hasattr(module, "commit"):
+        yield module
+    else:
+        for child in module.children():
+            yield from _staging(child)
