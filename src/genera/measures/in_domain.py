@@ -7,6 +7,7 @@ nothing else.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
+from torch.optim.lr_scheduler import OneCycleLR
 
-from genera.console import say, track
+from genera.blocks.fitting import Fit, seeded
+from genera.console import say
 from genera.data.cache import build_once, cache_folder
 from genera.data.image_pairs import DOMAINS, PairData
 from genera.data.image_store import ImageStore
@@ -27,7 +30,7 @@ from genera.files import read_json, write_json
 from genera.measures.features import Extractor
 
 FEATURES = 128
-STEPS, BATCH = 600, 128
+STEPS, BATCH, LEARNING_RATE = 600, 128, 3e-3
 _VERSION = "3"  # of network and training; a change makes the older ones unused
 _LARGEST = 64
 _BINS = 4
@@ -71,8 +74,7 @@ def in_domain(data: ImageData | PairData, device: str | torch.device = "cpu") ->
         sets = _parts(data, "train")
         known = [targets for _, targets in sets if targets is not None]
         values = (torch.cat(known).max(0).values + 1).tolist() if known else [4]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded(0):
             network = Classifier(data.assets.channels, values)
         _train(network.to(device), sets)
         save_file(network.state_dict(), temporary / "weights.safetensors")
@@ -126,23 +128,21 @@ def _targets(data: ImageData, split: str) -> Tensor | None:
 
 
 def _train(network: Classifier, sets: Parts) -> None:
-    """Adam with a falling rate over random batches, drawn with replacement so that small sets do too, in equal shares
-    from all sets."""
+    """AdamW over one cycle of the rate; random batches, drawn with replacement so that small sets do too, in equal
+    shares from all sets."""
     device = network.heads.weight.device
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, STEPS)
     random = np.random.default_rng(0)
+    fit = Fit("training the in-domain classifier", STEPS)
+    cycle = partial(OneCycleLR, max_lr=LEARNING_RATE, total_steps=STEPS)
+    descend = fit.optimiser(network.parameters(), "adamw", lr=LEARNING_RATE, weight_decay=1e-2, schedule=cycle)
     say("training the in-domain classifier for features (once for this data)")
     network.train()
-    for _ in track(range(STEPS), "training features"):
+    for _ in fit:
         rows = [random.integers(len(store), size=BATCH // len(sets)) for store, _ in sets]
         images, wanted = _examples(sets, rows, lambda count: random.integers(4, size=count))
         logits = network(images.to(device))
-        loss = sum(cross_entropy(own, wanted[:, i].to(device)) for i, own in enumerate(logits))
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[union-attr]
-        optimiser.step()
-        schedule.step()
+        losses = [cross_entropy(scores, wanted[:, i].to(device)) for i, scores in enumerate(logits)]
+        descend(sum(losses[1:], losses[0]))
     network.eval()
 
 

@@ -18,9 +18,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genera.console import track
+from genera.blocks.fitting import Fit, drawn, seeded
 from genera.engine.capabilities import Posterior
-from genera.uses.latent_guides import BETAS, LEARNING_RATE, GanGuide, descend, mlp
+from genera.uses.latent_guides import BETAS, LEARNING_RATE, GanGuide, mlp
 
 BATCH = 64
 ENCODED_AT_ONCE = 512
@@ -55,8 +55,7 @@ class CaraGuide(nn.Module):
         """model: encodes, and scores items given latents; it stays as it is. classes: (N,), on its device. lr: of its
         copy's weights, which decays to 0. A pure function of `seed` on a CPU."""
         device = classes.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, device):
             guide = cls(copy.deepcopy(model).train(), count, hidden).to(device)
             guide.separate(items, classes, mlp(model.latent_size, hidden, count).to(device), steps, lr)
             guide.eval().requires_grad_(False)
@@ -69,19 +68,19 @@ class CaraGuide(nn.Module):
     def separate(self, items: Sequence[str], classes: Tensor, reader: nn.Module, steps: int, lr: float) -> None:
         """Alternate one update of the reader and one of the autoencoder that hides the label from it."""
         labels = {"params": self.labels.parameters(), "lr": LEARNING_RATE}
-        own = torch.optim.AdamW([{"params": self.model.parameters()}, labels], lr=lr, weight_decay=0.0)
-        decay = torch.optim.lr_scheduler.LambdaLR(own, lambda step: 1 - step / steps)
-        reading = torch.optim.Adam(reader.parameters(), lr=LEARNING_RATE, betas=BETAS)
-        for _ in track(range(steps), "taking label and latent apart"):
-            rows = torch.randint(len(items), (BATCH,), device=classes.device)
+        fit = Fit("separating label and latent", steps)
+        descend_autoencoder = fit.optimiser(
+            [{"params": self.model.parameters()}, labels], "adamw", lr=lr, schedule="linear"
+        )
+        descend_reader = fit.optimiser(reader.parameters(), "adam", lr=LEARNING_RATE, betas=BETAS)
+        for rows in fit.batches(drawn(len(items), BATCH, device=classes.device)):
             x, y = [items[i] for i in rows.tolist()], classes[rows]
             z = self.model.encode(x).mean
-            descend(reading, F.cross_entropy(reader(z.detach()), y))
+            descend_reader(F.cross_entropy(reader(z.detach()), y))
             # Against the uniform answer: the released 1 - CE has no lower end.
             hidden_label = -F.log_softmax(reader(z), 1).mean()
             log_likelihood = self.model.score_given(x, z + self.labels(y)).mean()
-            descend(own, HIDE * hidden_label - log_likelihood)
-            decay.step()
+            descend_autoencoder(HIDE * hidden_label - log_likelihood)
 
     @torch.no_grad()
     def forward(self, label: int, count: int, generator: Generator, degree: float) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import AdamW
 
+from genera.blocks.fitting import Fit, seeded, shuffled
 from genera.data.pairs import PAIR, halves
 from genera.engine.capabilities import Features
 from genera.uses.settings import ProbeConfig
@@ -38,28 +38,19 @@ class FineTuned:
         """AdamW on all weights, linear decay to 0, gradients cut at norm 1; a pure function of `seed` on a CPU."""
         config = self._config
         device = next(self._given.parameters()).device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, device):
             self._model = copy.deepcopy(self._given).train()
             with torch.no_grad():
                 width = self._read(items[:1]).shape[1]
             self._head = nn.Linear(width, self._classes).to(device)
             parameters = [*self._model.parameters(), *self._head.parameters()]
-            optimiser = AdamW(parameters, lr=self._lr, weight_decay=0.0)
             targets = torch.from_numpy(classes).to(device)
             per_epoch = math.ceil(len(items) / config.tune_batch)
-            steps = min(config.tune_steps, config.tune_epochs * per_epoch)
-            for step in range(steps):
-                if step % per_epoch == 0:
-                    order = torch.randperm(len(items)).split(config.tune_batch)
-                rows = order[step % per_epoch]
-                for group in optimiser.param_groups:
-                    group["lr"] = self._lr * (1 - step / steps)
+            fit = Fit("fine-tuning", min(config.tune_steps, config.tune_epochs * per_epoch))
+            descend = fit.optimiser(parameters, "adamw", lr=self._lr, schedule="linear", clip=1.0)
+            for rows in fit.batches(shuffled(len(items), config.tune_batch)):
                 h = F.dropout(self._read([items[i] for i in rows.tolist()]), config.tune_dropout)
-                F.cross_entropy(self._head(h), targets[rows]).backward()
-                nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
+                descend(F.cross_entropy(self._head(h), targets[rows]))
         self._model.eval()
         return self
 

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from genera.blocks.fitting import Fit, drawn, seeded
 from genera.engine.capabilities import Posterior
 
 ANCHORS = 2000
@@ -75,26 +76,25 @@ class GanGuide(nn.Module):
         """
         mean, log_variance = _moments(posterior)
         device = mean.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seeded(seed, device):
             guide = cls(count, mean.shape[1], hidden).to(device)
             critic = mlp(guide.size + count, hidden, 1).to(device)
-            players = [
-                torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
+            fit = Fit("training the guide", steps)
+            descend_generator, descend_critic = (
+                fit.optimiser(network.parameters(), "adam", lr=LEARNING_RATE, betas=BETAS)
                 for network in (guide.network, critic)
-            ]
+            )
             guide.mean, guide.spread = mean.mean(0), mean.std(0) + 1e-6
             generator = torch.Generator(device).manual_seed(seed)
             average = [p.detach().clone() for p in guide.network.parameters()]
-            for _ in range(steps):
-                rows = torch.randint(len(mean), (BATCH,), generator=generator, device=device)
+            for rows in fit.batches(drawn(len(mean), BATCH, generator=generator, device=device)):
                 y = F.one_hot(classes[rows], count).to(mean.dtype)
                 real = (_sample(mean[rows], log_variance[rows], generator) - guide.mean) / guide.spread
                 fake = guide.standard(y, generator)
 
                 truth, lie = critic(torch.cat([real, y], 1)), critic(torch.cat([fake.detach(), y], 1))
-                descend(players[1], F.softplus(-truth).mean() + F.softplus(lie).mean())  # -log D(z), -log(1 - D(G))
-                descend(players[0], F.softplus(-critic(torch.cat([fake, y], 1))).mean())  # -log D(G)
+                descend_critic(F.softplus(-truth).mean() + F.softplus(lie).mean())  # -log D(z), -log(1 - D(G))
+                descend_generator(F.softplus(-critic(torch.cat([fake, y], 1))).mean())  # -log D(G)
                 torch._foreach_lerp_(average, [p.data for p in guide.network.parameters()], 1 - AVERAGE)
         for parameter, kept in zip(guide.network.parameters(), average, strict=True):
             parameter.data.copy_(kept)
@@ -120,12 +120,6 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
         nn.LeakyReLU(0.2),
         nn.Linear(hidden, outputs),
     )
-
-
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
 
 
 def _moments(posterior: Posterior) -> tuple[Tensor, Tensor]:
