@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 import genera
-from genera.data.images import ImageAssets, ImageBatch
+from genera.data.images.dataset import ImageAssets, ImageBatch
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
 from genera.engine.trainees import enrol

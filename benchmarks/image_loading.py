@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from genera.console import console
-from genera.data.image_config import ImageConfig
-from genera.data.images import ImageData
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageData
 
 COUNT, BATCH, ROUNDS = 2000, 64, 7
 

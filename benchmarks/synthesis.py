@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from genera.blocks.decoding_options import Decoding
+from genera.data.vocabularies.words import EOS, PAD, UNK
 from genera.methods.prevalent.speaker.config import SpeakerConfig
 from genera.methods.prevalent.speaker.network import Speaker
 from genera.methods.prevalent.speaker.training import build_speaker, describe, seen
@@ -18,7 +19,6 @@ from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 from genera.navigation.graphs import enumerate_paths
 from genera.navigation.simulator import views_along
-from genera.navigation.vocabulary import EOS, PAD, UNK
 
 WORDS, ROUNDS, ALONE, TOGETHER = 30, 3, 4, 256
 

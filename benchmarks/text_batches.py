@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Sampler
 
 import genera
 from genera.console import console
-from genera.data.corpus import TextCorpus
-from genera.data.text import WINDOW
+from genera.data.text.batches import WINDOW
+from genera.data.text.corpus import TextCorpus
 
 BATCH, ROUNDS = 64, 3
 

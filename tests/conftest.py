@@ -13,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 import genera
 from commands import train
-from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.registry import configure
 from genera.navigation.sources import NavigationSource, open_navigation
 from genera.uses.run import Run

@@ -10,7 +10,7 @@ from commands import genera
 from genera import __version__, worlds
 from genera.cli import main as entry
 from genera.cli.main import COMMANDS
-from genera.data.schemes import SCHEMES
+from genera.data.registry import schemes
 from genera.engine import registry
 
 ARGUMENTS = {
@@ -72,7 +72,7 @@ def test_version():
 def test_list_has_everything_that_can_be_named():
     table, found = genera("list"), genera("list", "--json").json
     assert [method["name"] for method in found["methods"]] == sorted(registry.entries())
-    assert set(found["sources"]) == set(SCHEMES)
+    assert set(found["sources"]) == set(schemes())
     assert list(found["worlds"]) == list(worlds.names())
     for method in found["methods"]:
         assert set(method["presets"]) == set(registry.entry(method["name"]).presets)

@@ -11,7 +11,7 @@ import genera as library
 from commands import QUICK, contents, genera
 from genera import worlds
 from genera.blocks.pretrained import export_weights
-from genera.data.tokenisers import Tokeniser
+from genera.data.vocabularies.tokenisers import Tokeniser
 from storage import read_only
 
 SIZE = {"layers": 2, "hidden": 64, "heads": 4, "positions": 128}  # as optimus:nano

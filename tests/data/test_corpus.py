@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from genera.data.config import DataConfig
-from genera.data.corpus import DecoderCorpus, TextCorpus
-from genera.data.store import StoreWriter
-from genera.data.tokenisers import Tokenisers
+from genera.data.text.config import DataConfig
+from genera.data.text.corpus import DecoderCorpus, TextCorpus
+from genera.data.text.store import StoreWriter
+from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
 from genera.worlds import load
 

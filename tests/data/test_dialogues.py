@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from genera.data.dialogue_batches import collate_contexts, contexts_of
-from genera.data.dialogue_config import DialogueConfig
-from genera.data.dialogue_corpus import DialogueCorpus, Exchange
-from genera.data.dialogues import parse_dialogues
-from genera.data.store import Ragged
+from genera.data.dialogues.batches import collate_contexts, contexts_of
+from genera.data.dialogues.config import DialogueConfig
+from genera.data.dialogues.corpus import DialogueCorpus, Exchange
+from genera.data.dialogues.sources import parse_dialogues
+from genera.data.text.store import Ragged
 from genera.errors import GeneraError
 
 TURNS = ("How are you ?", "Fine . And you ?", "Tired .")
@@ -144,7 +144,7 @@ def test_contexts_are_turns_between_separators(limit):
 
 def test_batches_are_the_exchanges(write):
     corpus = DialogueCorpus.open(config(several(write)))
-    store, decoder = corpus.splits["train"], corpus.assets.decoder
+    store, decoder = corpus.split("train"), corpus.assets.decoder
     batch = corpus.stream("train", 8, seed=1).batch(5)
     for row, number in enumerate(batch.ids.tolist()):
         first, stop, response = store.exchanges[number]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from genera.data.glue import TASKS
-from genera.data.pairs import PAIR
-from genera.data.sources import parse_source
+from genera.data.text.glue import TASKS
+from genera.data.text.pairs import PAIR
+from genera.data.text.sources import parse_source
 from genera.errors import GeneraError
 
 HEADERS = {

@@ -7,9 +7,9 @@ from collections import defaultdict
 
 import pytest
 
-from genera.data.config import DataConfig
-from genera.data.corpus import TextCorpus
-from genera.data.sources import parse_source
+from genera.data.text.config import DataConfig
+from genera.data.text.corpus import TextCorpus
+from genera.data.text.sources import parse_source
 from genera.errors import GeneraError
 
 needs_datasets = pytest.mark.skipif(

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genera.data.image_config import ImageConfig
-from genera.data.image_pairs import PairData
-from genera.data.image_sources import parse_images, parse_pairs
-from genera.data.image_store import to_uint8
-from genera.data.images import ImageData
-from genera.data.plain_pickle import read_pickle
-from genera.data.sources import parse_source
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageData
+from genera.data.images.pairs import PairData
+from genera.data.images.plain_pickle import read_pickle
+from genera.data.images.sources import parse_images, parse_pairs
+from genera.data.images.store import to_uint8
+from genera.data.text.sources import parse_source
 from genera.errors import GeneraError
 
 RANDOM = np.random.default_rng(0)

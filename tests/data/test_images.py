@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from genera.data.image_config import ImageConfig
-from genera.data.image_pairs import PairData
-from genera.data.image_store import to_float, to_uint8
-from genera.data.images import ImageAssets, ImageData
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageAssets, ImageData
+from genera.data.images.pairs import PairData
+from genera.data.images.store import to_float, to_uint8
 from genera.errors import GeneraError
 
 

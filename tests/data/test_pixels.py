@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genera.data.pixels import Form, decode
+from genera.data.images.pixels import Form, decode
 from genera.errors import GeneraError
 
 RANDOM = np.random.default_rng(0)

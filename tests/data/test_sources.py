@@ -3,8 +3,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from genera.data import sources
-from genera.data.sources import WORLD_SIZES, Item, parse_source
+from genera.data import splits as splitting
+from genera.data.splits import WHOLE
+from genera.data.text.items import Item
+from genera.data.text.sources import parse_source
+from genera.data.text.world import WORLD_SIZES
 from genera.errors import GeneraError
 
 LINES = [f"sentence number {i}" for i in range(3000)]
@@ -81,7 +84,7 @@ def test_only_the_absent_split_is_held_out(write, tmp_path):
 
 
 def test_at_most_so_many_are_held_out(write, monkeypatch):
-    monkeypatch.setattr(sources, "HELD_OUT_MOST", 5)
+    monkeypatch.setattr(splitting, "HELD_OUT_MOST", 5)
     splits = by_split(read(f"text:{write('a.txt', chr(10).join(LINES * 2))}"))
     assert len(splits["valid"]) == len(splits["test"]) == 10
     assert not set(splits["train"]) & (set(splits["valid"]) | set(splits["test"]))
@@ -185,8 +188,24 @@ def test_empty_folder_and_no_training_file(write, tmp_path):
         parse_source(f"text:{tmp_path}/nothing")
     write("d/valid.txt", "a\n")
     write("d/test.txt", "a\n")
-    with pytest.raises(GeneraError, match="has test and valid files but no training file"):
-        parse_source(f"text:{tmp_path}/d")
+    with pytest.raises(GeneraError, match="has test and valid data but no training data"):
+        read(f"text:{tmp_path}/d")
+    assert [item.split for item in parse_source(f"text:{tmp_path}/d").items(whole=True)] == ["valid", "test"]
+
+
+def test_a_whole_source_holds_nothing_out(write, tmp_path):
+    path = write("all.txt", "\n".join(LINES))
+    source = parse_source(f"text:{path}")
+    assert source.splits == ()
+    assert list(source.items(whole=True)) == [Item(WHOLE, line, None) for line in LINES]
+    write("d/train.txt", "\n".join(LINES))
+    write("d/test.txt", "a\nb\n")
+    named = parse_source(f"text:{tmp_path}/d")
+    assert named.splits == ("train", "test")
+    assert Counter(item.split for item in named.items(whole=True)) == {"train": 3000, "test": 2}
+    joined = parse_source(f"text:{path} + text:{tmp_path}/d")
+    assert joined.splits == ("train", "test")
+    assert Counter(item.split for item in joined.items(whole=True)) == {"train": 6000, "test": 2}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genera.data.cache import build_once, cache_folder
-from genera.data.store import Ragged, StoreWriter, TokenStore
+from genera.data.text.store import Ragged, StoreWriter, TokenStore
 from genera.errors import GeneraError
 from genera.worlds import load
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from genera.data.config import DataConfig
-from genera.data.corpus import TextCorpus
-from genera.data.text import collate
+from genera.data.text.batches import collate
+from genera.data.text.config import DataConfig
+from genera.data.text.corpus import TextCorpus
 from genera.errors import GeneraError
 
 BATCH = 8
@@ -126,5 +126,6 @@ def test_collate_errors(tokenisers):
 
 
 def test_config_and_sources_do_not_import_torch():
-    code = "import sys, genera.data.config, genera.data.sources; assert 'torch' not in sys.modules"
+    modules = "genera.data.text.config, genera.data.text.sources, genera.data.images.sources"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from genera.data.pairs import PAIR
-from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.data.text.pairs import PAIR
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.errors import GeneraError
 
 TEXTS = ["a person dances on a rock .", "The cat sat on the mat , quietly .", "Two dogs : one cat ."] * 3
@@ -125,8 +125,8 @@ def test_trained_layout(bpe, wordpiece):
 def test_training_is_deterministic_across_processes():
     code = """
 import hashlib
-from genera.data.pairs import PAIR
-from genera.data.tokenisers import Tokeniser
+from genera.data.text.pairs import PAIR
+from genera.data.vocabularies.tokenisers import Tokeniser
 texts = [f"word{i % 97} Näme{i % 31} x{i} !" for i in range(500)]
 print([hashlib.sha256(Tokeniser.train(k, lambda: texts, 330).to_json().encode()).hexdigest()
        for k in ("wordpiece", "bpe")])

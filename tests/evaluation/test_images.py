@@ -10,11 +10,11 @@ from PIL import Image
 from torch import nn
 
 from genera.cli import sample
-from genera.data.image_config import ImageConfig
-from genera.data.image_folder import find_images, read_image
-from genera.data.image_store import to_float, to_uint8
-from genera.data.images import ImageAssets, ImageData
-from genera.data.pixels import Form
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageAssets, ImageData
+from genera.data.images.files import find_images, read_image
+from genera.data.images.pixels import Form
+from genera.data.images.store import to_float, to_uint8
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method

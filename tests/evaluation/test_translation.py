@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from genera.data.image_config import ImageConfig
-from genera.data.image_pairs import PairData
-from genera.data.image_store import to_float, to_uint8
-from genera.data.images import ImageAssets
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageAssets
+from genera.data.images.pairs import PairData
+from genera.data.images.store import to_float, to_uint8
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from genera.blocks.inception import FidInception
-from genera.data.image_config import ImageConfig
-from genera.data.images import ImageData
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageData
 from genera.errors import GeneraError
 from genera.measures import features, in_domain
 from genera.measures.features import Extractor, cached_features, extract, inception

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from genera import worlds
-from genera.data.text import TextBatch, collate
-from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.data.text.batches import TextBatch, collate
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step

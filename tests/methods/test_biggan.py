@@ -9,7 +9,7 @@ import torch
 import genera
 from genera import worlds
 from genera.cli.train import main
-from genera.data.images import ImageAssets, ImageBatch
+from genera.data.images.dataset import ImageAssets, ImageBatch
 from genera.engine import checkpoint, registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks

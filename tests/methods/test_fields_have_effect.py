@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 import genera
 from genera import worlds
 from genera.blocks.size import NANO, TransformerShape
-from genera.data.config import DataConfig
-from genera.data.tokenisers import Tokeniser
+from genera.data.text.config import DataConfig
+from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.engine import checkpoint, registry
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.dry_run import dry_run

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genera.blocks.quantiser_config import QuantiserConfig
-from genera.data.images import ImageAssets, ImageBatch
+from genera.data.images.dataset import ImageAssets, ImageBatch
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from genera.blocks.decoding_options import Decoding
+from genera.data.vocabularies.words import EOS, PAD, UNK
 from genera.errors import GeneraError
 from genera.methods.prevalent.speaker import training as speaking
 from genera.methods.prevalent.speaker.config import SpeakerConfig
@@ -24,7 +25,6 @@ from genera.methods.prevalent.speaker.training import (
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import InstructedPaths, NavigationData
 from genera.navigation.simulator import views_along
-from genera.navigation.vocabulary import EOS, PAD, UNK
 
 SMALL = SpeakerConfig(hidden=32, embedding=16, dropout=0.0, feature_dropout=0.0, lr=5e-3)
 VARIANTS = ["envdrop", "follower"]

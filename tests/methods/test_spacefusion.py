@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from genera import worlds
-from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_contexts
-from genera.data.dialogue_config import DialogueConfig
-from genera.data.text import collate
-from genera.data.tokenisers import Tokeniser
+from genera.data.dialogues.batches import DialogueAssets, DialogueBatch, collate_contexts
+from genera.data.dialogues.config import DialogueConfig
+from genera.data.text.batches import collate
+from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.engine.registry import preset
 from genera.errors import GeneraError
 from genera.methods.families.text_vae import drawn

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import softplus
 from torch.testing import assert_close
 
-from genera.data.images import ImageAssets, ImageBatch
+from genera.data.images.dataset import ImageAssets, ImageBatch
 from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.dry_run import dry_run

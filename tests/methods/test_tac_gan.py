@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genera.data.images import ImageAssets, ImageBatch
+from genera.data.images.dataset import ImageAssets, ImageBatch
 from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks

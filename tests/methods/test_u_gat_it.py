@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from genera.data.image_pairs import PairBatch
-from genera.data.images import ImageAssets
+from genera.data.images.dataset import ImageAssets
+from genera.data.images.pairs import PairBatch
 from genera.engine import registry
 from genera.engine.config import TrainConfig
 from genera.engine.dry_run import dry_run

@@ -8,7 +8,7 @@ import transformers
 
 import genera
 from genera.blocks.pretrained import export_weights
-from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.registry import preset
 from genera.errors import GeneraError
 from genera.methods.gpt2_lm.config import Gpt2LmConfig

@@ -6,8 +6,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from genera.errors import GeneraError
 from genera.navigation.environments import DOWN, FORWARD, LEFT, RIGHT, STOP, UP, NavigationEnv, NavigationVectorEnv
 from genera.navigation.episodes import EpisodeTable
+from genera.navigation.scenery import imagined_scenery, synthetic_views
 from genera.navigation.simulator import panoramic_expert
-from genera.worlds.scenery import imagined_scenery, synthetic_views
 from small_graphs import street, table_of
 
 BOTH = pytest.mark.parametrize("actions", ["panoramic", "low-level"])

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from genera.data.sources import parse_source
+from genera.data.text.sources import parse_source
 from genera.errors import GeneraError
 from genera.navigation.episodes import (
     EpisodeTable,

@@ -1,6 +1,6 @@
 import pytest
 
-from genera.data.tokenisers import Tokeniser
+from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.navigation.tokens import token_rows
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -8,9 +8,9 @@ from genera.navigation.environments import NavigationVectorEnv
 from genera.navigation.episodes import nearest
 from genera.navigation.features import ArrayViews, angle_features
 from genera.navigation.graphs import STEP
+from genera.navigation.scenery import imagined_scenery, synthetic_views
 from genera.navigation.simulator import panoramic_expert, panoramic_move, pose_of, slots, view_of
 from genera.navigation.town import Town
-from genera.worlds.scenery import imagined_scenery, synthetic_views
 from small_graphs import street
 
 

@@ -3,8 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
+from genera.data.vocabularies.words import BOS, EOS, PAD, UNK, WordVocabulary, split_words
 from genera.errors import GeneraError
-from genera.navigation.vocabulary import BOS, EOS, PAD, UNK, WordVocabulary, split_words
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 import genera
 from commands import genera as command
-from genera.data.image_folder import read_image, write_png
-from genera.data.pixels import Form
+from genera.data.images.files import read_image, write_png
+from genera.data.images.pixels import Form
 from genera.engine.registry import configure
 from genera.errors import GeneraError
 from genera.uses.grids import grid

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import genera
-from genera.data.pairs import PAIR
+from genera.data.text.pairs import PAIR
 from genera.engine.registry import configure
 from genera.errors import GeneraError
 from genera.files import read_json

@@ -6,12 +6,12 @@ import pytest
 from scipy.sparse.csgraph import connected_components
 
 from genera import worlds
-from genera.data.sources import parse_source
+from genera.data.text.sources import parse_source
+from genera.navigation.scenery import imagined_scenery, read_scenery, synthetic_views
 from genera.navigation.sources import open_folder
 from genera.worlds.house_language import direction
 from genera.worlds.house_plans import LANDMARKS, ROOMS, Dice, build_house
 from genera.worlds.houses import Houses
-from genera.worlds.scenery import imagined_scenery, read_scenery, synthetic_views
 
 SMALL = Houses(
     "small", "r2r", train_houses=3, unseen_houses=2, train_paths=40, seen_paths=10, unseen_paths=10, routes=5

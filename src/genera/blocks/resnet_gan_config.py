@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from genera.blocks.quantiser_config import QuantiserConfig
-from genera.data.image_config import ImageConfig
+from genera.data.images.config import ImageConfig
 from genera.errors import GeneraError
 
 

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
 
 def contents() -> dict[str, Any]:
     from genera import worlds
-    from genera.data.schemes import SCHEMES
+    from genera.data.registry import schemes
     from genera.engine.shipped import SHIPPED
 
     return {
@@ -54,6 +54,6 @@ def contents() -> dict[str, Any]:
             for entry in registry.entries().values()
         ],
         "models": dict(SHIPPED),
-        "sources": {name: f"{scheme.argument} of {scheme.summary}" for name, scheme in SCHEMES.items()},
+        "sources": {name: f"{scheme.argument} of {scheme.summary}" for name, scheme in schemes().items()},
         "worlds": {name: worlds.summary(name) for name in worlds.names()},
     }

@@ -98,7 +98,7 @@ class ShowOptions(DecodeOptions):
 
             write_grid(self.out, items, self.columns)
         else:
-            from genera.data.image_folder import write_png
+            from genera.data.images.files import write_png
 
             for number, image in enumerate(items):
                 write_png(self.out / f"{number:05d}.png", image)

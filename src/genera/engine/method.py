@@ -30,8 +30,19 @@ class Dataset(Protocol):
     assets: Any
 
     @classmethod
-    def open(cls, config: Any, assets: Any | None = None) -> Self:
-        """Read (and cache) the data that `config` names; `assets` of an earlier start are used as they are."""
+    def open(cls, config: Any, assets: Any | None = None, *, whole: bool = False) -> Self:
+        """Read (and cache) the data that `config` names; `assets` of an earlier start are used as they are.
+
+        whole: hold nothing out and leave no training item out (`limit`), as for measuring a run on a file. `splits` are
+        then those that the source names by its files or parts (("train", "test"), say), or
+        `(genera.data.splits.WHOLE,)` alone where it names none. Without it `splits` are train, valid and test, and what
+        the source does not name is held out of its training items.
+        """
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What `size`, `items` and `stream` may be asked for."""
         ...
 
     def size(self, split: str) -> int: ...

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genera.data.image_store import to_uint8
+from genera.data.images.store import to_uint8
 from genera.engine.capabilities import Samples, SamplesByClass
 from genera.evaluation.evaluate import Evaluation
 from genera.measures import images as measured

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genera.data.vocabularies.words import split_words
 from genera.engine.capabilities import Describes, Navigates, Walk
 from genera.errors import Lacks
 from genera.evaluation.evaluate import Evaluation
@@ -19,7 +20,6 @@ from genera.measures.estimate import Estimate, mean_estimate
 from genera.measures.navigation import HANNA_RADIUS, SUCCESS_RADIUS, Figures, path_length, score
 from genera.measures.text import corpus_bleu
 from genera.navigation.episodes import EpisodeTable
-from genera.navigation.vocabulary import split_words
 from genera.navigation.walkers import AGENTS
 
 SPLITS = {"test": ("val_seen", "val_unseen")}

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genera.data.image_pairs import DOMAINS, Domain
-from genera.data.image_store import to_float, to_uint8
+from genera.data.images.pairs import DOMAINS, Domain
+from genera.data.images.store import to_float, to_uint8
 from genera.engine.capabilities import Translates
 from genera.evaluation.evaluate import Evaluation
 from genera.evaluation.images import extractor_of, training

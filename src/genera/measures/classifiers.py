@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from genera.data.pairs import PAIR, halves
+from genera.data.text.pairs import PAIR, halves
 
 Classes = NDArray[np.int64]  # (N,)
 

@@ -22,9 +22,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 from genera.blocks.fitting import Fit, seeded
 from genera.console import say
 from genera.data.cache import build_once, cache_folder
-from genera.data.image_pairs import DOMAINS, PairData
-from genera.data.image_store import ImageStore
-from genera.data.images import ImageData
+from genera.data.images.dataset import ImageData
+from genera.data.images.pairs import DOMAINS, PairData
+from genera.data.images.store import ImageStore
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.measures.features import Extractor

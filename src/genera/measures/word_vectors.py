@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
-from genera.data.sources import read_lines
+from genera.data.files import read_lines
 from genera.errors import GeneraError
 
 WINDOW = 5

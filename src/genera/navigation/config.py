@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from genera.data.config import SMALLEST_VOCABULARY
+from genera.data.text.config import SMALLEST_VOCABULARY
 
 Layout: TypeAlias = Literal["block", "tiled"]
 Supervision: TypeAlias = Literal["planner", "player", "trusted"]

@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 
 from genera.console import say
 from genera.data.batch import Batch, count_steps
-from genera.data.tokenisers import Tokeniser, sketch
+from genera.data.vocabularies.tokenisers import Tokeniser, sketch
+from genera.data.vocabularies.words import SPECIAL, WordVocabulary
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.navigation.config import Layout, NavigationConfig
 from genera.navigation.episodes import EpisodeTable
 from genera.navigation.features import Views, open_features
 from genera.navigation.graphs import Graphs
+from genera.navigation.scenery import SCENERY, imagined_scenery, read_scenery, synthetic_views
 from genera.navigation.sources import NavigationSource, open_navigation
 from genera.navigation.town import Town
-from genera.navigation.vocabulary import SPECIAL, WordVocabulary
-from genera.worlds.houses import SCENERY
-from genera.worlds.scenery import imagined_scenery, read_scenery, synthetic_views
 
 VALID = "val_seen"
 """The split that training validates on: `val_unseen` and `test` stay for what is reported."""
@@ -95,10 +94,11 @@ class NavigationData:
     assets: NavigationAssets
 
     @classmethod
-    def open(cls, config: NavigationConfig, assets: NavigationAssets | None = None) -> Self:
+    def open(cls, config: NavigationConfig, assets: NavigationAssets | None = None, *, whole: bool = False) -> Self:
         """Read the data of `config`.
 
         assets: those of a run that is there already; None trains tokenisers on the training instructions.
+        whole: changes nothing, since every file of episodes is a split and none is held out.
         Raises GeneraError when the data cannot be read, or its views do not fit.
         """
         source = open_navigation(config.data, config.graphs, config.strict)
@@ -136,6 +136,11 @@ class NavigationData:
         counts = ", ".join(f"{data.size(split):,} {split}" for split in source.files)
         say(f"{config.data}: {len(graphs.scans)} scans of {len(graphs):,} viewpoints; episodes: {counts}.")
         return data
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have files: train, val_seen, val_unseen, …"""
+        return tuple(self.source.files)
 
     @property
     def graphs(self) -> Graphs:

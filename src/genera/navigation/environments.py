@@ -21,7 +21,7 @@ from genera.errors import GeneraError, unknown
 from genera.navigation.episodes import EpisodeTable
 from genera.navigation.features import Views
 from genera.navigation.graphs import HEADINGS, VIEWS
-from genera.navigation.simulator import ahead, look, slots, view_of
+from genera.navigation.simulator import ahead, look, panoramic_move, slots, view_of
 
 ActionSpace: TypeAlias = Literal["panoramic", "low-level"]
 Observation: TypeAlias = dict[str, NDArray[Any]]
@@ -115,11 +115,8 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         return self._observe(), rewards, self.terminated.copy(), self.truncated.copy(), self._info()
 
     def _move(self, action: NDArray[np.int64]) -> None:
-        if self._slots is not None:
-            row = self.node * HEADINGS + self.view % HEADINGS
-            moves = (action > 0) & (self._slots.valid[row, action] > 0)
-            self.view = np.where(moves, self._slots.view[row, action], self.view)
-            self.node = self._slots.node[row, action].astype(np.int64)
+        if self.panoramic:
+            self.node, self.view = panoramic_move(self.graphs, self.node, self.view, action)
         else:
             assert self._ahead is not None
             there = self._ahead[self.node, self.view]

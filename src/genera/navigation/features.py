@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genera.console import say, track
 from genera.data.cache import build_once, cache_folder
-from genera.data.sources import read_lines
+from genera.data.files import read_lines
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.navigation.config import Layout

@@ -7,11 +7,12 @@ folder connectivity/ or an archive connectivity.tar.xz; the graphs may also lie 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
-from genera.data.schemes import split_spec
-from genera.data.sources import SPLITS, HeldOut, Item, parse_source
+from genera.data import registry
+from genera.data.splits import in_order
+from genera.data.text.items import Item
 from genera.errors import GeneraError, unknown
 from genera.navigation import connectivity
 from genera.navigation.config import Supervision
@@ -69,14 +70,15 @@ class NavigationSource:
             raise GeneraError(f"{self.folder} has no file with 'routes' in its name; the helper needs its routes.")
         return read_routes(found[0])
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of the instructions, as texts."""
+        return in_order(map(_text_split, self.files))
+
     def items(self) -> Iterator[Item]:
-        places = {split: _text_split(split) for split in self.files}
-        held_out = HeldOut([split for split in SPLITS if split not in places.values()])
         for split, path in self.files.items():
             for episode in READERS[self.task][1](path):
-                text = episode.instruction.strip()
-                place = places[split]
-                yield Item(held_out.split(text.encode()) if place == "train" else place, text, None)
+                yield Item(_text_split(split), episode.instruction.strip(), None)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.task.encode())
@@ -112,11 +114,31 @@ def open_navigation(spec: str, graphs: Path | None = None, strict: bool = True) 
 
     graphs: where the connectivity files are, if not with the episodes. Raises GeneraError when there are no episodes.
     """
-    scheme, rest = split_spec(spec, "navigation")
-    if scheme in READERS:
-        return open_folder(scheme, spec, Path(rest).expanduser(), graphs, strict)
-    source = parse_source(spec)
-    assert isinstance(source, NavigationSource)  # split_spec has let only such worlds through
+    scheme, rest = registry.split_spec(spec, "navigation")
+    source: NavigationSource = registry.opener(scheme, "navigation")(spec, rest, graphs, strict)
+    return source
+
+
+# -- what the registry names ------------------------------------------------------------------------------------------
+
+
+def _open(task: str, spec: str, rest: str, graphs: Path | None, strict: bool) -> NavigationSource:
+    return open_folder(task, spec, Path(rest).expanduser(), graphs, strict)
+
+
+def _open_text(task: str, spec: str, rest: str, text_column: str | None, label_column: str | None) -> NavigationSource:
+    if text_column is not None or label_column is not None:
+        raise GeneraError(f"a {task}: source has no columns and no labels; its texts are the instructions.")
+    return open_folder(task, spec, Path(rest).expanduser())
+
+
+open_r2r, open_ndh, open_hanna = (partial(_open, task) for task in READERS)
+open_r2r_text, open_ndh_text, open_hanna_text = (partial(_open_text, task) for task in READERS)
+
+
+def open_world(spec: str, rest: str, graphs: Path | None, strict: bool) -> NavigationSource:
+    """A world of houses, which is a folder of such files in the cache."""
     if graphs is not None:
         raise GeneraError(f"{spec} has graphs of its own; leave {graphs} out.")
-    return source
+    world = registry.load_world(rest)
+    return open_folder(world.task, spec, world.folder(), None, strict)

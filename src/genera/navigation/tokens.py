@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.data.store import Ragged
-from genera.data.tokenisers import Tokeniser
+from genera.data.text.store import Ragged
+from genera.data.vocabularies.tokenisers import Tokeniser
 
 Keep: TypeAlias = Literal["first", "last"]
 _CHUNK = 4096  # texts that are lists of Python integers at once

@@ -1,6 +1,8 @@
 """The panoramic world of `navigation` as tensors on one device: what learned agents see and do, many at once.
 
-The rules are those of `worlds.navigation`, to which it is equal; here nothing leaves the device between two steps.
+The panoramic rules are those of `genera.navigation.simulator`, to which it is equal by test and from whose tables it is
+built. There are two on purpose: baselines, environments and scoring need the rules without torch, and learned agents
+need them without a copy to the host between two steps.
 Every function takes nodes and views of any common shape (...), int64; A is the number of slots, STOP first.
 """
 

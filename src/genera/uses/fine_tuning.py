@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genera.blocks.fitting import Fit, seeded, shuffled
-from genera.data.pairs import PAIR, halves
+from genera.data.text.pairs import PAIR, halves
 from genera.engine.capabilities import Features
 from genera.uses.settings import ProbeConfig
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genera.data.image_store import to_uint8
+from genera.data.images.store import to_uint8
 from genera.errors import GeneraError
 from genera.files import atomic
 

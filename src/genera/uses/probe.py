@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 from sklearn.manifold import TSNE
 
 from genera.console import say, track
-from genera.data.pairs import halves
+from genera.data.text.pairs import halves
 from genera.engine import registry
 from genera.engine.capabilities import Features
 from genera.errors import GeneraError

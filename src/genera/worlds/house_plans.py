@@ -7,17 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-T = TypeVar("T")
+from genera.navigation.scenery import LANDMARKS, ROOMS
 
-ROOMS = (
-    "kitchen", "bedroom", "bathroom", "hallway", "office", "library", "gym", "garage", "nursery", "pantry", "lounge",
-    "dining room",
-)  # fmt: skip
-LANDMARKS = (
-    "sofa", "table", "lamp", "bookcase", "mirror", "piano", "clock", "plant", "painting", "fireplace", "desk",
-    "armchair", "wardrobe", "rug", "vase", "statue", "television", "cabinet", "aquarium", "globe", "bench", "chest",
-    "trophy", "candle",
-)  # fmt: skip
+T = TypeVar("T")
 
 _ROWS, _COLUMNS = 4, 4
 _CELL = 4.0  # metres, the side of a room

@@ -8,6 +8,7 @@ from genera.data.cache import build_once, cache_folder
 from genera.files import write_json
 from genera.navigation import connectivity
 from genera.navigation.graphs import Graphs
+from genera.navigation.scenery import SCENERY
 from genera.worlds.house_episodes import (
     Neighbourhood,
     hanna_entries,
@@ -18,7 +19,6 @@ from genera.worlds.house_episodes import (
 )
 from genera.worlds.house_plans import Dice, build_house
 
-SCENERY = "scenery.json"
 _FORMAT = "1"  # of what is written; a change makes older folders unused
 _UNSEEN_FROM = 1000  # the number of the first house that training never enters
 

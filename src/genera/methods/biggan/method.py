@@ -4,7 +4,7 @@ import torch
 
 from genera.blocks.adversarial import hinge_discriminator, hinge_generator
 from genera.blocks.resnet_gan import ProjectionDiscriminator
-from genera.data.images import ImageBatch
+from genera.data.images.dataset import ImageBatch
 from genera.engine.player import Terms
 from genera.engine.step import Step
 from genera.methods.families.conditional_gan import ConditionalGan

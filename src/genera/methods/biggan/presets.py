@@ -6,7 +6,7 @@ The batch size is that of a turn times the turns of D.
 from dataclasses import replace
 
 from genera.blocks.quantiser_config import QuantiserConfig
-from genera.data.image_config import ImageConfig
+from genera.data.images.config import ImageConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.biggan.config import BigGanConfig

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genera.blocks.quantisation import insert
 from genera.blocks.resnet_gan import Generator, initialise
 from genera.blocks.resnet_gan_config import ResNetGanConfig
-from genera.data.images import ImageAssets, ImageBatch, ImageData
+from genera.data.images.dataset import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method
 from genera.engine.optimisers import adam_player
 from genera.engine.player import Player

@@ -15,7 +15,7 @@ from genera.blocks.gpt2 import Gpt2
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.size import TransformerSize
 from genera.blocks.warm_start import warm_start
-from genera.data.tokenisers import Tokeniser
+from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.errors import GeneraError
 from genera.methods.families.text_vae_config import TextVaeConfig
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from genera.blocks.size import GPT2_BASE, TransformerShape
-from genera.data.config import DataConfig
+from genera.data.text.config import DataConfig
 from genera.engine.optimiser_config import OptimiserConfig
 
 

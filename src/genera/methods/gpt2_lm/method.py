@@ -14,9 +14,9 @@ from genera.blocks.gpt2 import Gpt2
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.pretrained import find, load_weights, read_size, write_folder
 from genera.blocks.warm_start import warm_start
-from genera.data.corpus import DecoderCorpus
-from genera.data.text import TextBatch, collate
-from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.data.text.batches import TextBatch, collate
+from genera.data.text.corpus import DecoderCorpus
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method

@@ -1,7 +1,7 @@
 """Named runs of the GPT-2 language model, of the same decoder sizes and data as Optimus' presets."""
 
 from genera.blocks import size
-from genera.data.config import DataConfig
+from genera.data.text.config import DataConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.gpt2_lm.config import Gpt2LmConfig

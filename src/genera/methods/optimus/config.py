@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.data.config import DataConfig
+from genera.data.text.config import DataConfig
 from genera.engine.optimiser_config import OptimiserConfig
 from genera.methods.families.text_vae_config import TextVaeConfig
 

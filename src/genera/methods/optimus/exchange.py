@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from genera.blocks.pretrained import BERT_EXTRAS, GPT2_EXTRAS, Slot, fill, find, read_size, slots, weight_files
 from genera.blocks.pretrained import write_folder as write_transformer
-from genera.data.tokenisers import Tokenisers
+from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.engine.config import RunConfig
 from genera.engine.origin import Origin
 from genera.errors import GeneraError

@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 
 from genera.blocks.decoding_options import decoding
 from genera.blocks.schedules import cyclical, monotone
-from genera.data.corpus import TextCorpus
-from genera.data.text import TextBatch, collate
-from genera.data.tokenisers import Tokeniser, Tokenisers
+from genera.data.text.batches import TextBatch, collate
+from genera.data.text.corpus import TextCorpus
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Posterior, Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method

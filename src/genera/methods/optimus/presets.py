@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from genera.blocks import size
-from genera.data.config import DataConfig
+from genera.data.text.config import DataConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.optimus.config import OptimusConfig

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.data.dialogue_config import DialogueConfig
+from genera.data.dialogues.config import DialogueConfig
 from genera.engine.optimiser_config import OptimiserConfig
 from genera.methods.families.text_vae_config import TextVaeConfig
 

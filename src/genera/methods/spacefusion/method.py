@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from genera.blocks.decoding_options import decoding
-from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, collate_contexts
-from genera.data.dialogue_corpus import DialogueCorpus
-from genera.data.text import collate
+from genera.data.dialogues.batches import DialogueAssets, DialogueBatch, collate_contexts
+from genera.data.dialogues.corpus import DialogueCorpus
+from genera.data.text.batches import collate
 from genera.engine.method import Method
 from genera.engine.optimisers import player
 from genera.engine.player import Player, Terms

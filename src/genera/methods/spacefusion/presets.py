@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from genera.blocks import size
-from genera.data.dialogue_config import DialogueConfig
+from genera.data.dialogues.config import DialogueConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.spacefusion.config import SpaceFusionConfig

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from genera.blocks.precision import full_precision
 from genera.blocks.quantisation import insert
 from genera.blocks.quantiser import ALL
-from genera.data.images import ImageAssets, ImageBatch, ImageData
+from genera.data.images.dataset import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method
 from genera.engine.optimisers import player
 from genera.engine.player import Player, Terms

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from genera.blocks.adversarial import hinge_discriminator, hinge_generator
 from genera.blocks.resnet_gan import ProjectionDiscriminator
-from genera.data.images import ImageAssets, ImageBatch
+from genera.data.images.dataset import ImageAssets, ImageBatch
 from genera.engine.player import Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError

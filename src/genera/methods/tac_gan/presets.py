@@ -7,7 +7,7 @@ the same data.
 from dataclasses import replace
 
 from genera.blocks.quantiser_config import QuantiserConfig
-from genera.data.image_config import ImageConfig
+from genera.data.images.config import ImageConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 from genera.methods.tac_gan.config import TacGanConfig

@@ -10,8 +10,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 from genera.blocks.quantisation import insert
 from genera.blocks.quantiser import ALL
 from genera.blocks.schedules import schedule
-from genera.data.image_pairs import PairBatch, PairData
-from genera.data.images import ImageAssets
+from genera.data.images.dataset import ImageAssets
+from genera.data.images.pairs import PairBatch, PairData
 from genera.engine.method import Method
 from genera.engine.optimisers import can_fuse
 from genera.engine.player import Player, Terms

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.data.batch import Batch, count_steps
-from genera.data.store import Ragged
-from genera.data.tokenisers import Tokeniser
+from genera.data.text.store import Ragged
+from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.errors import GeneraError
 from genera.methods.prevalent.encoder.network import ACTIONS
 from genera.navigation.dataset import InstructedPaths, NavigationAssets

@@ -16,6 +16,7 @@ from genera.blocks.decoding import write
 from genera.blocks.decoding_options import Decoding
 from genera.console import say
 from genera.data.batch import Batch
+from genera.data.vocabularies.words import EOS, PAD, UNK, WordVocabulary, split_words
 from genera.engine.method import Stage
 from genera.engine.optimisers import can_fuse
 from genera.engine.player import Player, Terms
@@ -29,7 +30,6 @@ from genera.navigation.dataset import InstructedPaths, NavigationAssets, Navigat
 from genera.navigation.graphs import Graphs
 from genera.navigation.simulator import views_along
 from genera.navigation.town import Town
-from genera.navigation.vocabulary import EOS, PAD, UNK, WordVocabulary, split_words
 
 GREEDY = Decoding(max_tokens=120)
 """As published."""

@@ -10,8 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from genera.console import say
-from genera.data.pairs import columns_of, joined
-from genera.data.sources import SPLITS, HeldOut, Item, label_of, split_named
+from genera.data.splits import SPLITS, in_order, split_named
+from genera.data.text.formats import label_of
+from genera.data.text.items import Item
+from genera.data.text.pairs import columns_of, joined
 from genera.errors import GeneraError, unknown
 
 TROUBLE = (OSError, ValueError, RuntimeError)
@@ -29,13 +31,16 @@ class HubSource:
     """what the labels 0, 1, … mean, where the data set says so"""
     version: str
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return in_order(part[0] for part in self.parts)
+
     def items(self) -> Iterator[Item]:
-        held_out = HeldOut([split for split in SPLITS if split not in {part[0] for part in self.parts}])
         for split, name, rows in self.parts:
             try:
                 for number, row in enumerate(rows, start=1):
                     text, label = self._read(row, f"row {number} of {name} in {self.spec}")
-                    yield Item(held_out.split(text.encode()) if split == "train" else split, text, label)
+                    yield Item(split, text, label)
             except TROUBLE as error:
                 raise _unreadable(self.spec, error) from error
 
@@ -83,9 +88,7 @@ def open_hub(spec: str, rest: str, text_column: str | None, label_column: str | 
 def _parts(spec: str, found: Any, hidden_in: str | None) -> tuple[tuple[str, str, Any], ...]:
     """What each split of the hub is used as. hidden_in: the label column, where -1 stands for a hidden label."""
     uses = {name: split_named(name) for name in found}
-    if "train" not in uses.values():
-        if len(set(uses.values())) > 1:
-            raise GeneraError(f"{spec} has the splits {', '.join(uses)}, and none of them is for training.")
+    if "train" not in uses.values() and len(set(uses.values())) == 1:
         uses = dict.fromkeys(uses, "train")
     for name, rows in found.items():
         if uses[name] is None:

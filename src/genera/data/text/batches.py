@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.data.batch import Batch, count_steps
-from genera.data.store import Ragged, TokenStore
-from genera.data.tokenisers import Tokenisers
+from genera.data.text.store import Ragged, TokenStore
+from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
 
 WINDOW = 100  # batches that are sorted by length together

@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from genera.data.image_formats import SUFFIXES, existing_folder
-from genera.data.image_store import to_float, to_uint8
-from genera.data.pixels import Form, decode
+from genera.data.images.formats import SUFFIXES, existing_folder
+from genera.data.images.pixels import Form, decode
+from genera.data.images.store import to_float, to_uint8
 from genera.errors import GeneraError
 from genera.files import atomic
 

@@ -1,6 +1,6 @@
 """Where dialogues come from: `dialogues:PATH` and `world:dialogues`.
 
-PATH is a file, a glob or a folder, plain or gzip, with splits as in `genera.data.sources`; what no file holds is held
+PATH is a file, a glob or a folder, plain or gzip, with splits as in `genera.data.splits`; what no file holds is held
 out by whole dialogues. One dialogue a line, oldest turn first:
 
     How are you ? __eou__ Fine . And you ? __eou__     DailyDialog; what follows a tab (acts, emotions) is left
@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from genera import worlds
-from genera.data.schemes import split_spec
-from genera.data.sources import SPLITS, HeldOut, Line, hash_files, read_lines, split_files
+from genera.data import registry
+from genera.data.files import Line, hash_files, read_lines, split_files
+from genera.data.splits import SPLITS, assign, in_order
 from genera.errors import GeneraError
-from genera.worlds.dialogues import DialogueWorld
 
 END_OF_TURN = "__eou__"
 WORLD_SIZES = {"train": 8_000, "valid": 500, "test": 500}
@@ -38,10 +37,20 @@ class DialogueSource(Protocol):
     """Dialogues in a fixed order, as often as asked."""
 
     @property
-    def world(self) -> DialogueWorld | None: ...
+    def spec(self) -> str: ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the source names; () where all dialogues are of "train"."""
+        ...
+
+    @property
+    def world(self) -> Any:
+        """The world that the dialogues are drawn from, or None."""
+        ...
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Those of all splits. Raises GeneraError naming file and line."""
+        """All dialogues, nothing held out. Raises GeneraError naming file and line."""
         ...
 
     def fingerprint(self) -> str:
@@ -51,15 +60,36 @@ class DialogueSource(Protocol):
 
 def parse_dialogues(spec: str) -> DialogueSource:
     """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
-    scheme, rest = split_spec(spec, "dialogues")
-    return WorldDialogues(worlds.load(rest)) if scheme == "world" else DialogueFiles(split_files(rest))
+    scheme, rest = registry.split_spec(spec, "dialogues")
+    source: DialogueSource = registry.opener(scheme, "dialogues")(spec, rest)
+    return source
+
+
+def dialogues_of(source: DialogueSource, whole: bool = False) -> Iterator[Dialogue]:
+    """Dialogues in their splits; what the source does not name is held out of its training dialogues. whole: nothing is
+    held out, and dialogues of a source without named splits are of the split `WHOLE`."""
+    return assign(source.dialogues(), source.splits, _content, source.spec, whole)
+
+
+def _content(dialogue: Dialogue) -> bytes:
+    return "\t".join(dialogue.turns).encode()
+
+
+def open_world(spec: str, rest: str) -> "WorldDialogues":
+    return WorldDialogues(spec, registry.load_world(rest))
+
+
+def open_files(spec: str, rest: str) -> "DialogueFiles":
+    return DialogueFiles(spec, split_files(rest))
 
 
 @dataclass(frozen=True)
 class WorldDialogues:
     """Dialogues drawn from a world with seed 0, whatever the seed of the training."""
 
-    world: DialogueWorld
+    spec: str
+    world: Any
+    splits = SPLITS
 
     def dialogues(self) -> Iterator[Dialogue]:
         for split, count in WORLD_SIZES.items():
@@ -71,19 +101,21 @@ class WorldDialogues:
 
 @dataclass(frozen=True)
 class DialogueFiles:
+    spec: str
     files: tuple[tuple[str, Path], ...]
     """(split, file), training files first"""
     world = None
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return in_order(dict(self.files))
+
     def dialogues(self) -> Iterator[Dialogue]:
-        held_out = HeldOut([split for split in SPLITS if split not in dict(self.files)])
         for split, path in self.files:
             parse = parse_json if ".jsonl" in path.suffixes else parse_text
             for line in read_lines(path):
                 if line.text.strip():
-                    turns, responses = parse(line)
-                    own = held_out.split("\t".join(turns).encode()) if split == "train" else split
-                    yield Dialogue(own, turns, responses)
+                    yield Dialogue(split, *parse(line))
 
     def fingerprint(self) -> str:
         return hash_files("dialogues", self.files)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genera.data.config import TokenConfig
+from genera.data.text.config import TokenConfig
 
 
 @dataclass(frozen=True, kw_only=True)

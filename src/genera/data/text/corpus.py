@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,16 +13,18 @@ import torch
 
 from genera.console import progress_bar, say, track
 from genera.data.cache import build_once, cache_folder
-from genera.data.config import DataConfig, TokenConfig
-from genera.data.sources import SPLITS, Item, Source, WorldSource, parse_source
-from genera.data.store import StoreWriter, TokenStore
-from genera.data.text import TextBatch, TextStream
-from genera.data.tokenisers import Kind, Tokeniser, Tokenisers, sketch
-from genera.errors import GeneraError
+from genera.data.splits import SPLITS, WHOLE
+from genera.data.text.batches import TextBatch, TextStream
+from genera.data.text.config import DataConfig, TokenConfig
+from genera.data.text.items import Item
+from genera.data.text.sources import TextSource, parse_source
+from genera.data.text.store import StoreWriter, TokenStore
+from genera.data.vocabularies.classes import label_order
+from genera.data.vocabularies.tokenisers import Kind, Tokeniser, Tokenisers, sketch
+from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
-from genera.worlds.grammar import World
 
-_FORMAT = "1"  # of what the cache holds; a change makes the older folders unused
+_FORMAT = "2"  # of what the cache holds; a change makes the older folders unused
 _CHUNK = 4096
 
 
@@ -35,10 +37,9 @@ class TextCorpus:
     has_encoder: ClassVar[bool] = True
 
     tokenisers: Tokenisers
-    train: TokenStore
-    valid: TokenStore
-    test: TokenStore
-    world: World | None
+    stores: Mapping[str, TokenStore]
+    """by split"""
+    world: Any
     """where the texts come from, if from a world"""
     label_names: tuple[str, ...]
     """the names of labels 0, 1, …; empty without labels"""
@@ -47,36 +48,35 @@ class TextCorpus:
     _about: dict[str, Any]
 
     @classmethod
-    def open(cls, config: DataConfig, assets: Tokenisers | None = None) -> Self:
+    def open(cls, config: DataConfig, assets: Tokenisers | None = None, *, whole: bool = False) -> Self:
         """Read the data of `config`, or find it in the cache (`cache_folder()`).
 
         assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
+        whole: hold nothing out, as for measuring a file; see `Dataset.open`.
         Raises GeneraError when the data cannot be read or no training text is left.
         """
         if config.encoder_tokeniser is not None and not cls.has_encoder:
             raise GeneraError("this model has no encoder; leave --encoder-tokeniser out.")
         source = parse_source(config.data, config.text_column, config.label_column)
-        content = (_FORMAT, source.fingerprint(), config.limit, config.max_words)
+        content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
 
         def training_texts() -> Iterator[str]:
-            return (item.text for item in _kept(source, config, Counter()) if item.split == "train")
+            return (item.text for item in _kept(source, config, whole, Counter()) if item.split in ("train", WHOLE))
 
         tokenisers = assets or tokenisers_of(config, training_texts, content, encoder=cls.has_encoder)
         encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
         key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.to_json())
         folder = cache_folder() / f"text-{key}"
-        build_once(folder, lambda temporary: _build(temporary, source, config, tokenisers))
+        build_once(folder, lambda temporary: _build(temporary, source, config, whole, tokenisers))
 
         about = read_json(folder / "corpus.json")
-        items = ", ".join(f"{about['items'][split]:,} {split}" for split in SPLITS)
+        items = ", ".join(f"{count:,} {split}" for split, count in about["items"].items())
         drops = ", ".join(f"{count:,} {reason}" for reason, count in about["dropped"].items())
         say(f"{config.data}: {items} texts; dropped {drops}.")
         return cls(
             tokenisers=tokenisers,
-            train=TokenStore(folder / "train"),
-            valid=TokenStore(folder / "valid"),
-            test=TokenStore(folder / "test"),
-            world=source.world if isinstance(source, WorldSource) else None,
+            stores={split: TokenStore(folder / split) for split in about["items"]},
+            world=source.world,
             label_names=tuple(about["label_names"]),
             bucket_noise=config.bucket_noise,
             _about=about,
@@ -87,8 +87,28 @@ class TextCorpus:
         """What a model needs of this data to be used without it."""
         return self.tokenisers
 
+    @property
+    def train(self) -> TokenStore:
+        return self.stores["train"]
+
+    @property
+    def valid(self) -> TokenStore:
+        return self.stores["valid"]
+
+    @property
+    def test(self) -> TokenStore:
+        return self.stores["test"]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train, valid and test; of whole data the splits that its source names, or `WHOLE`."""
+        return tuple(self.stores)
+
     def split(self, name: str) -> TokenStore:
-        return {"train": self.train, "valid": self.valid, "test": self.test}[name]
+        """Raises GeneraError for a split that this data does not have."""
+        if name not in self.stores:
+            raise unknown("split of this data", name, self.stores)
+        return self.stores[name]
 
     def size(self, split: str) -> int:
         return len(self.split(split))
@@ -150,16 +170,22 @@ class DecoderCorpus(TextCorpus):
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _kept(source: Source, config: DataConfig, dropped: Counter[str]) -> Iterator[Item]:
-    """The items that the reading rules keep; counts the others. Raises GeneraError when no training item is left."""
+def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[str]) -> Iterator[Item]:
+    """The items that the reading rules keep; counts the others.
+
+    Raises GeneraError when no training item is left, or, of whole data, none at all.
+    """
     empty, long = _reasons(config)[:2]
     seen = train = 0
-    for item in source.items():
+    for item in source.items(whole):
         seen += 1
         if not item.text:
             dropped[empty] += 1
         elif len(item.text.split()) > config.max_words:
             dropped[long] += 1
+        elif whole:
+            train += 1
+            yield item
         elif item.split != "train":
             yield item
         elif config.limit is None or train < config.limit:
@@ -201,19 +227,20 @@ def _tokeniser(
     return Tokeniser.load(folder, kind)
 
 
-def _build(folder: Path, source: Source, config: DataConfig, tokenisers: Tokenisers) -> None:
+def _build(folder: Path, source: TextSource, config: DataConfig, whole: bool, tokenisers: Tokenisers) -> None:
     """Write train/, valid/, test/ (see TokenStore) and corpus.json into `folder`, in one pass."""
     dropped: Counter[str] = Counter(dict.fromkeys(_reasons(config), 0))
     label_ids: dict[str, int] = {}
     sides = {"decoder": tokenisers.decoder}
     if tokenisers.encoder is not None:
         sides["encoder"] = tokenisers.encoder
-    items = _kept(source, config, dropped)
+    items = _kept(source, config, whole, dropped)
     first = next(items)
     labelled = first.label is not None
     items = chain([first], items)
+    splits = (source.splits or (WHOLE,)) if whole else SPLITS
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(StoreWriter(folder / split, tokenisers, labelled)) for split in SPLITS}
+        writers = {split: stack.enter_context(StoreWriter(folder / split, tokenisers, labelled)) for split in splits}
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("tokenising", total=None)
         while chunk := list(islice(items, _CHUNK)):
@@ -226,13 +253,15 @@ def _build(folder: Path, source: Source, config: DataConfig, tokenisers: Tokenis
                 ids = {side: [every[i] for i in rows] for side, every in encoded.items()}
                 writer.add([chunk[i].text for i in rows], ids, labels if labelled else None)
             bar.advance(task, len(chunk))
-        if not writers["train"].items:
+        if not (sum(w.items for w in writers.values()) if whole else writers["train"].items):
             raise GeneraError(
-                f"all training texts of {config.data} have more than {config.max_tokens} tokens; raise max_tokens."
+                f"all {'' if whole else 'training '}texts of {config.data} have more than {config.max_tokens} tokens; "
+                "raise max_tokens."
             )
-        names = sorted(label_ids, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+        names = label_order(label_ids)
+        place = {name: i for i, name in enumerate(names)}
         for writer in writers.values():
-            writer.close([names.index(name) for name in label_ids])
+            writer.close([place[name] for name in label_ids])
     about = {
         **{what: {s: getattr(w, what) for s, w in writers.items()} for what in ("items", "words", "tokens")},
         "dropped": dict(dropped),

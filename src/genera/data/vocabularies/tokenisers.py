@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from genera.data.pairs import PAIR, halves
+from genera.data.text.pairs import PAIR, halves
 from genera.errors import GeneraError
 from genera.files import read_json, write_json, write_text
 

@@ -11,7 +11,7 @@ from typing import IO, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.data.tokenisers import Tokenisers
+from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
 from genera.files import read_json
 

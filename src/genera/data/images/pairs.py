@@ -12,11 +12,11 @@ from torch import Tensor
 
 from genera.console import say
 from genera.data.batch import Batch
-from genera.data.image_config import ImageConfig
-from genera.data.image_sources import parse_pairs
-from genera.data.image_store import ImageStore, augmented, counts, shape, stored
-from genera.data.images import ImageAssets, ImageData
-from genera.errors import GeneraError
+from genera.data.images.config import ImageConfig
+from genera.data.images.dataset import ImageAssets, ImageData
+from genera.data.images.sources import parse_pairs
+from genera.data.images.store import ImageStore, augmented, counts, shape, stored
+from genera.errors import GeneraError, unknown
 
 Domain = Literal["a", "b"]
 DOMAINS: tuple[Domain, Domain] = ("a", "b")
@@ -111,21 +111,29 @@ class PairData:
     """A hash of everything the stored images depend on, for what is kept beside them."""
 
     @classmethod
-    def open(cls, config: ImageConfig, assets: ImageAssets | None = None) -> Self:
+    def open(cls, config: ImageConfig, assets: ImageAssets | None = None, *, whole: bool = False) -> Self:
         """Read the two domains of `config`, or find them in the cache.
 
+        whole: hold nothing out, as for measuring a folder; see `Dataset.open`.
         Raises GeneraError when the data cannot be read, is no data of pairs, or lacks a domain.
         """
         *sources, world = parse_pairs(config.data)
-        opened = {domain: stored(source, config) for domain, source in zip(DOMAINS, sources, strict=True)}
+        opened = {domain: stored(source, config, whole) for domain, source in zip(DOMAINS, sources, strict=True)}
         domains = {domain: stores for domain, (stores, _) in opened.items()}
         for domain, stores in domains.items():
             say(f"{config.data}: domain {domain.upper()} of {counts(stores)} images, {shape(config)}.")
         key = "-".join(key for _, key in opened.values())
         return cls(config, ImageAssets(config.image_size, config.channels, ()), domains, world, key)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of both domains."""
+        return tuple(split for split in self.domains["a"] if split in self.domains["b"])
+
     def size(self, split: str) -> int:
         """Of the smaller domain."""
+        if split not in self.splits:
+            raise unknown("split of this data", split, self.splits)
         return min(len(self.domains[domain][split]) for domain in DOMAINS)
 
     def items(self, split: str, count: int, domain: Domain = "a") -> list[Tensor]:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.data.cache import file_hash
-from genera.data.image_parts import ArrayImages, EncodedImages, ImageSource, Part
-from genera.data.plain_pickle import read_pickle
-from genera.data.sources import SPLIT_NAMES
+from genera.data.images.parts import ArrayImages, EncodedImages, ImageSource, Part
+from genera.data.images.plain_pickle import read_pickle
+from genera.data.splits import SPLIT_NAMES
 from genera.errors import GeneraError, unknown
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from genera.console import progress_bar
 from genera.data.cache import build_once, cache_folder
-from genera.data.image_config import ImageConfig
-from genera.data.image_parts import ImageSource
-from genera.data.pixels import Form
-from genera.data.sources import SPLITS, HeldOut
+from genera.data.images.config import ImageConfig
+from genera.data.images.parts import ImageSource
+from genera.data.images.pixels import Form
+from genera.data.splits import SPLITS, WHOLE, HeldOut, absent_splits
 from genera.errors import GeneraError
 
 HELD_OUT_SHARE = 0.05
 """Of the training images, for each split that the data does not bring."""
 
-_VERSION = "1"  # of what the cache holds; a change makes the older folders unused
+_VERSION = "2"  # of what the cache holds; a change makes the older folders unused
 _CHUNK = 512
 
 
@@ -82,29 +82,35 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def stored(source: ImageSource, config: ImageConfig) -> tuple[dict[str, ImageStore], str]:
-    """The splits of `source` in the shape that `config` asks for, from the cache or built now; and their key."""
+def stored(source: ImageSource, config: ImageConfig, whole: bool = False) -> tuple[dict[str, ImageStore], str]:
+    """The splits of `source` in the shape that `config` asks for, from the cache or built now; and their key.
+
+    whole: nothing is held out, and images of a source without named splits are of the split `WHOLE`.
+    """
     form = Form(config.image_size, config.channels, config.crop)
-    key = hashlib.sha256(repr((_VERSION, source.fingerprint, form, config.limit)).encode()).hexdigest()[:20]
+    limit = None if whole else config.limit
+    key = hashlib.sha256(repr((_VERSION, source.fingerprint, form, limit, whole)).encode()).hexdigest()[:20]
     folder = cache_folder() / f"images-{key}"
-    build_once(folder, lambda temporary: _build(temporary, source, form, config.limit))
-    return {split: ImageStore(folder, split, form) for split in SPLITS}, key
+    build_once(folder, lambda temporary: _build(temporary, source, form, limit, whole))
+    splits = (source.splits or (WHOLE,)) if whole else SPLITS
+    return {split: ImageStore(folder, split, form) for split in splits}, key
 
 
 def counts(stores: Mapping[str, ImageStore]) -> str:
-    return ", ".join(f"{len(stores[split]):,} {split}" for split in SPLITS)
+    return ", ".join(f"{len(store):,} {split}" for split, store in stores.items())
 
 
 def shape(config: ImageConfig) -> str:
     return f"{config.image_size}x{config.image_size} {'RGB' if config.channels == 3 else 'grey'}"
 
 
-def _build(folder: Path, source: ImageSource, form: Form, limit: int | None) -> None:
+def _build(folder: Path, source: ImageSource, form: Form, limit: int | None, whole: bool) -> None:
     """Write SPLIT.images.npy and SPLIT.labels.npy into `folder`."""
-    places = _assigned(source)
-    if not len(places["train"]):
-        raise GeneraError(f"{source.spec} has no training images.")
-    places["train"] = places["train"][:limit]
+    places = _assigned(source, whole)
+    if not whole:
+        if not len(places["train"]):
+            raise GeneraError(f"{source.spec} has no training images.")
+        places["train"] = places["train"][:limit]
     with progress_bar() as bar:
         task = bar.add_task("preparing images", total=sum(map(len, places.values())))
         for split, place in places.items():
@@ -124,18 +130,20 @@ def _build(folder: Path, source: ImageSource, form: Form, limit: int | None) -> 
                 np.save(folder / f"{split}.labels.npy", labels)
 
 
-def _assigned(source: ImageSource) -> dict[str, NDArray[np.int64]]:
+def _assigned(source: ImageSource, whole: bool) -> dict[str, NDArray[np.int64]]:
     """split → (N, 2): part and row of each image. Files come shuffled, so that the first are a fair sample."""
-    brought = {part.split for part in source.parts}
-    held_out = HeldOut([split for split in SPLITS if split not in brought], HELD_OUT_SHARE)
-    found: dict[str, list[tuple[int, int]]] = {split: [] for split in SPLITS}
+    absent = () if whole else absent_splits(source.splits, source.spec)
+    held_out = HeldOut(absent, HELD_OUT_SHARE)
+    rows_of: dict[str, list[tuple[int, int]]] = {
+        split: [] for split in ((source.splits or (WHOLE,)) if whole else SPLITS)
+    }
     for number, part in enumerate(source.parts):
         for row in range(len(part)):
-            split = part.split
-            if split == "train" and len(brought) < len(SPLITS):
+            split = WHOLE if whole and not source.splits else part.split
+            if split == "train" and absent:
                 split = held_out.split(part.content(row))
-            found[split].append((number, row))
-    places = {split: np.array(rows, np.int64).reshape(-1, 2) for split, rows in found.items()}
+            rows_of[split].append((number, row))
+    places = {split: np.array(rows, np.int64).reshape(-1, 2) for split, rows in rows_of.items()}
     if source.world is None:
         places = {split: np.random.default_rng(0).permutation(rows) for split, rows in places.items()}
     return places

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from genera.files import read_json
 from genera.navigation.features import ArrayViews
 from genera.navigation.graphs import VIEWS, Graphs
-from genera.worlds.house_plans import LANDMARKS, ROOMS
+
+SCENERY = "scenery.json"
+"""File beside the episodes that says what stands where: scan → viewpoint → [number of the room, its kind, landmark]."""
+ROOMS = (
+    "kitchen", "bedroom", "bathroom", "hallway", "office", "library", "gym", "garage", "nursery", "pantry", "lounge",
+    "dining room",
+)  # fmt: skip
+LANDMARKS = (
+    "sofa", "table", "lamp", "bookcase", "mirror", "piano", "clock", "plant", "painting", "fireplace", "desk",
+    "armchair", "wardrobe", "rug", "vase", "statue", "television", "cabinet", "aquarium", "globe", "bench", "chest",
+    "trophy", "candle",
+)  # fmt: skip
 
 NOISE = 0.35
 _CLUSTER = np.array([5.0, 5.0, 2.5])  # metres: the cell of a grid whose viewpoints count as one room

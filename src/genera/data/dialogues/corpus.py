@@ -6,26 +6,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
 from genera.console import progress_bar, say
 from genera.data.cache import build_once, cache_folder
-from genera.data.config import DataConfig
-from genera.data.corpus import TextCorpus, hash_of, tokenisers_of
-from genera.data.dialogue_batches import DialogueAssets, DialogueBatch, DialogueStore, DialogueStream
-from genera.data.dialogue_config import DialogueConfig
-from genera.data.dialogues import Dialogue, DialogueSource, parse_dialogues
-from genera.data.sources import SPLITS, parse_source
-from genera.data.store import StoreWriter
-from genera.data.tokenisers import Tokenisers, sketch
-from genera.errors import GeneraError
+from genera.data.dialogues.batches import DialogueAssets, DialogueBatch, DialogueStore, DialogueStream
+from genera.data.dialogues.config import DialogueConfig
+from genera.data.dialogues.sources import Dialogue, DialogueSource, dialogues_of, parse_dialogues
+from genera.data.splits import SPLITS, WHOLE
+from genera.data.text.config import DataConfig
+from genera.data.text.corpus import TextCorpus, hash_of, tokenisers_of
+from genera.data.text.sources import parse_source
+from genera.data.text.store import StoreWriter
+from genera.data.vocabularies.tokenisers import Tokenisers, sketch
+from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
-from genera.worlds.dialogues import DialogueWorld
 
-_FORMAT = "1"  # of what the cache holds; a change makes the older folders unused
+_FORMAT = "2"  # of what the cache holds; a change makes the older folders unused
 _CHUNK = 512
 
 
@@ -46,35 +46,38 @@ class DialogueCorpus:
     assets_type: ClassVar[type[DialogueAssets]] = DialogueAssets
 
     assets: DialogueAssets
-    splits: dict[str, DialogueStore]
+    stores: dict[str, DialogueStore]
+    """by split"""
     style: TextCorpus | None
     """sentences in the style, if there are any"""
-    world: DialogueWorld | None
+    world: Any
     """where the dialogues come from, if from a world"""
     bucket_noise: float
     """of training batches; see `TextStream`"""
 
     @classmethod
-    def open(cls, config: DialogueConfig, assets: Tokenisers | None = None) -> Self:
+    def open(cls, config: DialogueConfig, assets: Tokenisers | None = None, *, whole: bool = False) -> Self:
         """Read the data of `config`, or find it in the cache (`cache_folder()`).
 
         assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
+        whole: hold nothing out, as for measuring a file; see `Dataset.open`.
         Raises GeneraError when the data cannot be read or no exchange is left to train on.
         """
         source = parse_dialogues(config.data)
-        content = [_FORMAT, source.fingerprint(), config.limit]
+        limit = None if whole else config.limit
+        content = [_FORMAT, source.fingerprint(), limit, whole]
         if config.style:
             content.append(parse_source(config.style).fingerprint())
-        tokenisers = assets or tokenisers_of(config, lambda: _texts(source, config), content)
+        tokenisers = assets or tokenisers_of(config, lambda: _texts(source, config, whole), content)
         own = DialogueAssets(tokenisers.encoder, tokenisers.decoder, config.max_turns, config.max_context_tokens)
         assert own.encoder is not None
         limits = (config.max_turns, config.max_words, config.max_tokens)
         key = hash_of(content, limits, own.encoder.to_json(), own.decoder.to_json())
         folder = cache_folder() / f"dialogues-{key}"
-        build_once(folder, lambda temporary: _build(temporary, source, config, own))
+        build_once(folder, lambda temporary: _build(temporary, source, config, whole, own))
 
         about = read_json(folder / "corpus.json")
-        items = ", ".join(f"{about['exchanges'][split]:,} {split}" for split in SPLITS)
+        items = ", ".join(f"{count:,} {split}" for split, count in about["exchanges"].items())
         drops = ", ".join(f"{count:,} {reason}" for reason, count in about["dropped"].items())
         say(f"{config.data}: {items} exchanges of {about['dialogues']:,} dialogues; dropped responses: {drops}.")
         style = None
@@ -84,18 +87,28 @@ class DialogueCorpus:
             style = TextCorpus.open(texts, own)
         return cls(
             assets=own,
-            splits={split: DialogueStore.open(folder / split) for split in SPLITS},
+            stores={split: DialogueStore.open(folder / split) for split in about["exchanges"]},
             style=style,
             world=source.world,
             bucket_noise=config.bucket_noise,
         )
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.stores)
+
+    def split(self, name: str) -> DialogueStore:
+        """Raises GeneraError for a split that this data does not have."""
+        if name not in self.stores:
+            raise unknown("split of this data", name, self.stores)
+        return self.stores[name]
+
     def size(self, split: str) -> int:
-        return len(self.splits[split])
+        return len(self.split(split))
 
     def items(self, split: str, count: int) -> list[Exchange]:
         """The first `count` different contexts of a split with all their responses, in the order of the source."""
-        store = self.splits[split]
+        store = self.split(split)
         turns = store.turns.texts()
         found: dict[tuple[str, ...], list[str]] = {}
         for first, stop, response in store.exchanges.tolist():
@@ -106,15 +119,15 @@ class DialogueCorpus:
 
     def responses(self, split: str) -> list[str]:
         """The response of every exchange of a split."""
-        store = self.splits[split]
+        store = self.split(split)
         return store.turns.texts(np.asarray(store.exchanges[:, 2]))
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> DialogueStream:
         """Batches of a split, shuffled; `batch_size` is the global one."""
         return DialogueStream(
-            self.splits[split],
+            self.split(split),
             self.assets,
-            style=None if self.style is None else self.style.split(split),
+            style=None if self.style is None else self.style.split(split if split in self.style.splits else "test"),
             batch=batch_size,
             seed=seed,
             noise=self.bucket_noise,
@@ -140,36 +153,40 @@ class DialogueCorpus:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _kept(source: DialogueSource, config: DialogueConfig) -> Iterator[Dialogue]:
+def _kept(source: DialogueSource, config: DialogueConfig, whole: bool) -> Iterator[Dialogue]:
     """All dialogues, but of those to train on the first `config.limit`."""
+    if whole:
+        yield from dialogues_of(source, whole)
+        return
     train = 0
-    for dialogue in source.dialogues():
+    for dialogue in dialogues_of(source):
         train += dialogue.split == "train"
         if dialogue.split != "train" or config.limit is None or train <= config.limit:
             yield dialogue
 
 
-def _texts(source: DialogueSource, config: DialogueConfig) -> Iterator[str]:
+def _texts(source: DialogueSource, config: DialogueConfig, whole: bool) -> Iterator[str]:
     """What the vocabularies are learned from: training turns, and training sentences in the style."""
-    for dialogue in _kept(source, config):
-        if dialogue.split == "train":
+    for dialogue in _kept(source, config, whole):
+        if dialogue.split in ("train", WHOLE):
             yield from dialogue.turns + dialogue.responses
     if config.style:
         yield from islice((i.text for i in parse_source(config.style).items() if i.split == "train"), config.limit)
 
 
-def _build(folder: Path, source: DialogueSource, config: DialogueConfig, assets: DialogueAssets) -> None:
+def _build(folder: Path, source: DialogueSource, config: DialogueConfig, whole: bool, assets: DialogueAssets) -> None:
     """Write train/, valid/, test/ (see DialogueStore) and corpus.json into `folder`, in one pass."""
     assert assets.encoder is not None
     reasons = f"over {config.max_words} words", f"over {config.max_tokens} tokens"
     dropped: Counter[str] = Counter(dict.fromkeys(reasons, 0))
-    exchanges: dict[str, list[tuple[int, int, int]]] = {split: [] for split in SPLITS}
+    splits = (source.splits or (WHOLE,)) if whole else SPLITS
+    exchanges: dict[str, list[tuple[int, int, int]]] = {split: [] for split in splits}
     count = 0
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(StoreWriter(folder / split / "turns", assets, False)) for split in SPLITS}
+        writers = {split: stack.enter_context(StoreWriter(folder / split / "turns", assets, False)) for split in splits}
         bar = stack.enter_context(progress_bar())
         task = bar.add_task("tokenising", total=None)
-        dialogues = _kept(source, config)
+        dialogues = _kept(source, config, whole)
         while chunk := list(islice(dialogues, _CHUNK)):
             count += len(chunk)
             for split, writer in writers.items():
@@ -191,9 +208,9 @@ def _build(folder: Path, source: DialogueSource, config: DialogueConfig, assets:
             bar.advance(task, len(chunk))
         for writer in writers.values():
             writer.close()
-    if not exchanges["train"]:
+    if not any(exchanges.values() if whole else [exchanges["train"]]):
         raise GeneraError(
-            f"{config.data} has no exchange to train on: of {count} dialogues "
+            f"{config.data} has no exchange{'' if whole else ' to train on'}: of {count} dialogues "
             f"{', '.join(f'{n} responses are {reason}' for reason, n in dropped.items())}."
         )
     for split, rows in exchanges.items():

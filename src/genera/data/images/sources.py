@@ -1,26 +1,13 @@
-"""Where images come from: `idx:DIR`, `cifar:DIR`, `images:DIR`, `npz:FILE`, `hub:NAME`, `pairs:DIR`, `world:NAME`."""
+"""Where images come from: opens what `genera.data.registry` lists for images and for image pairs. No torch."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genera import worlds
-from genera.data.image_formats import (
-    cifar,
-    existing_folder,
-    hash_text,
-    hub,
-    idx,
-    images,
-    labelled_files,
-    npz,
-    of_files,
-    training_first,
-)
-from genera.data.image_parts import ImageSource, Part, WorldImages
-from genera.data.schemes import split_spec
-from genera.data.sources import SPLIT_NAMES
+from genera.data import registry
+from genera.data.images.formats import existing_folder, hash_text, labelled_files, npz, of_files, training_first
+from genera.data.images.parts import ImageSource, Part, WorldImages
+from genera.data.splits import SPLIT_NAMES
 from genera.errors import GeneraError
 
 WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 5_000}
@@ -28,8 +15,9 @@ WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 5_000}
 
 def parse_images(spec: str) -> ImageSource:
     """The source of images that `spec` ("scheme:rest") names. Raises GeneraError when there is none."""
-    scheme, rest = split_spec(spec, "images")
-    return _OPENERS[scheme](spec, rest)
+    scheme, rest = registry.split_spec(spec, "images")
+    source: ImageSource = registry.opener(scheme, "images")(spec, rest)
+    return source
 
 
 def parse_pairs(spec: str) -> tuple[ImageSource, ImageSource, Any]:
@@ -37,10 +25,22 @@ def parse_pairs(spec: str) -> tuple[ImageSource, ImageSource, Any]:
 
     Raises GeneraError when there is none.
     """
-    scheme, rest = split_spec(spec, "image-pairs")
-    if scheme == "world":
-        world = worlds.load(rest)
-        return _of_world(spec, world.a), _of_world(spec, world.b), world
+    scheme, rest = registry.split_spec(spec, "image-pairs")
+    a, b, world = registry.opener(scheme, "image-pairs")(spec, rest)
+    return a, b, world
+
+
+def open_world(spec: str, rest: str) -> ImageSource:
+    return _of_world(spec, registry.load_world(rest))
+
+
+def open_world_pairs(spec: str, rest: str) -> tuple[ImageSource, ImageSource, Any]:
+    world = registry.load_world(rest)
+    return _of_world(spec, world.a), _of_world(spec, world.b), world
+
+
+def open_folder_pairs(spec: str, rest: str) -> tuple[ImageSource, ImageSource, None]:
+    """A folder with trainA and trainB. Raises GeneraError where one is missing."""
     folder = existing_folder(rest)
     a, b = (_domain(spec, folder, letter) for letter in "AB")
     return a, b, None
@@ -80,13 +80,3 @@ def _domain(spec: str, folder: Path, letter: str) -> ImageSource:
 
 def _resplit(part: Any, split: str) -> Part:
     return replace(part, split=split, labels=None)
-
-
-_OPENERS: dict[str, Callable[[str, str], ImageSource]] = {
-    "idx": idx,
-    "cifar": cifar,
-    "images": images,
-    "npz": npz,
-    "hub": hub,
-    "world": lambda spec, rest: _of_world(spec, worlds.load(rest)),
-}

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from genera.data.pixels import Form, decode
+from genera.data.images.pixels import Form, decode
+from genera.data.splits import in_order
 
 
 class Part(Protocol):
@@ -46,6 +47,11 @@ class ImageSource:
     """A hash of everything that the images depend on."""
     world: Any = None
     """Where the images come from, if from a world; its splits hold different images by construction."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the source names; () where all images are of "train"."""
+        return in_order(part.split for part in self.parts)
 
 
 @dataclass(frozen=True)

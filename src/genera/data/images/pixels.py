@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from genera.data.image_config import Crop
+from genera.data.images.config import Crop
 from genera.errors import GeneraError
 
 LARGER = 286 / 256

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.data.batch import Batch, count_steps
-from genera.data.store import Ragged, TokenStore
-from genera.data.text import bucketed, gather
-from genera.data.tokenisers import Tokenisers
+from genera.data.text.batches import bucketed, gather
+from genera.data.text.store import Ragged, TokenStore
+from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 

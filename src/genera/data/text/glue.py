@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from genera.data.sources import FileSource, Line, Source, read_tsv
+from genera.data.files import Line
+from genera.data.text.formats import FileSource, read_tsv
+from genera.data.text.items import Source
 from genera.errors import GeneraError, unknown
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from genera.console import say
 from genera.data.batch import Batch, count_steps
-from genera.data.image_config import ImageConfig
-from genera.data.image_parts import ImageSource
-from genera.data.image_sources import parse_images
-from genera.data.image_store import ImageStore, augmented, counts, shape, stored
+from genera.data.images.config import ImageConfig
+from genera.data.images.parts import ImageSource
+from genera.data.images.sources import parse_images
+from genera.data.images.store import ImageStore, augmented, counts, shape, stored
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
 
@@ -107,14 +107,15 @@ class ImageData:
     """A hash of everything the stored images depend on, for what is kept beside them."""
 
     @classmethod
-    def open(cls, config: ImageConfig, assets: ImageAssets | None = None) -> Self:
+    def open(cls, config: ImageConfig, assets: ImageAssets | None = None, *, whole: bool = False) -> Self:
         """Read the data of `config`, or find it in the cache (`cache_folder()`).
 
         assets: those of a run that is there already; labels are then numbered as in that run.
+        whole: hold nothing out, as for measuring a folder; see `Dataset.open`.
         Raises GeneraError when the data cannot be read, is no image data, or has no training image.
         """
         source = parse_images(config.data)
-        stores, key = stored(source, config)
+        stores, key = stored(source, config, whole)
         classes = source.classes
         if assets is not None and classes and assets.classes and classes != assets.classes:
             _renumber(stores, source, assets)
@@ -125,16 +126,26 @@ class ImageData:
         found = ImageAssets(config.image_size, config.channels, classes)
         return cls(config, found, stores, source.world, key)
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.stores)
+
     def size(self, split: str) -> int:
-        return len(self.stores[split])
+        return len(self.split(split))
+
+    def split(self, name: str) -> ImageStore:
+        """Raises GeneraError for a split that this data does not have."""
+        if name not in self.stores:
+            raise unknown("split of this data", name, self.stores)
+        return self.stores[name]
 
     def items(self, split: str, count: int) -> list[Tensor]:
         """The first `count` images of a split, each (C, S, S) in [-1, 1]; the splits themselves are unordered."""
-        return list(self.stores[split].images(slice(count)))
+        return list(self.split(split).images(slice(count)))
 
     def labels(self, split: str, count: int) -> list[str] | None:
         """The label names of `items(split, count)`; None where the data has no labels."""
-        labels = self.stores[split].labels
+        labels = self.split(split).labels
         return None if labels is None else [self.assets.classes[label] for label in labels[:count]]
 
     def factors(self, split: str, count: int) -> Any:
@@ -145,7 +156,7 @@ class ImageData:
         """Batches of a split, shuffled; `batch_size` is the global one. Only training images are augmented."""
         training = split == "train"
         return ImageStream(
-            self.stores[split],
+            self.split(split),
             batch=batch_size,
             seed=seed,
             rank=rank,
