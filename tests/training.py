@@ -242,9 +242,8 @@ def die_at(point: str) -> None:
 def main() -> None:
     import torch
 
-    from genera.engine.loop import Stopped
     from genera.engine.train import train
-    from genera.errors import GeneraError
+    from genera.errors import GeneraError, Stopped
 
     torch.set_num_threads(1)
     given = dict(word.split("=", 1) for word in sys.argv[3:])

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from itertools import accumulate
+from signal import SIGINT
 
 SHOWN = 300
 """Characters of known names in a message."""
@@ -14,6 +15,14 @@ class GeneraError(Exception):
 
 class Lacks(GeneraError):
     """This model has not got the part that was asked for; others may."""
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; it is saved, and the same command resumes it."""
+
+    def __init__(self, message: str, signal: int = SIGINT) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:

@@ -1,5 +1,7 @@
 """`genera train`: typed options, budgets, dry runs, and what it prints."""
 
+import os
+import signal
 from dataclasses import fields
 
 import pytest
@@ -9,6 +11,7 @@ import genera as library
 from commands import genera, train
 from genera.engine.folder import RunFolder
 from genera.engine.registry import preset
+from genera.methods.gpt2_lm.method import Gpt2Lm
 
 SMALL = ("--data", "world:captions-small", "--limit", "300", "--vocabulary", "400", "--batch-size", "8")
 
@@ -133,3 +136,25 @@ def test_quiet_says_nothing_and_still_prints_results_and_errors(tmp_path):
     assert (done.code, done.err) == (0, "")
     assert done.json["state"] == "done"
     assert genera("sample", tmp_path / "none", "--quiet").error
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_training_exits_as_the_shell_expects_and_resumes(tmp_path, monkeypatch, asked):
+    words = ["train", "gpt2-lm:nano", "--data", "world:captions-small", "--limit", 300, "--vocabulary", 400,
+             "--steps", 4, "--out", tmp_path / "run"]  # fmt: skip
+    update = Gpt2Lm.update
+
+    def asked_to_stop(self, batch, step):
+        update(self, batch, step)
+        if step.index == 1:
+            os.kill(os.getpid(), asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gpt2Lm, "update", asked_to_stop)
+        stopped = genera(*words)
+    assert stopped.code == 128 + asked
+    assert "stopped at step 2" in stopped.err
+    assert "Rerun the command to resume" in stopped.err
+    resumed = genera(*words)
+    assert resumed.code == 0
+    assert "from step 2" in resumed.err

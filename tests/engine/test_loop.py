@@ -19,11 +19,11 @@ from genera.engine.checkpoint import Position
 from genera.engine.config import TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.logs import memory_megabytes, open_tracker, status_line
-from genera.engine.loop import Budget, Stopped
+from genera.engine.loop import Budget
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import stop_signals
 from genera.engine.train import train
-from genera.errors import GeneraError
+from genera.errors import GeneraError, Stopped
 from small_methods import configured
 from training import TESTS, start
 

@@ -9,9 +9,8 @@ from safetensors.torch import load_file
 
 import small_methods
 from genera.engine.folder import RunFolder
-from genera.engine.loop import Stopped
 from genera.engine.train import train
-from genera.errors import GeneraError
+from genera.errors import GeneraError, Stopped
 from small_methods import configured
 
 

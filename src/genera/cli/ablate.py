@@ -64,16 +64,11 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"two variants are named {name}; write NAME= before one of them.")
         variants[name] = run_of([*words, *training])
 
-    from genera.engine.loop import Stopped
     from genera.report.ablation import ablate
     from genera.report.compare import kept
     from genera.report.markdown import markdown_table
 
-    try:
-        table = ablate(variants, command.out, seeds=command.seeds, evaluation=command.evaluate)
-    except Stopped as stopped:
-        say(str(stopped))
-        return
+    table = ablate(variants, command.out, seeds=command.seeds, evaluation=command.evaluate)
     table = kept(table, command.only)
     print_json(table) if command.json else print(markdown_table(table), end="")
     say(f"the whole comparison: {command.out / 'comparison.html'}")

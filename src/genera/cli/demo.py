@@ -26,14 +26,9 @@ def main(arguments: list[str]) -> None:
     _, config = registry.preset(SPEC)
     say(f"training {SPEC} on {config.data.data} into {out} (Ctrl-C stops; the same command goes on)")
 
-    from genera.engine.loop import Stopped
     from genera.engine.train import train
 
-    try:
-        train(config, out)
-    except Stopped as stopped:
-        say(str(stopped))
-        return
+    train(config, out)
 
     from genera.report.page import write_report
     from genera.uses.run import load

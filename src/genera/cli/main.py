@@ -6,7 +6,7 @@ import sys
 import time
 
 from genera import __version__
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, Stopped, unknown
 
 COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
@@ -64,6 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
         if not is_main_rank():
             time.sleep(PATIENCE)
         sys.exit(f"error: {error}")
+    except Stopped as stopped:  # saved, and still not done: 130 after Ctrl-C, 143 after SIGTERM, as shells count
+        from genera.console import say
+
+        say(str(stopped))
+        sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -56,14 +56,9 @@ def main(arguments: list[str]) -> None:
     if command.out is None:
         raise GeneraError("say where the run should go: --out runs/NAME (or --dry-run to only look).")
 
-    from genera.engine.loop import Stopped
     from genera.engine.train import train
 
-    try:
-        folder = train(config, command.out, resume=command.resume)
-    except Stopped as stopped:
-        say(str(stopped))
-        return
+    folder = train(config, command.out, resume=command.resume)
     if command.json:
         print_json({"run": str(folder.path), **folder.status()})
     say(f"next: genera evaluate {folder.path} && genera report {folder.path}")

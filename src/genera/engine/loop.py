@@ -19,13 +19,10 @@ from genera.engine.ranks import Ranks
 from genera.engine.runtime import prefetched
 from genera.engine.step import Step
 from genera.engine.trainees import averaged
+from genera.errors import Stopped
 
 CONTROL_EVERY = 10
 """Steps between two agreements of the ranks on stopping."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop (Ctrl-C, SIGTERM); everything is saved."""
 
 
 @dataclass
@@ -105,7 +102,7 @@ def run_stage(
                 step.check()
                 ckpt.save(folder.checkpoints, method, step, at, config.keep)
             if stopping:
-                stopped(folder, ranks, at.step)
+                stopped(folder, ranks, at.step, stop)
 
 
 def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
@@ -131,11 +128,12 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     return False
 
 
-def stopped(folder: RunFolder, ranks: Ranks, step: int) -> NoReturn:
-    """Say so in the run folder, and raise Stopped."""
+def stopped(folder: RunFolder, ranks: Ranks, step: int, signals: list[int]) -> NoReturn:
+    """Write it to the run folder, and raise Stopped. signals: those that this rank received."""
     if ranks.main:
         folder.write_status("stopped", step=step)
-    raise Stopped(f"stopped at step {step}; saved in {folder.path}. The same command goes on.")
+    message = f"stopped at step {step}; saved in {folder.path}. Rerun the command to resume."
+    raise Stopped(message, *signals[:1])
 
 
 # small parts

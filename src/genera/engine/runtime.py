@@ -12,6 +12,8 @@ import torch
 
 from genera.data.batch import Batch, Stream
 
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 def seed_all(seed: int) -> None:
     """Seed the global generators of Python, numpy and torch."""
@@ -36,7 +38,8 @@ def prefetched(stream: Stream, first: int) -> Iterator[Callable[[int], Batch]]:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and the first Ctrl-C instead of dying; a second Ctrl-C interrupts at once."""
+    """Collect SIGTERM, SIGHUP (a closed terminal) and the first Ctrl-C instead of dying; a second Ctrl-C interrupts at
+    once."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -45,7 +48,7 @@ def stop_signals() -> Iterator[list[int]]:
         received.append(number)
 
     try:
-        previous = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
+        previous = {s: signal.signal(s, remember) for s in STOPPING}
     except ValueError:  # not in the main thread: whoever owns it handles signals
         yield received
         return

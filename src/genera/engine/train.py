@@ -154,7 +154,7 @@ def _run(training: _Training, index: int, stop: list[int]) -> None:
         say(f"stage {stage.name}")
         for _ in stage.work(training.data, artefact, ranks):
             if stop:
-                stopped(folder, ranks, at.step)
+                stopped(folder, ranks, at.step, stop)
     if stage.finish and ranks.main:
         stage.finish(training.data, artefact)
     ranks.barrier()
