@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from genera.engine import registry
-from genera.methods.prevalent.agents.finetuning import Walking
-from genera.methods.prevalent.agents.network import Reader, Reading
-from genera.methods.prevalent.agents.rollouts import as_taught, rollout
+from genera.methods.prevalent.agents.finetuning import Agent
+from genera.methods.prevalent.agents.network import InstructionStates, Reader
+from genera.methods.prevalent.agents.rollouts import rollout, teacher_forced
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 
@@ -23,14 +23,14 @@ AGENTS, HORIZON, ROUNDS = 8, 8, 5
 class Uncached:
     """Instructions of which all layers run at every step."""
 
-    def __init__(self, walking: Walking, tokens: Tensor) -> None:
-        self.walking, self.tokens = walking, tokens
+    def __init__(self, agent: Agent, tokens: Tensor) -> None:
+        self.agent, self.tokens = agent, tokens
 
-    def at(self, panorama: Tensor, active: Tensor) -> Reading:
-        encoder = self.walking.encoder
+    def at(self, panorama: Tensor, active: Tensor) -> InstructionStates:
+        encoder = self.agent.encoder
         assert encoder
         mask = self.tokens != 0
-        reader: Reader = self.walking.agent.reader  # type: ignore[assignment]
+        reader: Reader = self.agent.network.reader  # type: ignore[assignment]
         return reader(encoder(self.tokens, mask, panorama), mask)
 
 
@@ -39,14 +39,14 @@ def walks(data: NavigationData, preset: str, **depth: int) -> None:
     """depth: other numbers of layers than the preset's."""
     _, config = registry.preset(f"prevalent:{preset}")
     model = replace(config.model, stages=("finetune",), encoder=replace(config.model.encoder, **depth))
-    walking = registry.entry("prevalent").load()(model, data.assets).eval().walking
-    batch = walking.episodes(data.table("val_seen"), data).batch(torch.arange(AGENTS))
+    agent = registry.entry("prevalent").load()(model, data.assets).eval().agent
+    batch = agent.episodes(data.table("val_seen"), data).batch(torch.arange(AGENTS))
 
     def cached() -> Tensor:
-        return rollout(walking.agent, walking.instructions(batch), batch, as_taught, HORIZON).logits
+        return rollout(agent.network, agent.instructions(batch), batch, teacher_forced, HORIZON).logits
 
     def uncached() -> Tensor:
-        return rollout(walking.agent, Uncached(walking, batch.tokens), batch, as_taught, HORIZON).logits
+        return rollout(agent.network, Uncached(agent, batch.tokens), batch, teacher_forced, HORIZON).logits
 
     torch.testing.assert_close(cached(), uncached(), msg="the two must agree")
     times = []

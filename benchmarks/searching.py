@@ -14,8 +14,8 @@ from torch import Tensor
 
 from genera.engine import registry
 from genera.methods.prevalent.agents.episodes import EpisodeBatch
-from genera.methods.prevalent.agents.finetuning import Walking
-from genera.methods.prevalent.agents.rollouts import consider, nothing
+from genera.methods.prevalent.agents.finetuning import Agent
+from genera.methods.prevalent.agents.rollouts import decide, stop_features
 from genera.methods.prevalent.agents.search import likeliest_routes
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
@@ -23,9 +23,9 @@ from genera.navigation.dataset import NavigationData
 AGENTS, ROUTES, HORIZON, ROUNDS = 64, 40, 12, 3
 
 
-def alone(walking: Walking, batch: EpisodeBatch) -> list[float]:
+def alone(agent: Agent, batch: EpisodeBatch) -> list[float]:
     """The scores of one agent's routes, the likeliest first."""
-    instructions, here = walking.instructions(batch), torch.ones(1, dtype=torch.bool)
+    instructions, here = agent.instructions(batch), torch.ones(1, dtype=torch.bool)
     heap: list[Any] = [(0.0, 0, 0, 1, batch.node, batch.view, None)]
     order, closed, found = 1, set[int](), list[float]()
     while heap and len(found) < ROUTES:
@@ -34,7 +34,7 @@ def alone(walking: Walking, batch: EpisodeBatch) -> list[float]:
             found.append(-cost)
         elif int(node) not in closed:
             closed.add(int(node))
-            choice, _ = consider(walking.agent, instructions, batch, node, view, nothing(batch), state, here)
+            choice, _ = decide(agent.network, instructions, batch, node, view, stop_features(batch), state, here)
             logs = choice.logits.log_softmax(-1)[0].tolist()
             there, views, valid = (x[0] for x in batch.town.candidates(node, view))
             order += 1
@@ -52,15 +52,15 @@ def main() -> None:
     data = NavigationData.open(NavigationConfig())
     _, config = registry.preset("prevalent:tiny")
     own = registry.entry("prevalent").load()
-    walking: Walking = own(config.model, data.assets).eval().walking
-    episodes = walking.episodes(data.table("val_seen"), data)
+    agent: Agent = own(config.model, data.assets).eval().agent
+    episodes = agent.episodes(data.table("val_seen"), data)
     batch = episodes.batch(torch.arange(AGENTS))
 
     def together() -> Tensor:
-        return likeliest_routes(walking.agent, walking.instructions(batch), batch, ROUTES, HORIZON).scores
+        return likeliest_routes(agent.network, agent.instructions(batch), batch, ROUTES, HORIZON).scores
 
     def one_by_one() -> list[list[float]]:
-        return [alone(walking, episodes.batch(torch.tensor([row]))) for row in range(AGENTS)]
+        return [alone(agent, episodes.batch(torch.tensor([row]))) for row in range(AGENTS)]
 
     for ours, theirs in zip(together().tolist(), one_by_one(), strict=True):
         torch.testing.assert_close(ours[: len(theirs)], theirs, atol=1e-3, rtol=1e-3, msg="the two must agree")

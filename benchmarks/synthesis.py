@@ -13,8 +13,9 @@ import torch
 from genera.blocks.decoding_options import Decoding
 from genera.data.vocabularies.words import EOS, PAD, UNK
 from genera.methods.prevalent.speaker.config import SpeakerConfig
+from genera.methods.prevalent.speaker.inference import describe, observe_paths
 from genera.methods.prevalent.speaker.network import Speaker
-from genera.methods.prevalent.speaker.training import build_speaker, describe, seen
+from genera.methods.prevalent.speaker.training import build_speaker
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 from genera.navigation.graphs import enumerate_paths
@@ -28,10 +29,10 @@ def step_by_step(speaker: Speaker, data: NavigationData, nodes: torch.Tensor, vi
     """One path after the other, everything anew for each word."""
     vocabulary, texts = data.assets.words, []
     for row in range(len(nodes)):
-        account = speaker.read(*seen(data.town, nodes[row : row + 1], views[row : row + 1]))
+        encoded = speaker.read(*observe_paths(data.town, nodes[row : row + 1], views[row : row + 1]))
         ids = [vocabulary.bos]
         while len(ids) <= WORDS and ids[-1] != EOS:
-            logits = speaker.decoder(torch.tensor([ids]), account)[0][0, -1]
+            logits = speaker.decoder(torch.tensor([ids]), encoded)[0][0, -1]
             logits[[PAD, UNK, vocabulary.bos, *([EOS] if len(ids) == 1 else [])]] = -torch.inf
             ids.append(int(logits.argmax()))
         texts += vocabulary.decode_batch(np.array([ids[1:]]))

@@ -10,11 +10,11 @@ from genera.engine.ranks import Ranks
 from genera.engine.step import Step
 from genera.engine.trainees import enrol
 from genera.methods.prevalent.agents.config import HannaConfig, NDHConfig, R2RConfig
-from genera.methods.prevalent.agents.hanna import Helped
-from genera.methods.prevalent.agents.hanna_network import Asker
-from genera.methods.prevalent.agents.ndh import Dialogues
-from genera.methods.prevalent.agents.network import DialogueFollower, Follower
-from genera.methods.prevalent.agents.r2r import Following
+from genera.methods.prevalent.agents.hanna import HannaAgent
+from genera.methods.prevalent.agents.hanna_network import HannaNetwork
+from genera.methods.prevalent.agents.ndh import NDHAgent
+from genera.methods.prevalent.agents.network import NDHNetwork, R2RNetwork
+from genera.methods.prevalent.agents.r2r import R2RAgent
 from genera.methods.prevalent.encoder.network import NavigationEncoder
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -30,52 +30,52 @@ def encoder_of(assets, layers=1):
     return NavigationEncoder(size, 2, assets.feature_size)
 
 
-def following(assets, config=R2R, seed=0, speaker=None, **changes):
+def r2r_agent(assets, config=R2R, seed=0, speaker=None, **changes):
     """The agent of R2R with these changes of its config, as it learns."""
     torch.manual_seed(seed)
     config = replace(config, **changes)
     encoder = encoder_of(assets) if config.reader == "prevalent" else None
     own = None if encoder else assets.tokeniser.size
     inputs = encoder.size if encoder else config.embedding
-    agent = Follower(config, inputs, own, assets.feature_size, assets.angle_size)
-    return Following(agent, encoder, config, assets, speaker)
+    agent = R2RNetwork(config, inputs, own, assets.feature_size, assets.angle_size)
+    return R2RAgent(agent, encoder, config, assets, speaker)
 
 
-def dialogues(assets, config=NDH, seed=0, **changes):
+def ndh_agent(assets, config=NDH, seed=0, **changes):
     """As `following`, the agent of NDH."""
     torch.manual_seed(seed)
     config = replace(config, **changes)
     encoder = encoder_of(assets) if config.reader == "prevalent" else None
     own = None if encoder else assets.tokeniser.size
     inputs = encoder.size if encoder else config.embedding
-    agent = DialogueFollower(config, inputs, own, assets.feature_size, assets.angle_size)
-    return Dialogues(agent, encoder, config, assets)
+    agent = NDHNetwork(config, inputs, own, assets.feature_size, assets.angle_size)
+    return NDHAgent(agent, encoder, config, assets)
 
 
-def helped(assets, config=HANNA, seed=0, **changes):
+def hanna_agent(assets, config=HANNA, seed=0, **changes):
     """As `following`, the agent of HANNA."""
     torch.manual_seed(seed)
     config = replace(config, **changes)
     encoder = encoder_of(assets) if config.reader == "prevalent" else None
     own = None if encoder else assets.tokeniser.size
-    return Helped(Asker(config, 32, own, assets.feature_size, assets.slots), encoder, config, assets)
+    return HannaAgent(HannaNetwork(config, 32, own, assets.feature_size, assets.slots), encoder, config, assets)
 
 
-def step_of(walking, unfrozen=False, index=0, **train):
+def step_of(agent, unfrozen=False, index=0, **train):
     """A training step of these players; `step.begin` has been called."""
     config = TrainConfig(steps=100, clip=40.0, **train)
-    step = Step(config, ALONE, enrol(walking.players(unfrozen), config, ALONE))
+    step = Step(config, ALONE, enrol(agent.players(unfrozen), config, ALONE))
     step.begin(index, 0.0)
     return step
 
 
-def learn(walking, batch, steps, unfrozen=False):
+def learn(agent, batch, steps, unfrozen=False):
     """So many updates on one batch; returns the mean figures of the last ten."""
-    step = step_of(walking, unfrozen)
+    step = step_of(agent, unfrozen)
     for index in range(steps):
         if index == steps - 10:
             step.averages()
         step.begin(index, index / steps)
-        walking.update(batch, step, unfrozen)
+        agent.update(batch, step, unfrozen)
     step.check()
     return step.averages()

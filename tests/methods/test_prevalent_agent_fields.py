@@ -10,9 +10,9 @@ from genera.methods.prevalent.speaker.config import SpeakerConfig
 from genera.methods.prevalent.speaker.training import build_speaker
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
-from navigation_agents import HANNA, NDH, R2R, dialogues, following, helped, step_of
+from navigation_agents import HANNA, NDH, R2R, hanna_agent, ndh_agent, r2r_agent, step_of
 
-MAKE = {"r2r": following, "ndh": dialogues, "hanna": helped}
+MAKE = {"r2r": r2r_agent, "ndh": ndh_agent, "hanna": hanna_agent}
 BASE = {
     "r2r": replace(R2R, hidden=8, context=8, embedding=8, horizon=4, batch_size=4),
     "ndh": replace(NDH, hidden=8, context=8, embedding=8, horizon=4, batch_size=4, sampled=0.5),
@@ -92,21 +92,21 @@ def shown(task, config, data):
     if task == "r2r" and config.back_translation:
         torch.manual_seed(0)
         more["speaker"] = build_speaker(SpeakerConfig(hidden=8, embedding=8), data.assets)
-    walking = MAKE[task](data.assets, config, **more)
-    stages = walking.stages(1.0)
-    episodes = walking.data(data, None)
+    agent = MAKE[task](data.assets, config, **more)
+    stages = agent.stages(1.0)
+    episodes = agent.data(data, None)
     torch.manual_seed(1)
     for stage in stages:
         unfrozen = stage.name == "unfreeze"
-        step = step_of(walking, unfrozen)
+        step = step_of(agent, unfrozen)
         stream = episodes.stream("train", config.batch_size, seed=0)
         for index in range(2):
             step.begin(index, 0.0)
             stage.update(stream.batch(index), step)
-    weights = torch.cat([p.detach().flatten() for p in walking.agent.parameters()])
+    weights = torch.cat([p.detach().flatten() for p in agent.network.parameters()])
     with torch.no_grad():
-        walking.agent.eval()
-        terms = walking.validate(episodes.stream("valid", 10, seed=0).batch(0), step_of(walking))
+        agent.network.eval()
+        terms = agent.validate(episodes.stream("valid", 10, seed=0).batch(0), step_of(agent))
     return [(stage.name, stage.share, stage.batch_size) for stage in stages], weights.tolist(), str(terms)
 
 

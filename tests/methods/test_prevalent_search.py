@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genera.methods.prevalent.agents.rollouts import consider, nothing, rollout
+from genera.methods.prevalent.agents.rollouts import decide, rollout, stop_features
 from genera.methods.prevalent.agents.search import likeliest_routes
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 from genera.navigation.trajectories import check_trajectories
-from navigation_agents import following, learn
+from navigation_agents import learn, r2r_agent
 
 EPISODES = range(24)
 
@@ -23,27 +23,27 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def walking(data):
+def agent(data):
     """An agent that has learnt a little: some ways are much likelier than others."""
-    walking = following(data.assets, reinforcement=0.0)
-    learn(walking, walking.episodes(data.table("train"), data).batch(torch.arange(16)), 12)
-    walking.agent.eval()
-    return walking
+    agent = r2r_agent(data.assets, reinforcement=0.0)
+    learn(agent, agent.episodes(data.table("train"), data).batch(torch.arange(16)), 12)
+    agent.network.eval()
+    return agent
 
 
-def batch_of(walking, data, rows):
-    return walking.episodes(data.table("train"), data).batch(torch.tensor(list(rows)))
+def batch_of(agent, data, rows):
+    return agent.episodes(data.table("train"), data).batch(torch.tensor(list(rows)))
 
 
-def routes_of(walking, data, count, horizon=10, rows=EPISODES):
-    batch = batch_of(walking, data, rows)
-    return batch, likeliest_routes(walking.agent, walking.instructions(batch), batch, count, horizon)
+def routes_of(agent, data, count, horizon=10, rows=EPISODES):
+    batch = batch_of(agent, data, rows)
+    return batch, likeliest_routes(agent.network, agent.instructions(batch), batch, count, horizon)
 
 
 @torch.no_grad()
-def one_by_one(walking, batch, count, horizon):
+def one_by_one(agent, batch, count, horizon):
     """[(score, nodes)] of a batch of one episode, the likeliest first, by a heap of open ways and of ended routes."""
-    instructions, town = walking.instructions(batch), batch.town
+    instructions, town = agent.instructions(batch), batch.town
     heap = [(0.0, 0, [int(batch.node)], batch.view, None)]
     ended, closed, found = {}, set(), []
     while heap and len(found) < count:
@@ -55,23 +55,23 @@ def one_by_one(walking, batch, count, horizon):
             continue
         closed.add(nodes[-1])
         here, active = torch.tensor([nodes[-1]]), torch.ones(1, dtype=torch.bool)
-        choice, _ = consider(walking.agent, instructions, batch, here, view, nothing(batch), state, active)
-        logs = choice.logits.log_softmax(-1)[0]
+        decision, _ = decide(agent.network, instructions, batch, here, view, stop_features(batch), state, active)
+        logs = decision.logits.log_softmax(-1)[0]
         there, views, valid = (x[0] for x in town.candidates(here, view))
         ended[nodes[-1]] = cost - float(logs[0])
         heapq.heappush(heap, (cost - float(logs[0]), 1, nodes, view, None))
         for slot in range(1, len(logs)):
             if valid[slot] and int(there[slot]) not in closed and len(nodes) < horizon:
                 way = [*nodes, int(there[slot])]
-                heapq.heappush(heap, (cost - float(logs[slot]), 0, way, views[slot : slot + 1], choice.state))
+                heapq.heappush(heap, (cost - float(logs[slot]), 0, way, views[slot : slot + 1], decision.state))
     return found
 
 
 @pytest.mark.parametrize(("count", "horizon"), [(1, 10), (6, 10), (60, 10), (60, 3)])
-def test_the_routes_of_a_batch_are_those_of_each_agent_alone(walking, data, count, horizon):
-    _, routes = routes_of(walking, data, count, horizon)
+def test_the_routes_of_a_batch_are_those_of_each_agent_alone(agent, data, count, horizon):
+    _, routes = routes_of(agent, data, count, horizon)
     for row in EPISODES:
-        expected = one_by_one(walking, batch_of(walking, data, [row]), count, horizon)
+        expected = one_by_one(agent, batch_of(agent, data, [row]), count, horizon)
         found = [[node for node in way if node >= 0] for way in routes.nodes[row].tolist()]
         found = [way for way in found if way]
         assert found == [way for _, way in expected]
@@ -92,17 +92,17 @@ def along(ways, batch):
     return choose
 
 
-def test_a_score_is_the_likelihood_of_the_walk_along_the_route(walking, data):
-    batch, routes = routes_of(walking, data, 5)
+def test_a_score_is_the_likelihood_of_the_walk_along_the_route(agent, data):
+    batch, routes = routes_of(agent, data, 5)
     for ways, scores in zip(routes.nodes.unbind(1), routes.scores.unbind(1), strict=True):
         with torch.no_grad():
-            trace = rollout(walking.agent, walking.instructions(batch), batch, along(ways, batch), ways.shape[1])
+            trace = rollout(agent.network, agent.instructions(batch), batch, along(ways, batch), ways.shape[1])
         logs = trace.logits.log_softmax(-1).gather(2, trace.actions[..., None])[..., 0]
         assert_close((logs * trace.active).sum(1), scores, atol=1e-4, rtol=1e-4)
 
 
-def test_routes_end_at_different_nodes_and_move_along_edges(walking, data):
-    _, routes = routes_of(walking, data, 8)
+def test_routes_end_at_different_nodes_and_move_along_edges(agent, data):
+    _, routes = routes_of(agent, data, 8)
     table = data.table("train")
     for k in range(8):
         episodes = type(table)(table.graphs, tuple(table.episodes[row] for row in EPISODES))
@@ -115,8 +115,8 @@ def test_routes_end_at_different_nodes_and_move_along_edges(walking, data):
     assert [row[0] for row in explored] == table.start[list(EPISODES)].tolist()
 
 
-def test_more_routes_than_there_are_nodes(walking, data):
-    _, routes = routes_of(walking, data, 500, rows=range(3))
+def test_more_routes_than_there_are_nodes(agent, data):
+    _, routes = routes_of(agent, data, 500, rows=range(3))
     sizes = np.diff(data.graphs.first)[data.graphs.scan_of[data.table("train").start[:3]]]
     assert routes.scores.isfinite().sum(1).tolist() == sizes.tolist()
     assert (routes.nodes[~routes.scores.isfinite()] == -1).all()

@@ -11,15 +11,15 @@ from torch.testing import assert_close
 from genera.blocks.decoding_options import Decoding
 from genera.data.vocabularies.words import EOS, PAD, UNK
 from genera.errors import GeneraError
-from genera.methods.prevalent.speaker import training as speaking
 from genera.methods.prevalent.speaker.config import SpeakerConfig
+from genera.methods.prevalent.speaker.data import SpeakerData, SpeakerExamples, sketch
+from genera.methods.prevalent.speaker.inference import InstructionWriter, describe, environmental_dropout, observe_paths
 from genera.methods.prevalent.speaker.network import EnvDropEncoder, FollowerEncoder, Speaker
 from genera.methods.prevalent.speaker.training import (
-    InstructionWriter,
-    SpeakerData,
-    Walks,
-    describe,
-    seen,
+    bleu,
+    build_speaker,
+    load_word_vectors,
+    speaker_stage,
     teacher_forcing,
 )
 from genera.navigation.config import NavigationConfig
@@ -36,13 +36,13 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def walks(data):
-    return SpeakerData(data, 80).walks("train")
+def examples(data):
+    return SpeakerData(data, 80).examples("train")
 
 
 def speaker_of(data, config=SMALL, seed=0, **changes):
     torch.manual_seed(seed)
-    return speaking.build_speaker(dataclasses.replace(config, **changes), data.assets)
+    return build_speaker(dataclasses.replace(config, **changes), data.assets)
 
 
 def test_the_published_size():
@@ -61,9 +61,9 @@ def test_the_published_size():
     assert round((count + reinforcement) / 1e6, 2) == 12.24
 
 
-def test_what_is_seen_is_the_view_of_the_chosen_neighbour(data, walks):
-    batch = walks.batch(np.arange(5))
-    actions, panoramas, mask = seen(walks.town, batch.nodes, batch.views)
+def test_what_is_seen_is_the_view_of_the_chosen_neighbour(data, examples):
+    batch = examples.batch(np.arange(5))
+    actions, panoramas, mask = observe_paths(examples.town, batch.nodes, batch.views)
     graphs, size = data.graphs, data.config.view_size
     assert torch.equal(mask, batch.nodes >= 0)
     for row, path in enumerate(batch.nodes.tolist()):
@@ -81,9 +81,9 @@ def test_what_is_seen_is_the_view_of_the_chosen_neighbour(data, walks):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_row_depends_on_no_other_and_on_no_padding(data, walks, variant):
+def test_a_row_depends_on_no_other_and_on_no_padding(data, examples, variant):
     speaker = speaker_of(data, variant=variant).eval()
-    batch = walks.batch(np.arange(6))
+    batch = examples.batch(np.arange(6))
     wide = dataclasses.replace(
         batch,
         nodes=F.pad(batch.nodes, (0, 3), value=-1),
@@ -102,38 +102,38 @@ def test_the_encoders_follow_their_equations():
     everything = torch.ones(1, 3, dtype=torch.bool)
 
     follower = FollowerEncoder(10, 8, 0.5).eval()
-    account = follower(actions, panoramas, everything)
+    encoded = follower(actions, panoramas, everything)
     h = c = torch.zeros(1, 8)
     for t in range(3):
         dots = [follower.key(panoramas[0, t, v]) @ follower.query(h[0]) for v in range(36)]
         looked = (torch.stack(dots).softmax(0)[:, None] * panoramas[0, t]).sum(0)
         h, c = follower.cell(torch.cat([actions[0, t], looked])[None], (h, c))
-        assert_close(account.states[:, t], h)
-    assert_close(account.hidden, torch.tanh(follower.to_decoder(h)))
-    assert_close(account.cell, c)
+        assert_close(encoded.states[:, t], h)
+    assert_close(encoded.hidden, torch.tanh(follower.to_decoder(h)))
+    assert_close(encoded.cell, c)
 
     envdrop = EnvDropEncoder(10, 8, 0.5).eval()
-    account = envdrop(actions, panoramas, everything)
+    encoded = envdrop(actions, panoramas, everything)
     states = envdrop.actions(actions, everything)
     looks = [envdrop.look(states[:, t : t + 1], panoramas[:, t])[0] for t in range(3)]
-    assert_close(account.states, envdrop.path(torch.cat(looks, 1), everything))
-    assert not account.hidden.any()
+    assert_close(encoded.states, envdrop.path(torch.cat(looks, 1), everything))
+    assert not encoded.hidden.any()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_greedy_decoding_equals_reading_everything_anew_for_each_word(data, walks, variant):
+def test_greedy_decoding_equals_reading_everything_anew_for_each_word(data, examples, variant):
     speaker = speaker_of(data, variant=variant, seed=2).eval()
     with torch.no_grad():  # sharp enough to have clear winners, and to end
         for parameter in speaker.decoder.parameters():
             parameter.normal_(std=0.5)
         speaker.decoder.output.bias[EOS] = 2.0
-    batch, vocabulary = walks.batch(np.arange(0, 60, 3)), data.assets.words
+    batch, vocabulary = examples.batch(np.arange(0, 60, 3)), data.assets.words
     limit = Decoding(max_tokens=15)
-    written = describe(speaker, vocabulary, walks.town, batch.nodes, batch.views, decoding=limit)
+    written = describe(speaker, vocabulary, examples.town, batch.nodes, batch.views, decoding=limit)
     lengths = []
     with torch.no_grad():
         for row, text in enumerate(written):
-            inputs = seen(walks.town, batch.nodes[row : row + 1], batch.views[row : row + 1])
+            inputs = observe_paths(examples.town, batch.nodes[row : row + 1], batch.views[row : row + 1])
             words = [vocabulary.bos]
             while len(words) < 16:
                 logits = speaker(*inputs, torch.tensor([words]))[0, -1]
@@ -147,21 +147,21 @@ def test_greedy_decoding_equals_reading_everything_anew_for_each_word(data, walk
     assert len(set(lengths)) > 2
 
 
-def test_an_instruction_is_never_empty(data, walks):
+def test_an_instruction_is_never_empty(data, examples):
     speaker = speaker_of(data).eval()
     with torch.no_grad():
         speaker.decoder.output.bias[EOS] = 100.0
-    batch = walks.batch(np.arange(4))
-    written = describe(speaker, data.assets.words, walks.town, batch.nodes, batch.views)
+    batch = examples.batch(np.arange(4))
+    written = describe(speaker, data.assets.words, examples.town, batch.nodes, batch.views)
     assert [len(text.split()) for text in written] == [1] * 4
 
 
-def test_the_writer_goes_on_with_some_rows(data, walks):
+def test_the_writer_goes_on_with_some_rows(data, examples):
     speaker = speaker_of(data).eval()
-    batch = walks.batch(np.arange(4))
+    batch = examples.batch(np.arange(4))
     with torch.no_grad():
-        account = speaker.read(*seen(walks.town, batch.nodes, batch.views))
-        writer, whole = InstructionWriter(speaker, account), InstructionWriter(speaker, account)
+        encoded = speaker.read(*observe_paths(examples.town, batch.nodes, batch.views))
+        writer, whole = InstructionWriter(speaker, encoded), InstructionWriter(speaker, encoded)
         first, second = torch.full((4, 1), data.assets.words.bos), torch.tensor([[5], [6], [7], [8]])
         writer.read(first), whole.read(first)
         writer.keep(torch.tensor([3, 1]))
@@ -169,11 +169,11 @@ def test_the_writer_goes_on_with_some_rows(data, walks):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_learns_a_handful_of_instructions(data, walks, variant):
+def test_it_learns_a_handful_of_instructions(data, examples, variant):
     speaker = speaker_of(data, variant=variant)
     optimiser = torch.optim.Adam(speaker.parameters(), lr=1e-2)
-    batch = walks.batch(np.arange(0, 9, 3))
-    assert speaking.bleu(speaker.eval(), batch) < 20
+    batch = examples.batch(np.arange(0, 9, 3))
+    assert bleu(speaker.eval(), batch) < 20
     speaker.train()
     for _ in range(120):
         loss = teacher_forcing(speaker, batch)["loss"]
@@ -183,11 +183,11 @@ def test_it_learns_a_handful_of_instructions(data, walks, variant):
     terms = teacher_forcing(speaker.eval(), batch)
     assert terms["word_accuracy"] > 0.6
     assert terms["nats_per_word"] < 1.2
-    assert speaking.bleu(speaker, batch) > 40
+    assert bleu(speaker, batch) > 40
 
 
-def test_terms_count_words_and_whole_instructions(data, walks):
-    speaker, batch = speaker_of(data).eval(), walks.batch(np.arange(2))
+def test_terms_count_words_and_whole_instructions(data, examples):
+    speaker, batch = speaker_of(data).eval(), examples.batch(np.arange(2))
 
     class Knows(nn.Module):
         """Right on the first row, and on the first word of the second."""
@@ -215,31 +215,31 @@ def test_dropout_of_features_spares_the_angles(data):
     assert torch.equal(speaker.eval()._dropped(features), features)
 
 
-def test_environmental_dropout_is_one_draw_for_all_views(data, walks):
-    factors = speaking.environment(0.4, torch.rand(32, generator=torch.Generator().manual_seed(0)))
+def test_environmental_dropout_is_one_draw_for_all_views(data, examples):
+    factors = environmental_dropout(0.4, torch.rand(32, generator=torch.Generator().manual_seed(0)))
     assert factors.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
-    batch = walks.batch(np.arange(3))
-    plain = seen(walks.town, batch.nodes, batch.views)
-    masked = seen(walks.town, batch.nodes, batch.views, factors)
+    batch = examples.batch(np.arange(3))
+    plain = observe_paths(examples.town, batch.nodes, batch.views)
+    masked = observe_paths(examples.town, batch.nodes, batch.views, factors)
     for before, after in zip(plain[:2], masked[:2], strict=True):
         assert_close(after[..., :32], before[..., :32] * factors)
         assert torch.equal(after[..., 32:], before[..., 32:])
 
 
-def test_all_instructions_of_a_path_are_its_references(data, walks):
+def test_all_instructions_of_a_path_are_its_references(data, examples):
     table = data.table("train")
     for row in (0, 1, 5, 30):
         mine = [e.instruction for e in table.episodes if e.id.split("_")[0] == table.episodes[row].id.split("_")[0]]
-        assert len(walks.references[row]) == len(mine) == 3
-        assert walks.references[row][0].replace(" ", "") == mine[0].lower().replace(" ", "")
+        assert len(examples.references[row]) == len(mine) == 3
+        assert examples.references[row][0].replace(" ", "") == mine[0].lower().replace(" ", "")
 
 
 def test_instructions_that_are_empty_or_long(data):
-    town, words, graphs = SpeakerData(data, 80).walks("train").town, data.assets.words, data.graphs
+    town, words, graphs = SpeakerData(data, 80).examples("train").town, data.assets.words, data.graphs
     paths = data.paths("train")
 
     def walks_of(text):
-        return Walks.of(InstructedPaths(paths.nodes[:1], paths.headings[:1], [text]), graphs, town, words, 80)
+        return SpeakerExamples.of(InstructedPaths(paths.nodes[:1], paths.headings[:1], [text]), graphs, town, words, 80)
 
     with pytest.raises(GeneraError, match="is empty"):
         walks_of("  ")
@@ -249,17 +249,19 @@ def test_instructions_that_are_empty_or_long(data):
     assert torch.isfinite(teacher_forcing(speaker_of(data), batch)["loss"])
 
 
-def test_sampling_needs_its_generator_alone(data, walks):
+def test_sampling_needs_its_generator_alone(data, examples):
     speaker = speaker_of(data).eval()
-    batch = walks.batch(np.arange(3))
+    batch = examples.batch(np.arange(3))
     hot = Decoding(temperature=1.0, max_tokens=6)
 
-    def draw(seed):
-        dice = torch.Generator().manual_seed(seed)
-        return describe(speaker, data.assets.words, walks.town, batch.nodes, batch.views, decoding=hot, generator=dice)
+    def sampled(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return describe(
+            speaker, data.assets.words, examples.town, batch.nodes, batch.views, decoding=hot, generator=generator
+        )
 
-    assert draw(0) == draw(0) != draw(1)
-    assert all("<" not in text for text in draw(0))
+    assert sampled(0) == sampled(0) != sampled(1)
+    assert all("<" not in text for text in sampled(0))
 
 
 def test_ranks_share_a_batch_of_walks(data):
@@ -273,9 +275,9 @@ def test_ranks_share_a_batch_of_walks(data):
 
 
 def test_a_sketch_has_the_shapes_of_a_batch(data):
-    batch = speaking.sketch_walks(data.assets, 80, 4).to("meta")
+    batch = sketch(data.assets, 80, 4).to("meta")
     with torch.device("meta"):
-        speaker = speaking.build_speaker(SMALL, data.assets)
+        speaker = build_speaker(SMALL, data.assets)
     assert teacher_forcing(speaker, batch)["loss"].shape == ()
 
 
@@ -305,19 +307,19 @@ def vectors_of(path, words, size=16):
     return path
 
 
-def test_word_vectors_from_a_file_stay_as_they_are(data, walks, tmp_path):
+def test_word_vectors_from_a_file_stay_as_they_are(data, examples, tmp_path):
     file = vectors_of(tmp_path / "vectors.txt", ["kitchen", "nowhere", "sofa"])
     config = dataclasses.replace(SMALL, word_vectors=file, variant="follower")
     speaker = speaker_of(data, config)
-    speaking.give_word_vectors(speaker, file, data.assets.words)
+    load_word_vectors(speaker, file, data.assets.words)
     weight = speaker.decoder.embedding.weight
     place = {word: i for i, word in enumerate(data.assets.words.words)}
     assert weight[place["kitchen"]].tolist() == [float(1 + k) for k in range(16)]
     assert weight[place["sofa"]].tolist() == [float(3 + k) for k in range(16)]
     assert int(weight.any(dim=1).sum()) == 2  # the others are zeros
     before = weight.clone()
-    (player,) = speaking.speaker_stage(speaker, config, data.assets).players().values()
-    teacher_forcing(speaker, walks.batch(np.arange(8)))["loss"].backward()
+    (player,) = speaker_stage(speaker, config, data.assets).players().values()
+    teacher_forcing(speaker, examples.batch(np.arange(8)))["loss"].backward()
     player.optimiser.step()
     assert torch.equal(speaker.decoder.embedding.weight, before)
     assert all(p.grad is not None for p in speaker.parameters() if p.requires_grad)
@@ -330,6 +332,6 @@ def test_word_vectors_from_a_file_stay_as_they_are(data, walks, tmp_path):
 def test_word_vectors_that_do_not_fit_are_refused(data, tmp_path, words, size, message):
     file = vectors_of(tmp_path / "vectors.txt", words, size)
     with pytest.raises(GeneraError, match=message):
-        speaking.give_word_vectors(speaker_of(data), file, data.assets.words)
+        load_word_vectors(speaker_of(data), file, data.assets.words)
     with pytest.raises(GeneraError, match="nowhere"):
-        speaking.give_word_vectors(speaker_of(data), tmp_path / "nowhere.txt", data.assets.words)
+        load_word_vectors(speaker_of(data), tmp_path / "nowhere.txt", data.assets.words)

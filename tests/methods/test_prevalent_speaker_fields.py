@@ -9,8 +9,9 @@ import torch
 
 from genera.engine.ranks import Ranks
 from genera.methods.prevalent.speaker.config import SpeakerConfig, SynthesisConfig
+from genera.methods.prevalent.speaker.data import SpeakerData
 from genera.methods.prevalent.speaker.synthesis import synthesise
-from genera.methods.prevalent.speaker.training import SpeakerData, build_speaker, speaker_stage, teacher_forcing
+from genera.methods.prevalent.speaker.training import build_speaker, speaker_stage, teacher_forcing
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 
@@ -43,7 +44,7 @@ def learnt(data, config):
     speaker = build_speaker(config, data.assets).train()
     stage = speaker_stage(speaker, config, data.assets)
     (player,) = stage.players().values()
-    batch = SpeakerData(data, config.max_words).walks("valid").batch(np.arange(8))
+    batch = SpeakerData(data, config.max_words).examples("valid").batch(np.arange(8))
     for _ in range(2):
         loss = teacher_forcing(speaker, batch)["loss"]
         loss.backward()

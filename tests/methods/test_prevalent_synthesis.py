@@ -10,7 +10,8 @@ from genera.errors import GeneraError
 from genera.files import write_json
 from genera.methods.prevalent.speaker import synthesis
 from genera.methods.prevalent.speaker.config import SpeakerConfig, SynthesisConfig
-from genera.methods.prevalent.speaker.synthesis import SyntheticSet, plan
+from genera.methods.prevalent.speaker.shards import SyntheticSet
+from genera.methods.prevalent.speaker.synthesis import plan_paths
 from genera.methods.prevalent.speaker.training import build_speaker
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
@@ -54,7 +55,7 @@ def contents(folder):
 
 
 def test_every_chosen_path_is_described(whole, data):
-    made, planned = SyntheticSet.open(whole), plan(FEW, data)
+    made, planned = SyntheticSet.open(whole), plan_paths(FEW, data)
     paths = made.paths(data.graphs)
     assert len(made) == len(paths) == 2 * len(planned.nodes)
     assert np.array_equal(paths.nodes[::2], planned.nodes)
@@ -79,7 +80,7 @@ def test_shards_are_episodes_of_r2r(whole, data):
     table = EpisodeTable(data.graphs, tuple(episodes))
     table.check()
     assert len(episodes) == 40
-    assert np.array_equal(table.reference[::2], plan(FEW, data).nodes[:20, : table.reference.shape[1]])
+    assert np.array_equal(table.reference[::2], plan_paths(FEW, data).nodes[:20, : table.reference.shape[1]])
 
 
 def test_ranks_write_what_one_writes(whole, speaker, data, tmp_path):
@@ -129,29 +130,29 @@ def test_another_speaker_or_config_begins_anew(whole, speaker, data, tmp_path):
 
 
 def test_the_share_is_a_part_of_the_whole(data):
-    part, all_of_them = plan(FEW, data), plan(dataclasses.replace(FEW, share=1.0), data)
+    part, all_of_them = plan_paths(FEW, data), plan_paths(dataclasses.replace(FEW, share=1.0), data)
     assert len(part.nodes) == np.ceil(0.006 * len(all_of_them.nodes))
-    assert np.array_equal(all_of_them.nodes[part.numbers], part.nodes)
-    assert np.array_equal(all_of_them.headings[part.numbers], part.headings)
+    assert np.array_equal(all_of_them.nodes[part.ids], part.nodes)
+    assert np.array_equal(all_of_them.headings[part.ids], part.headings)
     assert 0 <= all_of_them.headings.min() < 0.1
     assert 2 * np.pi - 0.1 < all_of_them.headings.max() < 2 * np.pi
-    other = plan(dataclasses.replace(FEW, seed=1), data)
-    assert set(other.numbers) != set(part.numbers)
+    other = plan_paths(dataclasses.replace(FEW, seed=1), data)
+    assert set(other.ids) != set(part.ids)
 
 
 def test_paths_of_houses_to_be_explored_before(data):
     whole = dataclasses.replace(FEW, share=1.0)
-    known, unseen = (plan(dataclasses.replace(whole, split=split), data).nodes for split in ("train", "val_unseen"))
-    scans = [set(data.graphs.scan_of[nodes[:, 0]].tolist()) for nodes in (known, unseen)]
+    plans = [plan_paths(dataclasses.replace(whole, split=split), data) for split in ("train", "val_unseen")]
+    scans = [set(data.graphs.scan_of[plan.nodes[:, 0]].tolist()) for plan in plans]
     assert [len(found) for found in scans] == [30, 8]
     assert not scans[0] & scans[1]
     with pytest.raises(GeneraError, match="split"):
-        plan(dataclasses.replace(whole, split="nowhere"), data)
+        plan_paths(dataclasses.replace(whole, split="nowhere"), data)
 
 
 def test_annotated_ends_can_be_left_out(data):
-    everything = plan(dataclasses.replace(FEW, share=1.0), data)
-    apart = plan(dataclasses.replace(FEW, share=1.0, exclude=True), data)
+    everything = plan_paths(dataclasses.replace(FEW, share=1.0), data)
+    apart = plan_paths(dataclasses.replace(FEW, share=1.0, exclude=True), data)
     ends = {(e.path[0], e.path[-1]) for split in ("train", "val_seen") for e in data.table(split).episodes}
     assert len(apart.nodes) == len(everything.nodes) - len(ends)
     names = data.graphs.names
@@ -178,7 +179,7 @@ def test_a_synthesis_without_paths(tmp_path):
     write_json(tmp_path / "R2R_train.json", content)
     street = NavigationData.open(NavigationConfig(data=f"r2r:{tmp_path}"))
     with pytest.raises(GeneraError, match=r"no path of the train scans of r2r:.* has 4 to 6 edges"):
-        plan(FEW, street)
+        plan_paths(FEW, street)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from genera.engine.capabilities import Candidates
 from genera.errors import GeneraError
 from genera.measures.navigation import path_length
 from genera.methods.prevalent.speaker.config import SpeakerConfig
-from genera.methods.prevalent.speaker.training import SpeakerData, build_speaker, log_likelihood, teacher_forcing
+from genera.methods.prevalent.speaker.data import SpeakerData
+from genera.methods.prevalent.speaker.inference import log_likelihood
+from genera.methods.prevalent.speaker.training import build_speaker, teacher_forcing
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 from genera.navigation.episodes import EpisodeTable
@@ -80,7 +82,7 @@ def test_the_likelihood_of_an_instruction_is_the_sum_over_its_words(data):
     texts = paths.texts[:9]
     found = log_likelihood(speaker, data, paths.nodes[:9], paths.headings[:9], texts, 80)
     for row in range(9):
-        batch = SpeakerData(data, 80).walks("val_unseen").batch(np.array([row]))
+        batch = SpeakerData(data, 80).examples("val_unseen").batch(np.array([row]))
         assert -found[row] == pytest.approx(float(teacher_forcing(speaker, batch)["loss"].detach()), rel=1e-5)
     with pytest.raises(GeneraError, match="is empty"):
         log_likelihood(speaker, data, paths.nodes[:1], paths.headings[:1], [" "], 80)

@@ -10,7 +10,7 @@ Task: TypeAlias = Literal["r2r", "ndh", "hanna"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WalkerConfig(MethodConfig):
+class AgentConfigBase(MethodConfig):
     """What the agents of all tasks have."""
 
     reader: Literal["prevalent", "own"] = "prevalent"
@@ -46,7 +46,7 @@ class WalkerConfig(MethodConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowerConfig(WalkerConfig):
+class RecurrentAgentConfig(AgentConfigBase):
     """What the recurrent agents have."""
 
     unfreeze: float = 0.0
@@ -72,8 +72,8 @@ class FollowerConfig(WalkerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2RConfig(FollowerConfig):
-    """Following instructions (Tan et al. 2019; Hao et al. 2020): imitation and advantage actor-critic."""
+class R2RConfig(RecurrentAgentConfig):
+    """R2RAgent instructions (Tan et al. 2019; Hao et al. 2020): imitation and advantage actor-critic."""
 
     feature_dropout: float = 0.4
     """Probability to drop features of the views, never of their angles."""
@@ -118,7 +118,7 @@ class R2RConfig(FollowerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NDHConfig(FollowerConfig):
+class NDHConfig(RecurrentAgentConfig):
     """Navigation from dialogue history (Thomason et al. 2019; Hao et al. 2020): imitation with scheduled sampling."""
 
     lr: float = 5e-5
@@ -141,7 +141,7 @@ class NDHConfig(FollowerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HannaConfig(WalkerConfig):
+class HannaConfig(AgentConfigBase):
     """Walks with help on request (Nguyen & Daumé 2019): imitation of a navigation and of an asking teacher."""
 
     batch_size: int = 32

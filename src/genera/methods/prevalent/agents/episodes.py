@@ -1,4 +1,4 @@
-"""Episodes as the agents of all tasks meet them: instructions as tokens, where they start, where they should stop."""
+"""Episodes of all three tasks as tensors: instruction tokens, start poses, goals, reference paths."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -17,45 +17,45 @@ from genera.navigation.simulator import view_of
 from genera.navigation.town import Town
 
 SKETCHED_TOKENS = 80
-"""Of an instruction of R2R at most; what `--dry-run` reckons with."""
+"""Length of an R2R instruction that `--dry-run` assumes."""
 
 
 @dataclass(frozen=True)
-class Aid:
-    """A helper, and its R routes as the agent reads them."""
+class Assistant:
+    """HANNA's assistant: the helper that answers requests, and its R routes as the agent reads them."""
 
     helper: Helper
     tokens: Tensor
     """(R, L) int64"""
     states: Tensor | None = None
-    """(R, L, D) of a text encoder that stays as it is; None where each route is encoded whenever it is given"""
+    """(R, L, D) outputs of the frozen text layers, computed once; None: each route is encoded whenever it is given"""
 
 
 @dataclass
 class EpisodeBatch(Batch):
-    """B episodes in a town."""
+    """B episodes."""
 
     tokens: Tensor
     """(B, L) int64, [CLS] … [SEP], then 0"""
     node: Tensor
-    """(B,) where they start"""
+    """(B,) start node"""
     view: Tensor
-    """(B,) the view in which they start"""
+    """(B,) start view, 0 .. 35"""
     goals: Tensor
-    """(B, G) nodes, any of which is right to stop at; -1 after the last"""
+    """(B, G) goal nodes, any of which counts; -1 after the last"""
     regions: Tensor
-    """(B, P) nodes to the nearest of which NDH's progress is measured; -1 after the last"""
+    """(B, P) nodes of NDH's goal region: goal progress is measured to the nearest; -1 after the last"""
     paths: Tensor
     """(B, R) nodes of the reference, -1 after the last"""
     synthetic: Tensor
-    """(B,) bool: made from the graph alone, its instruction is still to be written"""
+    """(B,) bool: a synthetic path, whose instruction the speaker writes during training"""
     town: Town
-    longest: int
+    max_tokens: int
     """tokens of an instruction at most"""
-    pictures: Tensor | None = None
-    """(B, F) factors of the features of what is seen; None changes nothing"""
-    aid: Aid | None = None
-    """who helps HANNA's agent; None: nobody"""
+    feature_factors: Tensor | None = None
+    """(B, F) factors of the image features, in all views of an episode alike; None leaves them as they are"""
+    assistant: Assistant | None = None
+    """HANNA's assistant; None for other tasks"""
 
     def to(self, device: torch.device | str) -> Self:
         return replace(super().to(device), town=self.town.to(device))
@@ -63,7 +63,7 @@ class EpisodeBatch(Batch):
 
 @dataclass(frozen=True)
 class Episodes:
-    """The E episodes of a split."""
+    """The E episodes of a split, with the fields of `EpisodeBatch`."""
 
     tokens: Tensor
     """(E, L) int32"""
@@ -73,17 +73,17 @@ class Episodes:
     regions: Tensor
     paths: Tensor
     town: Town
-    longest: int
+    max_tokens: int
     synthetic: bool = False
-    dark: bool = False
-    """whether the views show nothing but their angles"""
-    aid: Aid | None = None
+    hide_views: bool = False
+    """whether image features are zero, so that only the angles of the views are left"""
+    assistant: Assistant | None = None
 
     @classmethod
     def of(
-        cls, table: EpisodeTable, tokens: NDArray[np.int64], town: Town, longest: int, *, dark: bool = False
+        cls, table: EpisodeTable, tokens: NDArray[np.int64], town: Town, max_tokens: int, *, hide_views: bool = False
     ) -> Self:
-        """tokens: (E, L), what is read in each."""
+        """tokens: (E, L), the text of each episode."""
         return cls(
             tokens=torch.from_numpy(tokens.astype(np.int32)),
             node=torch.from_numpy(table.start),
@@ -92,13 +92,13 @@ class Episodes:
             regions=torch.from_numpy(table.end_panos),
             paths=torch.from_numpy(table.reference),
             town=town,
-            longest=longest,
-            dark=dark,
+            max_tokens=max_tokens,
+            hide_views=hide_views,
         )
 
     @classmethod
-    def of_paths(cls, nodes: NDArray[np.int64], headings: NDArray[np.float64], town: Town, longest: int) -> Self:
-        """Synthetic episodes along paths (E, T; -1 after the last), whose instructions are written anew each time."""
+    def of_paths(cls, nodes: NDArray[np.int64], headings: NDArray[np.float64], town: Town, max_tokens: int) -> Self:
+        """Synthetic episodes along paths (E, T; -1 after the last); the speaker writes the instructions."""
         ends = (nodes >= 0).sum(axis=1, keepdims=True) - 1
         return cls(
             tokens=torch.zeros(len(nodes), 1, dtype=torch.int32),
@@ -108,7 +108,7 @@ class Episodes:
             regions=torch.full((len(nodes), 1), -1),
             paths=torch.from_numpy(nodes),
             town=town,
-            longest=longest,
+            max_tokens=max_tokens,
             synthetic=True,
         )
 
@@ -129,14 +129,14 @@ class Episodes:
             paths=self.paths[rows],
             synthetic=torch.full((len(rows),), self.synthetic),
             town=self.town,
-            longest=self.longest,
-            pictures=torch.zeros(len(rows), self.town.view_size) if self.dark else None,
-            aid=self.aid,
+            max_tokens=self.max_tokens,
+            feature_factors=torch.zeros(len(rows), self.town.view_size) if self.hide_views else None,
+            assistant=self.assistant,
         )
 
 
 class EpisodeData:
-    """The splits of a run's data as episodes; in training every second one may be synthetic."""
+    """The splits of a run's data as episodes; every second training episode may be synthetic."""
 
     def __init__(self, splits: dict[str, Episodes], synthetic: Episodes | None = None) -> None:
         self.splits, self.synthetic = splits, synthetic
@@ -147,11 +147,11 @@ class EpisodeData:
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Stream:
         place = {"seed": seed, "rank": rank, "ranks": ranks}
         synthetic = self.synthetic if split == "train" else None
-        share = batch_size if synthetic is None else batch_size // 2
-        real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", share, **place))
+        real_rows = batch_size if synthetic is None else batch_size // 2
+        real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", real_rows, **place))
         if synthetic is None:
             return real
-        paths = RowStream(len(synthetic), "synthetic paths", share, **place)
+        paths = RowStream(len(synthetic), "synthetic paths", real_rows, **place)
         return AlternatingStream(real, EpisodeStream(synthetic, paths))
 
 
@@ -166,7 +166,7 @@ class EpisodeStream:
 
 
 class AlternatingStream:
-    """A real episode, a synthetic one, and so on: however a batch is spread over ranks and parts, half is synthetic."""
+    """Real and synthetic episodes in turn: however ranks and micro-batches split a batch, half of each is synthetic."""
 
     def __init__(self, real: EpisodeStream, synthetic: EpisodeStream) -> None:
         self.real, self.synthetic, self.steps_per_epoch = real, synthetic, real.steps_per_epoch
@@ -178,7 +178,7 @@ class AlternatingStream:
 def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
     """The rows of two batches of the same size in turn."""
 
-    def woven(name: str, padding: int) -> Tensor:
+    def interleaved(name: str, padding: int) -> Tensor:
         a, b = getattr(one, name), getattr(other, name)
         if a.dim() == 2:
             width = max(a.shape[1], b.shape[1])
@@ -186,12 +186,12 @@ def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:
         return torch.stack([a, b], dim=1).flatten(0, 1)
 
     paddings = {"ids": 0, "tokens": 0, "node": 0, "view": 0, "goals": -1, "regions": -1, "paths": -1, "synthetic": 0}
-    rows: dict[str, Any] = {name: woven(name, padding) for name, padding in paddings.items()}
+    rows: dict[str, Any] = {name: interleaved(name, padding) for name, padding in paddings.items()}
     return replace(one, **rows)
 
 
 def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:
-    """A batch in shape alone, for `--dry-run`."""
+    """A batch with the right shapes, for `--dry-run`."""
     zeros = torch.zeros(rows, dtype=torch.int64)
     return EpisodeBatch(
         ids=zeros,
@@ -203,5 +203,5 @@ def sketch(assets: NavigationAssets, rows: int) -> EpisodeBatch:
         paths=zeros[:, None],
         synthetic=zeros.bool(),
         town=Town.sketch(assets.view_size, assets.angle_size, assets.slots),
-        longest=SKETCHED_TOKENS,
+        max_tokens=SKETCHED_TOKENS,
     )

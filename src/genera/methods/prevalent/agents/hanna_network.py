@@ -1,6 +1,8 @@
-"""The network of HANNA's agent: it walks, and it asks for help (Nguyen & Daumé 2019).
+"""The network of HANNA's agent: a transformer that decides where to go and whether to request help (Nguyen & Daumé
+2019).
 
-B agents, L tokens, T steps so far, A slots with STOP first; H is the width of all states, F of a view with its angle.
+Shapes: B agents, L tokens, T steps so far, A actions (slots, STOP first). Widths: H of all states, F of a view with
+its angle.
 """
 
 import math
@@ -14,15 +16,15 @@ from genera.blocks.recurrent import SoftDotAttention
 from genera.blocks.size import TransformerSize
 from genera.blocks.transformer import Block, initialise
 from genera.methods.prevalent.agents.config import HannaConfig
-from genera.methods.prevalent.agents.network import Reading
+from genera.methods.prevalent.agents.network import InstructionStates
 
 REASONS = ("lost", "uncertain_wrong", "already_asked")
-"""Why one should ask, or should not; the agent also predicts which of them hold."""
+"""Reasons for or against a request for help; the network also predicts which of them hold."""
 _EPSILON = 1e-12
 
 
-class Sighting(NamedTuple):
-    """What an agent has before its eyes in one step."""
+class HannaObservation(NamedTuple):
+    """What B agents see in one step."""
 
     panorama: Tensor
     """(B, 36, F)"""
@@ -30,33 +32,35 @@ class Sighting(NamedTuple):
     """(B, A, F)"""
     valid: Tensor
     """(B, A)"""
-    before: Tensor
-    """(B, F) the candidate that it chose last"""
+    previous: Tensor
+    """(B, F) the candidate that was chosen last"""
     target: Tensor
-    """(B, 36, F) the panorama where it should leave a route; zeros without one"""
+    """(B, 36, F) the panorama where to leave the route; zeros without a route"""
     may_ask: Tensor
-    """(B,) whether help can be had here"""
+    """(B,) whether help is available here"""
 
 
-class Decision(NamedTuple):
+class HannaDecision(NamedTuple):
+    """What B agents decide in one step."""
+
     walk: Tensor
     """(B, A) logits, -inf at padding"""
     ask: Tensor
-    """(B, 2) logits of going on and of asking; -inf for asking where no help can be had"""
+    """(B, 2) logits of going on and of requesting help; -inf for a request where no help is available"""
     reasons: Tensor
     """(B, 3) logits of `REASONS`"""
     memory: Tensor
-    """(B, T, H) what it was shown, this step included"""
+    """(B, T, H) embeddings of all observations, this step included"""
     attention: Tensor
     """(B, L) over the tokens of the instruction"""
 
 
-class Asker(nn.Module):
-    """Reads by one attention layer, remembers its steps by another, and decides twice: whether to ask, where to go."""
+class HannaNetwork(nn.Module):
+    """One attention layer over the text, one over the agent's history, and two heads: where to go, whether to ask."""
 
     def __init__(self, config: HannaConfig, inputs: int, vocabulary: int | None, features: int, slots: int) -> None:
-        """inputs: width of a token's state, where no `vocabulary` is given; with one, tokens are embedded here.
-        features: F; slots: A at most."""
+        """inputs: width of the token states that come in; unused with a `vocabulary`, whose tokens are embedded here.
+        features: F. slots: the largest A."""
         super().__init__()
         hidden = config.hidden
         size = TransformerSize(
@@ -82,33 +86,35 @@ class Asker(nn.Module):
         for part in (self.text, self.history):
             initialise(part, size.init)
 
-    def read(self, x: Tensor, mask: Tensor) -> Reading:
-        """x: (B, L, D) states of tokens, or (B, L) tokens; mask: (B, L). C of the reading is H."""
+    def read(self, x: Tensor, mask: Tensor) -> InstructionStates:
+        """x: (B, L, D) token states, or (B, L) tokens; mask: (B, L). Returns states (B, L, H)."""
         x = self.words(x) * self.scale
         x = self.dropout(x + sinusoids(torch.arange(x.shape[1], device=x.device), x.shape[2]))
-        return Reading(self.text(x, mask[:, None, None]), mask)
+        return InstructionStates(self.text(x, mask[:, None, None]), mask)
 
-    def forward(self, reading: Reading, seen: Sighting, memory: Tensor | None) -> Decision:
+    def forward(
+        self, instruction: InstructionStates, observation: HannaObservation, memory: Tensor | None
+    ) -> HannaDecision:
         """memory: (B, T - 1, H) of the steps before; None at the first."""
-        query = reading.states[:, 0] if memory is None else memory[:, -1]
-        views, target = (self._look(query, pictures) for pictures in (seen.panorama, seen.target))
+        query = instruction.states[:, 0] if memory is None else memory[:, -1]
+        views, target = (self._look(query, panorama) for panorama in (observation.panorama, observation.target))
         time = torch.tensor(0 if memory is None else memory.shape[1], device=query.device)
-        x = self.step(self.dropout(torch.cat([views, target, self.slot(seen.before)], dim=-1)))
+        x = self.step(self.dropout(torch.cat([views, target, self.slot(observation.previous)], dim=-1)))
         x = (x + sinusoids(time, x.shape[1]))[:, None]
         memory = x if memory is None else torch.cat([memory, x], dim=1)
-        now = self.history(x, context=memory)  # of the steps only this one asks
-        state, attention = self.heed(now, reading.states, reading.mask)
+        now = self.history(x, context=memory)  # the query is this step alone
+        state, attention = self.heed(now, instruction.states, instruction.mask)
         state = self.dropout(state[:, 0])
-        scores = self.slot(seen.candidates) @ self.walk_query(state)[..., None] / self.scale
-        walk = scores[..., 0].masked_fill(~seen.valid, -torch.inf)
+        scores = self.slot(observation.candidates) @ self.walk_query(state)[..., None] / self.scale
+        walk = scores[..., 0].masked_fill(~observation.valid, -torch.inf)
         chances = F.pad(walk.detach().softmax(dim=-1), (0, self.slots - walk.shape[1]))
         ask, reasons = self.ask(torch.cat([state, chances], dim=-1)).split([2, len(REASONS)], dim=-1)
-        never = torch.stack([torch.zeros_like(seen.may_ask), ~seen.may_ask], dim=-1)
-        return Decision(walk, ask.masked_fill(never, -torch.inf), reasons, memory, attention[:, 0])
+        never = torch.stack([torch.zeros_like(observation.may_ask), ~observation.may_ask], dim=-1)
+        return HannaDecision(walk, ask.masked_fill(never, -torch.inf), reasons, memory, attention[:, 0])
 
-    def _look(self, query: Tensor, pictures: Tensor) -> Tensor:
-        """(B, H) what a query (B, H) finds in pictures (B, 36, F)."""
-        views = self.views(pictures)
+    def _look(self, query: Tensor, panorama: Tensor) -> Tensor:
+        """(B, H) attention of a query (B, H) over panoramas (B, 36, F)."""
+        views = self.views(panorama)
         weights = (views @ query[..., None] / self.scale).softmax(dim=1)
         return (weights * views).sum(dim=1)
 

@@ -1,7 +1,7 @@
-"""The networks of the recurrent agents: what reads the instruction, and what then chooses among the neighbours.
+"""The recurrent networks of R2R and NDH: a reader of the instruction and a decoder that chooses among the neighbours.
 
-B agents, L tokens, V views, A slots with STOP first. D is the width of what comes in of a token, C of the instruction's
-states, H of the agent's, F of a view with its angle (G numbers, the last of the F).
+Shapes: B agents, L tokens, V views, A actions (slots, STOP first). Widths: D of a token's input, C of the instruction
+states, H of the agent's state, F of a view's features, whose last G are its angle.
 """
 
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from genera.blocks.recurrent import BiLstm, SoftDotAttention
 from genera.methods.prevalent.agents.config import NDHConfig, R2RConfig
 
 GAZE = 64
-"""Width in which the follower takes its own heading."""
+"""Width of the embedding of the agent's own heading (R2R)."""
 ATTENTION = 256
-"""Width in which the dialogue follower compares."""
+"""Width in which states and views are compared (NDH)."""
 
 
-class Reading(NamedTuple):
-    """An instruction as the agent has it before it."""
+class InstructionStates(NamedTuple):
+    """The instructions that B agents follow, encoded."""
 
     states: Tensor
     """(B, L, C)"""
@@ -28,8 +28,8 @@ class Reading(NamedTuple):
     """(B, L) True at tokens"""
 
 
-class Seen(NamedTuple):
-    """What an agent has before its eyes in one step."""
+class Observation(NamedTuple):
+    """What B agents see in one step."""
 
     panorama: Tensor
     """(B, V, F)"""
@@ -38,34 +38,36 @@ class Seen(NamedTuple):
     valid: Tensor
     """(B, A)"""
     gaze: Tensor
-    """(B, G) where it looks"""
-    before: Tensor
-    """(B, F) the candidate that it chose last; zeros at the start"""
+    """(B, G) angle features of the agent's own heading and elevation"""
+    previous: Tensor
+    """(B, F) the candidate that was chosen last; zeros at the start"""
     dropped: Tensor | None = None
-    """(B,) bool: features were dropped from all its views alike; None: from nobody's"""
+    """(B,) bool: environmental dropout has been applied; None: to no agent"""
 
 
-class State(NamedTuple):
-    """What an agent remembers; (B, H) each."""
+class AgentState(NamedTuple):
+    """The recurrent state, (B, H) each."""
 
     hidden: Tensor
     cell: Tensor
     attended: Tensor
-    """h~, the hidden state after a look at the instruction"""
+    """h~, the hidden state after attention over the instruction"""
 
 
-class Choice(NamedTuple):
+class Decision(NamedTuple):
+    """What B agents decide in one step."""
+
     logits: Tensor
-    """(B, A), -inf at padding"""
-    state: State
+    """(B, A) of the actions, -inf at padding"""
+    state: AgentState
     attention: Tensor
     """(B, L) over the tokens of the instruction"""
 
 
 class Reader(nn.Module):
-    """States of tokens → states of the instruction, by an LSTM in each direction.
+    """A bidirectional LSTM over token states: (B, L, D) → (B, L, C).
 
-    The published code turns the tokens around first; with both directions that is the same network by other names.
+    The published code reverses the tokens first. For a bidirectional LSTM this only swaps the names of the directions.
     """
 
     def __init__(self, inputs: int, context: int, dropout: float, vocabulary: int | None = None) -> None:
@@ -75,27 +77,27 @@ class Reader(nn.Module):
         self.lstm = BiLstm(inputs, context)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Reading:
+    def forward(self, x: Tensor, mask: Tensor) -> InstructionStates:
         """x: (B, L, D), or (B, L) tokens where words are embedded here; mask: (B, L)."""
         x = x if self.words is None else self.dropout(self.words(x))
-        return Reading(self.dropout(self.lstm(x, mask)), mask)
+        return InstructionStates(self.dropout(self.lstm(x, mask)), mask)
 
 
-def ends(reading: Reading) -> Tensor:
-    """(B, C) the last state of each direction: at the last token, and at the first."""
-    half = reading.states.shape[-1] // 2
-    last = reading.mask.sum(dim=1) - 1
-    ahead = reading.states[..., :half].gather(1, last[:, None, None].expand(-1, 1, half))[:, 0]
-    return torch.cat([ahead, reading.states[:, 0, half:]], dim=-1)
+def final_states(instruction: InstructionStates) -> Tensor:
+    """(B, C) the final state of each direction: at the last token, and at the first."""
+    half = instruction.states.shape[-1] // 2
+    last = instruction.mask.sum(dim=1) - 1
+    ahead = instruction.states[..., :half].gather(1, last[:, None, None].expand(-1, 1, half))[:, 0]
+    return torch.cat([ahead, instruction.states[:, 0, half:]], dim=-1)
 
 
-def largest(reading: Reading) -> Tensor:
-    """(B, C) the largest value over the tokens."""
-    return reading.states.masked_fill(~reading.mask[..., None], -torch.inf).amax(dim=1)
+def max_pooled(instruction: InstructionStates) -> Tensor:
+    """(B, C) the maximum over the tokens."""
+    return instruction.states.masked_fill(~instruction.mask[..., None], -torch.inf).amax(dim=1)
 
 
 class Critic(nn.Module):
-    """Hidden states (..., H) → (...) the returns to expect."""
+    """Hidden states (..., H) → expected returns (...)."""
 
     def __init__(self, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -106,18 +108,18 @@ class Critic(nn.Module):
         return self.value(self.dropout(F.relu(self.hidden(hidden))))[..., 0]
 
 
-class Follower(nn.Module):
-    """The agent of R2R: EnvDrop's decoder (Tan et al. 2019), whose recurrent input is h~ and not h, and a critic."""
+class R2RNetwork(nn.Module):
+    """EnvDrop's decoder (Tan et al. 2019), whose recurrent input is h~ instead of h, with a critic."""
 
     stride = 1
-    """of the views that it sees"""
+    """Every which view it sees."""
 
     def __init__(self, config: R2RConfig, inputs: int, vocabulary: int | None, features: int, angles: int) -> None:
         """inputs, vocabulary: as in `Reader`. features: F; angles: G."""
         super().__init__()
         hidden = config.hidden
         self.reader = Reader(inputs, config.context, config.dropout, vocabulary)
-        self.summary = largest if vocabulary else ends
+        self.summary = max_pooled if vocabulary else final_states
         self.begin = nn.Linear(config.context, hidden)
         self.gaze = nn.Linear(angles, GAZE)
         self.look = nn.Linear(hidden, features, bias=False)
@@ -128,35 +130,37 @@ class Follower(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.feature_dropout, self.angles = config.feature_dropout, angles
 
-    def start(self, reading: Reading) -> State:
-        hidden = self.begin(self.summary(reading)).tanh()
-        return State(hidden, torch.zeros_like(hidden), hidden)
+    def start(self, instruction: InstructionStates) -> AgentState:
+        hidden = self.begin(self.summary(instruction)).tanh()
+        return AgentState(hidden, torch.zeros_like(hidden), hidden)
 
-    def forward(self, state: State, reading: Reading, seen: Seen) -> Choice:
-        views = self._dropped(seen.panorama, seen.dropped)
+    def forward(self, state: AgentState, instruction: InstructionStates, observation: Observation) -> Decision:
+        views = self._drop(observation.panorama, observation.dropped)
         weights = (views @ self.look(self.dropout(state.attended))[..., None]).softmax(dim=1)
-        inputs = torch.cat([self.dropout(self.gaze(seen.gaze).tanh()), (weights * views).sum(dim=1)], dim=-1)
+        inputs = torch.cat([self.dropout(self.gaze(observation.gaze).tanh()), (weights * views).sum(dim=1)], dim=-1)
         hidden, cell = self.cell(inputs, (state.attended, state.cell))
-        attended, attention = self.attend(self.dropout(hidden)[:, None], reading.states, reading.mask)
+        attended, attention = self.attend(self.dropout(hidden)[:, None], instruction.states, instruction.mask)
         attended = attended[:, 0]
-        scores = self._dropped(seen.candidates, seen.dropped) @ self.choose(self.dropout(attended))[..., None]
-        logits = scores[..., 0].masked_fill(~seen.valid, -torch.inf)
-        return Choice(logits, State(hidden, cell, attended), attention[:, 0])
+        scores = (
+            self._drop(observation.candidates, observation.dropped) @ self.choose(self.dropout(attended))[..., None]
+        )
+        logits = scores[..., 0].masked_fill(~observation.valid, -torch.inf)
+        return Decision(logits, AgentState(hidden, cell, attended), attention[:, 0])
 
-    def _dropped(self, features: Tensor, before: Tensor | None) -> Tensor:
-        """As published, no view loses features a second time where the whole environment did."""
+    def _drop(self, features: Tensor, already: Tensor | None) -> Tensor:
+        """As published: no feature dropout where environmental dropout has been applied."""
         dropped = drop_features(features, self.feature_dropout, self.angles, self.training)
-        return dropped if before is None else torch.where(before[:, None, None], features, dropped)
+        return dropped if already is None else torch.where(already[:, None, None], features, dropped)
 
 
-class DialogueFollower(nn.Module):
-    """The agent of NDH (Fried et al. 2018; Hao et al. 2020): it knows the neighbour it came by, sees every second view,
-    and scores neighbours by an elementwise product."""
+class NDHNetwork(nn.Module):
+    """The decoder of Fried et al. 2018 in NDH's sizes (Hao et al. 2020). Its input includes the candidate chosen last.
+    It sees every second view and scores candidates by an elementwise product."""
 
     stride = 2
 
     def __init__(self, config: NDHConfig, inputs: int, vocabulary: int | None, features: int, angles: int) -> None:
-        """As `Follower`."""
+        """As `R2RNetwork`."""
         super().__init__()
         hidden = config.hidden
         self.reader = Reader(inputs, config.context, config.dropout, vocabulary)
@@ -169,21 +173,21 @@ class DialogueFollower(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.feature_dropout, self.angles = config.feature_dropout, angles
 
-    def start(self, reading: Reading) -> State:
-        hidden = self.begin(ends(reading)).tanh()
-        return State(hidden, torch.zeros_like(hidden), hidden)
+    def start(self, instruction: InstructionStates) -> AgentState:
+        hidden = self.begin(final_states(instruction)).tanh()
+        return AgentState(hidden, torch.zeros_like(hidden), hidden)
 
-    def forward(self, state: State, reading: Reading, seen: Seen) -> Choice:
-        views = drop_features(seen.panorama, self.feature_dropout, self.angles, self.training)
+    def forward(self, state: AgentState, instruction: InstructionStates, observation: Observation) -> Decision:
+        views = drop_features(observation.panorama, self.feature_dropout, self.angles, self.training)
         weights = (self.key(views) @ self.query(state.hidden)[..., None]).softmax(dim=1)
-        inputs = self.dropout(torch.cat([seen.before, (weights * views).sum(dim=1)], dim=-1))
+        inputs = self.dropout(torch.cat([observation.previous, (weights * views).sum(dim=1)], dim=-1))
         hidden, cell = self.cell(inputs, (state.hidden, state.cell))
-        attended, attention = self.attend(self.dropout(hidden)[:, None], reading.states, reading.mask)
-        product = self.state_score(attended) * self.candidate_score(seen.candidates)
-        logits = self.score(product)[..., 0].masked_fill(~seen.valid, -torch.inf)
-        return Choice(logits, State(hidden, cell, attended[:, 0]), attention[:, 0])
+        attended, attention = self.attend(self.dropout(hidden)[:, None], instruction.states, instruction.mask)
+        product = self.state_score(attended) * self.candidate_score(observation.candidates)
+        logits = self.score(product)[..., 0].masked_fill(~observation.valid, -torch.inf)
+        return Decision(logits, AgentState(hidden, cell, attended[:, 0]), attention[:, 0])
 
 
 def drop_features(features: Tensor, probability: float, angles: int, training: bool) -> Tensor:
-    """Dropout of what is seen (..., F - G), never of where it is (..., G)."""
+    """Dropout of image features (..., F - G); angle features (..., G) are kept."""
     return torch.cat([F.dropout(features[..., :-angles], probability, training), features[..., -angles:]], dim=-1)

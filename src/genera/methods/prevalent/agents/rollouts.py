@@ -1,6 +1,6 @@
-"""Walks of a batch of agents, whoever chooses the actions: the teacher, the agent's distribution, or its best guess.
+"""Rollouts of a batch of agents under a policy: teacher forcing, greedy, sampled, or scheduled sampling.
 
-Axes: B agents, T steps, A slots, L tokens.
+Shapes: B agents, T steps, A actions (slots, STOP first), L tokens.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,62 +10,63 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from genera.measures.navigation import SUCCESS_RADIUS
 from genera.methods.prevalent.agents.episodes import EpisodeBatch
-from genera.methods.prevalent.agents.network import Choice, Reading, Seen, State
+from genera.methods.prevalent.agents.network import AgentState, Decision, InstructionStates, Observation
 from genera.methods.prevalent.encoder.network import NavigationEncoder
-from genera.navigation.environments import RADIUS
 
-Choose = Callable[[int, Tensor, Tensor], Tensor]
+Policy = Callable[[int, Tensor, Tensor], Tensor]
 """(step, logits (B, A), the teacher's actions (B,)) → actions (B,)"""
 
 
 class Instructions(Protocol):
-    """B instructions on a walk."""
+    """The instructions of B agents during a rollout."""
 
-    def at(self, panorama: Tensor, active: Tensor) -> Reading:
-        """As they are read where the agents see panorama (B, V, F); what is not active (B,) does not count."""
+    def at(self, panorama: Tensor, active: Tensor) -> InstructionStates:
+        """Their states, given the panoramas (B, V, F) that the agents see. Rows not in `active` (B,) are undefined."""
         ...
 
 
-class OwnInstructions:
-    """Read once, by the agent's own embeddings; what is seen changes nothing."""
+class EmbeddedInstructions:
+    """Read once by the network's own word embeddings, independent of what is seen."""
 
-    def __init__(self, agent: Any, tokens: Tensor) -> None:
-        self._reading = agent.reader(tokens, tokens != 0)
+    def __init__(self, network: Any, tokens: Tensor) -> None:
+        self._reading = network.reader(tokens, tokens != 0)
 
-    def at(self, panorama: Tensor, active: Tensor) -> Reading:
+    def at(self, panorama: Tensor, active: Tensor) -> InstructionStates:
         return self._reading
 
 
 class EncodedInstructions:
-    """Read anew at every step with what is seen there. Only the cross layers depend on that: the text layers run once
-    for a walk."""
+    """Read by the image-text encoder, again at each step with the views seen there. Only the cross layers depend on the
+    views: the text layers run once for a rollout."""
 
-    def __init__(self, agent: Any, encoder: NavigationEncoder, tokens: Tensor, unfrozen: bool) -> None:
-        """unfrozen: let gradients into the cross layers, and into nothing else of the encoder."""
-        self._agent, self._encoder, self._unfrozen = agent, encoder, unfrozen
+    def __init__(self, network: Any, encoder: NavigationEncoder, tokens: Tensor, unfrozen: bool) -> None:
+        """unfrozen: compute gradients of the cross layers; the rest of the encoder has none."""
+        self._network, self._encoder, self._unfrozen = network, encoder, unfrozen
         self._mask = tokens != 0
         with torch.no_grad():
             self._text = encoder.text(tokens, self._mask)
 
-    def at(self, panorama: Tensor, active: Tensor) -> Reading:
+    def at(self, panorama: Tensor, active: Tensor) -> InstructionStates:
         if active.is_meta or bool(active.all()):
             return self._read(self._text, self._mask, panorama)
         rows = active.nonzero()[:, 0]
-        found = self._read(self._text[rows], self._mask[rows], panorama[rows]).states
-        return Reading(found.new_zeros(len(active), *found.shape[1:]).index_put((rows,), found), self._mask)
+        states = self._read(self._text[rows], self._mask[rows], panorama[rows]).states
+        padded = states.new_zeros(len(active), *states.shape[1:]).index_put((rows,), states)
+        return InstructionStates(padded, self._mask)
 
-    def _read(self, text: Tensor, mask: Tensor, panorama: Tensor) -> Reading:
+    def _read(self, text: Tensor, mask: Tensor, panorama: Tensor) -> InstructionStates:
         with torch.no_grad():
             image = self._encoder.image(panorama)
         with torch.set_grad_enabled(self._unfrozen and torch.is_grad_enabled()):
             states = self._encoder.cross(text, mask, image)
-        return self._agent.reader(states, mask)
+        return self._network.reader(states, mask)
 
 
 @contextmanager
-def evaluating(module: nn.Module | None) -> Iterator[None]:
-    """What does not learn drops nothing either."""
+def eval_mode(module: nn.Module | None) -> Iterator[None]:
+    """Put a module into eval mode for a while, which switches its dropout off."""
     if module is None:
         yield
         return
@@ -78,20 +79,20 @@ def evaluating(module: nn.Module | None) -> Iterator[None]:
 
 
 class Trace(NamedTuple):
-    """What happened on B walks of at most T steps; nothing happens after an agent's STOP."""
+    """Rollouts of B agents, at most T steps long. Steps after an agent's STOP are not `active`."""
 
     logits: Tensor
     """(B, T, A)"""
     actions: Tensor
     """(B, T)"""
     teacher: Tensor
-    """(B, T)"""
+    """(B, T) the expert's actions"""
     active: Tensor
     """(B, T) bool: the agent had not stopped before"""
     rewards: Tensor
-    """(B, T) ±1 for a move nearer or farther, ±2 for STOP inside or outside 3 m (Tan et al. 2019)"""
+    """(B, T) ±1 for a move towards or away from the goal, ±2 for STOP inside or outside 3 m (Tan et al. 2019)"""
     hidden: Tensor
-    """(B, T + 1, H) states, the last of them after the walk"""
+    """(B, T + 1, H) states; the last one follows the last step"""
     nodes: Tensor
     """(B, T + 1)"""
     views: Tensor
@@ -101,21 +102,21 @@ class Trace(NamedTuple):
 
 
 def rollout(
-    agent: Any,
+    network: Any,
     instructions: Instructions,
     batch: EpisodeBatch,
-    choose: Choose,
+    policy: Policy,
     horizon: int,
     *,
-    look_on: bool = False,
+    bootstrap: bool = False,
 ) -> Trace:
-    """Let the agents of a batch walk until all have stopped, or for `horizon` steps.
+    """Roll out a policy until all agents have stopped, for at most `horizon` steps.
 
-    look_on: compute the state after the last step where somebody still walks, which only a critic asks for; zeros
-    otherwise.
+    bootstrap: also compute the state after the last step if an agent has not stopped, from which a critic estimates the
+    remaining return. It is zero otherwise.
     """
     town, node, view = batch.town, batch.node, batch.view
-    before = nothing(batch)
+    previous = stop_features(batch)
     ended = torch.zeros_like(node, dtype=torch.bool)
     metres, goal = town.nearest(node, batch.goals)
     steps: list[tuple[Tensor, ...]] = []
@@ -123,28 +124,28 @@ def rollout(
     state = None
 
     for t in range(horizon):
-        choice, seen = consider(agent, instructions, batch, node, view, before, state, ~ended)
-        state = choice.state
+        decision, observation = decide(network, instructions, batch, node, view, previous, state, ~ended)
+        state = decision.state
         teacher = town.expert(node, view, goal)
-        action = torch.where(ended, 0, choose(t, choice.logits.detach(), teacher))
-        before = seen.candidates.gather(1, action[:, None, None].expand(-1, 1, seen.candidates.shape[2]))[:, 0]
+        action = torch.where(ended, 0, policy(t, decision.logits.detach(), teacher))
+        previous = chosen_candidates(observation.candidates, action)
         node, view = town.move(node, view, action)
-        last, (metres, goal) = metres, town.nearest(node, batch.goals)
-        nearer = (metres < last).float() - (metres > last).float()
-        reward = torch.where(action == 0, torch.where(metres < RADIUS, 2.0, -2.0), nearer)
+        metres_before, (metres, goal) = metres, town.nearest(node, batch.goals)
+        progress = (metres < metres_before).float() - (metres > metres_before).float()
+        reward = torch.where(action == 0, torch.where(metres < SUCCESS_RADIUS, 2.0, -2.0), progress)
         active = ~ended
-        steps.append((choice.logits, action, teacher, active, reward * active, state.hidden, choice.attention))
+        steps.append((decision.logits, action, teacher, active, reward * active, state.hidden, decision.attention))
         nodes.append(node)
         views.append(view)
         ended = ended | (action == 0)
-        # Shapes alone take the first step. Else one wait for the device a step, against idle steps to the horizon.
+        # On the meta device one step is enough. Elsewhere one host sync a step saves the idle steps to the horizon.
         over = node.is_meta or bool(ended.all())
         if over:
             break
     logits, actions, teachers, actives, rewards, hidden, attention = map(torch.stack, zip(*steps, strict=True))
     after = torch.zeros_like(hidden[0])
-    if look_on and not over:
-        after = consider(agent, instructions, batch, node, view, before, state, ~ended)[0].state.hidden
+    if bootstrap and not over:
+        after = decide(network, instructions, batch, node, view, previous, state, ~ended)[0].state.hidden
     return Trace(
         logits=logits.transpose(0, 1),
         actions=actions.T,
@@ -158,37 +159,49 @@ def rollout(
     )
 
 
-def nothing(batch: EpisodeBatch) -> Tensor:
-    """(B, F) what an agent that has just begun has chosen before: what STOP looks like."""
+def stop_features(batch: EpisodeBatch) -> Tensor:
+    """(B, F) features of STOP, which stands for the previous action at the start of a rollout."""
     return batch.town.candidate_features(batch.node, batch.view)[:, 0]
 
 
-def consider(
-    agent: Any,
+def decide(
+    network: Any,
     instructions: Instructions,
     batch: EpisodeBatch,
     node: Tensor,
     view: Tensor,
-    before: Tensor,
-    state: State | None,
+    previous: Tensor,
+    state: AgentState | None,
     active: Tensor,
-) -> tuple[Choice, Seen]:
-    """What the agents at nodes (B,) with views (B,) would do, and what they see there.
+) -> tuple[Decision, Observation]:
+    """The decisions of agents at nodes (B,) with views (B,), and what they observe there.
 
-    before: (B, F) the candidates that they chose last. state: None at the start. active: (B,) who counts.
+    previous: (B, F) features of the actions taken last. state: None at the start. active: (B,) agents whose decisions
+    are needed; those of the others are undefined.
     """
-    sight = batch.town.observe(node, view, None if batch.pictures is None else batch.pictures[:, None])
-    panorama = sight.panorama[:, :: agent.stride]
-    dropped = None if batch.pictures is None else batch.synthetic
-    seen = Seen(panorama, sight.candidates, sight.valid, batch.town.gaze(view), before, dropped)
-    reading = instructions.at(panorama, active)
-    return agent(agent.start(reading) if state is None else state, reading, seen), seen
+    factors = batch.feature_factors
+    sight = batch.town.observe(node, view, None if factors is None else factors[:, None])
+    observation = Observation(
+        panorama=sight.panorama[:, :: network.stride],
+        candidates=sight.candidates,
+        valid=sight.valid,
+        gaze=batch.town.gaze(view),
+        previous=previous,
+        dropped=None if factors is None else batch.synthetic,
+    )
+    instruction = instructions.at(observation.panorama, active)
+    return network(network.start(instruction) if state is None else state, instruction, observation), observation
 
 
-# -- who chooses ------------------------------------------------------------------------------------------------------
+def chosen_candidates(candidates: Tensor, action: Tensor) -> Tensor:
+    """(B, F) of candidates (B, A, F) the ones that actions (B,) choose."""
+    return candidates.gather(1, action[:, None, None].expand(-1, 1, candidates.shape[2]))[:, 0]
 
 
-def as_taught(t: int, logits: Tensor, teacher: Tensor) -> Tensor:
+# -- policies ------------------------------------------------------------------------------------------------------
+
+
+def teacher_forced(t: int, logits: Tensor, teacher: Tensor) -> Tensor:
     return teacher
 
 
@@ -196,18 +209,18 @@ def greedy(t: int, logits: Tensor, teacher: Tensor) -> Tensor:
     return logits.argmax(dim=-1)
 
 
-def sampled(uniform: Tensor) -> Choose:
-    """Actions drawn from the agent's distribution with U[0, 1) numbers (B, T)."""
-    return lambda t, logits, teacher: draw(logits, uniform[:, t])
+def sampled(uniform: Tensor) -> Policy:
+    """Actions sampled from the network's distribution with uniform (B, T) in [0, 1)."""
+    return lambda t, logits, teacher: draw_actions(logits, uniform[:, t])
 
 
-def mixed(uniform: Tensor, share: float, coin: Tensor) -> Choose:
-    """Scheduled sampling: where coin (B, T), of U[0, 1), is below `share`, a drawn action, else the teacher's."""
-    return lambda t, logits, teacher: torch.where(coin[:, t] < share, draw(logits, uniform[:, t]), teacher)
+def scheduled_sampling(uniform: Tensor, share: float, coin: Tensor) -> Policy:
+    """A sampled action where coin (B, T) in [0, 1) is below `share`, the teacher's elsewhere (Bengio et al. 2015)."""
+    return lambda t, logits, teacher: torch.where(coin[:, t] < share, draw_actions(logits, uniform[:, t]), teacher)
 
 
-def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """One action (B,) of each distribution (B, A), by the inverse of its cumulative sum at uniform (B,) in [0, 1)."""
+def draw_actions(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Actions (B,) sampled from logits (B, A): the inverse cumulative distribution at uniform (B,) in [0, 1)."""
     cumulative = logits.softmax(dim=-1).cumsum(dim=-1)
     action = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(dim=-1)
     return torch.minimum(action, torch.isfinite(logits).sum(dim=-1) - 1)

@@ -24,14 +24,14 @@ def pretrain_stage(
     network: Pretrainer,
     config: PretrainConfig,
     assets: NavigationAssets,
-    longest: int,
-    synthetic: Callable[[NavigationData, Path], InstructedPaths | None],
+    max_tokens: int,
+    synthetic_paths: Callable[[NavigationData, Path], InstructedPaths | None],
     keep_figures: Callable[[dict[str, PretrainingFigures]], None],
     share: float = 1.0,
 ) -> Stage:
     """Both losses under the optimiser of `config`.
 
-    longest: tokens of an instruction at most, for `--dry-run`. synthetic: (data, the run's artefacts) → the
+    max_tokens: of an instruction, for `--dry-run`. synthetic_paths: (data, the run's artefacts) → the
     synthesised set. keep_figures: takes the held-out figures once the stage has finished, or its artefact is read.
     """
 
@@ -42,7 +42,7 @@ def pretrain_stage(
         return objective(network, config, batch)
 
     def data(opened: NavigationData, artefacts: Path) -> TripletData:
-        return TripletData.of(opened, config, synthetic(opened, artefacts))
+        return TripletData.of(opened, config, synthetic_paths(opened, artefacts))
 
     def finish(opened: NavigationData, folder: Path) -> None:
         write_figures(folder, held_out_figures(network, TripletData.of(opened, config, None)))
@@ -57,7 +57,7 @@ def pretrain_stage(
         data=data,
         batch_size=config.batch_size // config.steps_of_one,
         validate=loss,
-        sketch=lambda rows: TripletBatch.sketch(rows, config.steps_of_one, longest, assets.feature_size),
+        sketch=lambda rows: TripletBatch.sketch(rows, config.steps_of_one, max_tokens, assets.feature_size),
     )
 
 

@@ -20,7 +20,7 @@ ATTENTION = 256
 
 
 @dataclass
-class Account:
+class EncodedPath:
     """What the encoder has understood of B paths: what the decoder writes from."""
 
     states: Tensor
@@ -48,7 +48,7 @@ class Speaker(nn.Module):
         after_attention = config.dropout if config.variant == "envdrop" else 0.0
         self.decoder = WordDecoder(vocabulary, config.embedding, config.hidden, config.dropout, after_attention)
 
-    def read(self, actions: Tensor, panoramas: Tensor, mask: Tensor) -> Account:
+    def read(self, actions: Tensor, panoramas: Tensor, mask: Tensor) -> EncodedPath:
         return self.encoder(self._dropped(actions), self._dropped(panoramas), mask)
 
     def forward(self, actions: Tensor, panoramas: Tensor, mask: Tensor, words: Tensor) -> Tensor:
@@ -71,12 +71,12 @@ class EnvDropEncoder(nn.Module):
         self.path = BiLstm(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, actions: Tensor, panoramas: Tensor, mask: Tensor) -> Account:
+    def forward(self, actions: Tensor, panoramas: Tensor, mask: Tensor) -> EncodedPath:
         states = self.dropout(self.actions(actions, mask))
         seen, _ = self.look(states.flatten(0, 1)[:, None], panoramas.flatten(0, 1))
         states = self.dropout(self.path(self.dropout(seen.view_as(states)), mask))
         zeros = states.new_zeros(len(states), states.shape[2])
-        return Account(states, mask, zeros, zeros)
+        return EncodedPath(states, mask, zeros, zeros)
 
 
 class FollowerEncoder(nn.Module):
@@ -90,7 +90,7 @@ class FollowerEncoder(nn.Module):
         self.to_decoder = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, actions: Tensor, panoramas: Tensor, mask: Tensor) -> Account:
+    def forward(self, actions: Tensor, panoramas: Tensor, mask: Tensor) -> EncodedPath:
         keys = self.key(panoramas)
         hidden = cell = actions.new_zeros(len(actions), self.cell.hidden_size)
         states = []
@@ -101,7 +101,7 @@ class FollowerEncoder(nn.Module):
             after = self.cell(inputs, (hidden, cell))
             hidden, cell = torch.where(going, after[0], hidden), torch.where(going, after[1], cell)
             states.append(hidden)
-        return Account(self.dropout(torch.stack(states, 1)), mask, self.to_decoder(hidden).tanh(), cell)
+        return EncodedPath(self.dropout(torch.stack(states, 1)), mask, self.to_decoder(hidden).tanh(), cell)
 
 
 class WordDecoder(nn.Module):
@@ -115,24 +115,24 @@ class WordDecoder(nn.Module):
         self.output = nn.Linear(hidden, vocabulary)
         self.dropout, self.after_attention = nn.Dropout(dropout), nn.Dropout(after_attention)
 
-    def forward(self, words: Tensor, account: Account) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, words: Tensor, encoded: EncodedPath) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Logits (B, L, V) of what follows each of words (B, L), and the state after the last."""
-        before = account.hidden[None].contiguous(), account.cell[None].contiguous()
+        before = encoded.hidden[None].contiguous(), encoded.cell[None].contiguous()
         states, (hidden, cell) = self.lstm(self.dropout(self.embedding(words)), before)
-        seen, _ = self.look(self.dropout(states), account.states, account.mask)
+        seen, _ = self.look(self.dropout(states), encoded.states, encoded.mask)
         return self.output(self.after_attention(seen)), (hidden[0], cell[0])
 
 
 class SpeakerWriter:
     """The decoder in the middle of B instructions; see `genera.blocks.decoding.Writer`."""
 
-    def __init__(self, decoder: WordDecoder, account: Account) -> None:
-        self.decoder, self.account = decoder, account
+    def __init__(self, decoder: WordDecoder, encoded: EncodedPath) -> None:
+        self.decoder, self.encoded = decoder, encoded
 
     def read(self, tokens: Tensor) -> Tensor:
-        logits, (hidden, cell) = self.decoder(tokens, self.account)
-        self.account = Account(self.account.states, self.account.mask, hidden, cell)
+        logits, (hidden, cell) = self.decoder(tokens, self.encoded)
+        self.encoded = EncodedPath(self.encoded.states, self.encoded.mask, hidden, cell)
         return logits[:, -1]
 
     def keep(self, rows: Tensor) -> None:
-        self.account = self.account.rows(rows)
+        self.encoded = self.encoded.rows(rows)
