@@ -21,10 +21,10 @@ from genera.worlds import load
 
 
 class ByModuleAndMethod(LoadScopeScheduling):
-    """A module of tests stays in one process; of the tests over every method, those of one method do."""
+    """A module of tests stays in one process; of the tests over every method, those of one case do."""
 
     def _split_scope(self, nodeid: str) -> str:
-        method = re.match(r".*test_every_method\.py::.*\[(.+?)(?:-None|-step:\d+)?\]$", nodeid)
+        method = re.match(r".*test_every_method\.py::.*\[(?:None-|step:\d+-)?(.+?)(?:-None|-step:\d+)?\]$", nodeid)
         return f"every method: {method[1]}" if method else super()._split_scope(nodeid)
 
 

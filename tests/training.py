@@ -1,23 +1,20 @@
-"""Train any registered method in a process of its own, so that tests can kill it.
+"""Every registered method at a tiny size, and `start`, which trains one in a process that tests can kill.
 
 python training.py METHOD:PRESET OUT [section.field=value ...] [resume=WHICH] [kill=step:N | kill=save:N]
 """
 
-import os
-import signal
-import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import small_methods  # noqa: F401  (registers the small methods)
-from genera.engine import checkpoint, registry
-from genera.engine.config import RunConfig
-from genera.engine.step import Step
+from genera.testing import Case, forked
+from genera.testing.processes import Done
+from genera.testing.runs import configured, replaced, train
 
+__all__ = ["configured", "replaced"]
 TESTS = Path(__file__).parent
 
 SHORT_TEXT: dict[str, object] = {
@@ -194,70 +191,57 @@ def words(overrides: dict[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in overrides.items()]
 
 
-def configured(spec: str, overrides: dict[str, object]) -> RunConfig:
-    _, config = registry.preset(spec)
-    for key, value in overrides.items():
-        config = replaced(config, key.split("."), value)
-    return config
+EVALUATION: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("optimus", "gpt2-lm"),
+        ("--items=40", "--likelihood-items=8", "--importance-samples=12", "--prior-samples=16", "--pairs=2"),
+    ),
+    "spacefusion": ("--contexts=16", "--responses=2", "--likelihood-items=8", "--importance-samples=12"),
+    **dict.fromkeys(("biggan", "stylegan2", "tac-gan", "u-gat-it"), ("--images=64",)),
+    "prevalent": ("--items=8",),
+}
+"""Words of a short `genera evaluate` for each method whose items an evaluator measures."""
 
 
-def replaced(config: Any, path: list[str], value: object) -> Any:
-    """`config` with the field at `path` replaced; lists become the tuples that configs hold."""
-    name, *rest = path
-    if rest:
-        value = replaced(getattr(config, name), rest, value)
-    return replace(config, **{name: tuple(value) if isinstance(value, list) else value})
+def case_of(name: str) -> Case:
+    """The case of the tests over every method that TINY has under `name`. 24 steps have all that 40 have."""
+    preset, overrides = TINY[name]
+    method = name.partition(":")[0]
+    values = {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in overrides.items()}
+    return Case(
+        method=f"{method}:{preset}",
+        overrides=values | {"train.steps": 24},
+        rows_apart=ROWS_APART.get(method, {}),
+        # A large epsilon may keep a tiny gradient from moving a weight by more than rounding.
+        learning={"model.adam_eps": 1e-8} if "model.adam_eps" in values else {},
+        prepare=off_the_bound,
+        evaluation=EVALUATION.get(method),
+        imports=("small_methods",),
+    )
 
 
-def start(*words: object, ranks: int = 1) -> subprocess.CompletedProcess[str]:
-    """Run this file with `words` and wait. One thread a rank, so that results do not depend on the machine's load."""
-    launcher = [sys.executable]
-    if ranks > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    command = [*launcher, str(TESTS / "training.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+def off_the_bound(method: Any) -> None:
+    """AdaLIN's rho begins at a bound, where one that is pulled outwards stays."""
+    for name, parameter in method.named_parameters():
+        if name.endswith(".rho"):
+            parameter.data.fill_(0.5)
 
 
-def die_at(point: str) -> None:
-    """Arrange that this process kills itself: before the N-th step, or between writing and renaming the N-th save."""
-    kind, number = point.split(":")
-    calls = 0
-
-    def dying(original):
-        def call(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            if calls == int(number):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
-
-        return call
-
-    if kind == "step":
-        Step.begin = dying(Step.begin)
-    else:
-        checkpoint.write_json = dying(checkpoint.write_json)
+def start(*words: object, ranks: int = 1) -> Done:
+    """Train as this file does with `words`, in a forked process, and wait. One thread a rank, so that results do not
+    depend on the machine's load."""
+    spec, out, how = parsed([str(word) for word in words])
+    return forked("genera.testing.runs:train", spec, out, ranks=ranks, imports=["small_methods"], **how)
 
 
-def main() -> None:
-    import torch
-
-    from genera.engine.train import train
-    from genera.errors import GeneraError, Stopped
-
-    torch.set_num_threads(1)
-    given = dict(word.split("=", 1) for word in sys.argv[3:])
-    resume, kill = given.pop("resume", "last"), given.pop("kill", None)
-    if kill:
-        die_at(kill)
-    config = configured(sys.argv[1], {key: yaml.safe_load(value) for key, value in given.items()})
-    try:
-        train(config, sys.argv[2], resume=resume)
-    except GeneraError as error:
-        sys.exit(f"error: {error}")
-    except Stopped as stopped:
-        print(stopped)
+def parsed(words: list[str]) -> tuple[str, str, dict[str, Any]]:
+    """(METHOD:PRESET, OUT, keywords of `train`)."""
+    spec, out, *rest = words
+    given = dict(word.split("=", 1) for word in rest)
+    how = {name: given.pop(name) for name in ("resume", "kill") if name in given}
+    return spec, out, {**how, "overrides": {key: yaml.safe_load(value) for key, value in given.items()}}
 
 
 if __name__ == "__main__":
-    main()
+    spec, out, how = parsed(sys.argv[1:])
+    train(spec, out, **how)
