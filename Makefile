@@ -25,6 +25,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy src/genera/cli/method_template/src/my_vae/*.py
 
 # The shipped model: trained, measured and put into the package anew, in about eight minutes of one core.
 optimus-mini: setup

@@ -31,6 +31,7 @@ COMMANDS = {
     "describe": "paths of a navigation agent in words",
     "navigate": "walk with a trained agent; check graphs and episodes, run baselines, score trajectories",
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
+    "new": "write a package with a method of your own, its tests and its card",
     "completion": "a script that completes commands, presets and options in your shell",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }
