@@ -19,7 +19,7 @@ LAYERS = (
     ("evaluation",),
     ("report",),
     ("run",),
-    ("cli", "studio", "__main__"),
+    ("cli", "studio", "testing", "__main__"),
 )
 """Parts of the package from the bottom up; a part imports itself, parts of its own layer and what is below."""
 

@@ -19,16 +19,8 @@ from genera.errors import GeneraError
 from genera.uses.run import load
 
 SOURCE = Path(__file__).parents[1] / "src"
-SHORT = [
-    "--steps=200",
-    "--batch-size=16",
-    "--limit=200",
-    "--image-size=12",
-    "--width=4",
-    "--checkpoint-every=10",
-    "--log-every=10",
-    "--validate-every=0",
-]
+SHORT = ["--steps=200", "--batch-size=16", "--limit=200", "--image-size=12", "--width=4"]
+OFTEN = ["--checkpoint-every=10", "--log-every=10", "--validate-every=0"]
 
 
 def test_it_writes_a_package_under_the_new_name(tmp_path):
@@ -96,7 +88,7 @@ def test_the_new_package_trains_resumes_evaluates_and_passes_its_tests(python, t
     listed = json.loads(call("-m", "genera", "list", "--json"))
     assert "tiny-vae" in [method["name"] for method in listed["methods"]]
 
-    train = ["-m", "genera", "train", "tiny-vae:nano", "--out", "run", *SHORT]
+    train = ["-m", "genera", "train", "tiny-vae:nano", "--out", "run", *SHORT, *OFTEN]
     process = subprocess.Popen([python, *train], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     while process.poll() is None and not any((tmp_path / "run" / "checkpoints").glob("step-*")):
         time.sleep(0.01)

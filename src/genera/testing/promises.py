@@ -15,7 +15,8 @@ from genera.engine.capabilities import Samples
 from genera.engine.dry_run import dry_run
 from genera.engine.folder import RunFolder
 from genera.engine.ranks import Ranks
-from genera.engine.step import Step, enrol
+from genera.engine.step import Step
+from genera.engine.trainees import enrol
 from genera.files import read_json
 from genera.testing.processes import forked
 from genera.testing.runs import Case

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from genera.data.images import ImageAssets, ImageBatch, ImageData
 from genera.engine.capabilities import Posterior, Score
-from genera.engine.method import Method, Player, Terms
+from genera.engine.method import Method
 from genera.engine.optimisers import player
+from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.measures.latent import gaussian_kl
 from torch import Generator, Tensor
