@@ -100,9 +100,8 @@ def train(spec: str, out: str, overrides: Mapping[str, object], kill: str | None
     N-th checkpoint, before that is renamed to its place."""
     import torch
 
-    from genera.engine.loop import Stopped
     from genera.engine.train import train
-    from genera.errors import GeneraError
+    from genera.errors import GeneraError, Stopped
 
     torch.set_num_threads(1)
     if kill:

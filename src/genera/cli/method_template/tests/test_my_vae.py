@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from genera.data.images import ImageAssets
+from genera.data.images.dataset import ImageAssets
 from genera.testing import Case, MethodTests
 
 from my_vae.config import MyVaeConfig

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from genera.data.images import ImageAssets, ImageBatch, ImageData
+from genera.data.images.dataset import ImageAssets, ImageBatch, ImageData
 from genera.engine.capabilities import Posterior, Score
 from genera.engine.method import Method
 from genera.engine.optimisers import player

@@ -1,6 +1,6 @@
 """Named runs. No torch."""
 
-from genera.data.image_config import ImageConfig
+from genera.data.images.config import ImageConfig
 from genera.engine.config import TrainConfig
 from genera.engine.registry import Preset
 
