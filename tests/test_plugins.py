@@ -10,8 +10,10 @@ import pytest
 from commands import genera
 from genera import plugins, worlds
 from genera.engine import registry
+from genera.engine.capabilities import Translates
 from genera.engine.folder import RunFolder
 from genera.errors import GeneraError
+from genera.uses.run import lacking
 
 METHOD = """
 from dataclasses import replace
@@ -109,6 +111,7 @@ def test_a_method_whose_implementation_cannot_be_imported_is_one_sentence(instal
     install("genera-other", plugins.METHODS, "other", code)
     with pytest.raises(GeneraError, match=r"package genera-other 1\.2 cannot be imported .*no_such_module"):
         registry.entry("other").load()
+    assert "methods that can: u-gat-it." in str(lacking(Translates, "optimus", "translate"))
 
 
 def test_a_run_records_its_plugin_and_says_what_to_install_when_it_is_gone(install, tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ class Entry:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             plugin = plugins.package_of(plugins.METHODS, self.name)
-            if plugin is None:
+            if plugin is None or module.startswith("genera."):
                 raise
             raise GeneraError(
                 f"the method {self.name!r} of the package {plugin.package} {plugin.version} cannot be imported "
@@ -109,7 +109,7 @@ def configure(spec: str, **overrides: Any) -> RunConfig:
 
 def origin(name: str) -> dict[str, Any]:
     """What config.yaml keeps of the plug-in that registers the method `name`; nothing for a built-in one."""
-    plugin = plugins.package_of(plugins.METHODS, name)
+    plugin = None if name in _entries else plugins.package_of(plugins.METHODS, name)
     return {} if plugin is None else {"plugin": {"package": plugin.package, "version": plugin.version}}
 
 

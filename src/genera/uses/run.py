@@ -1,6 +1,7 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -220,11 +221,12 @@ class Run:
 
 def lacking(capability: type, method: str, to_do: str) -> Lacks:
     """The error for a method without `capability`: it says which methods have it."""
-    others = [
-        name
-        for name, entry in registry.entries().items()
-        if all(hasattr(entry.load(), member) for member in _members(capability))
-    ]
+    others = []
+    for name, entry in registry.entries().items():
+        with suppress(GeneraError):  # a plug-in that cannot be imported is no help, and no failure here
+            implementation = entry.load()
+            if all(hasattr(implementation, member) for member in _members(capability)):
+                others.append(name)
     return Lacks(f"{method} cannot {to_do}; methods that can: {', '.join(others) or 'none yet'}.")
 
 
