@@ -137,7 +137,7 @@ def test_a_split_without_goals_is_walked_and_not_scored(run, tmp_path, capsys):
     words = ["baseline", "--data", f"r2r:{tmp_path}", "--split", "test", "--json"]
     main(["navigate", *words, "--agent", "random", "--out", str(tmp_path / "walks.json")])
     printed = capsys.readouterr()
-    assert "test keeps its goals back" in printed.err
+    assert "the goals of test are not public" in printed.err
     assert set(json.loads(printed.out)) == {"agent", "data", "split", "episodes"}
     assert [entry["instr_id"] for entry in json.loads((tmp_path / "walks.json").read_text())] == ["1_0"]
     main(["navigate", *words, "--agent", "stop"])

@@ -112,7 +112,7 @@ def test_a_split_without_goals_can_only_be_written(runs, episode, tmp_path):
     (tmp_path / "connectivity").symlink_to(source.graphs_at)
     out = tmp_path / "out.json"
     told = genera("navigate", runs("r2r"), "--data", f"r2r:{tmp_path}", "--split", "test", "--out", out)
-    assert "keeps its goals back" in told.err
+    assert "goals of test are not public" in told.err
     assert [e["instr_id"] for e in json.loads(out.read_text())] == ["7_0", "7_1", "7_2"]
 
 

@@ -16,7 +16,7 @@ from genera.methods.prevalent.speaker.training import build_speaker, teacher_for
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 from genera.navigation.episodes import EpisodeTable
-from genera.uses.pragmatic import SearchConfig, search, search_figures
+from genera.uses.pragmatic import RerankConfig, rerank, search_cost
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +58,19 @@ def run_of(method, data):
     (0.0, 9.0, False), (0.5, 9.0, True), (0.5, 3.9, False), (0.5, 4.1, True), (0.95, 9.0, True), (1.0, 0.1, True),
 ])  # fmt: skip
 def test_the_weight_decides_between_follower_and_speaker(data, table, weight, likelier, right):
-    config = SearchConfig(candidates=3, speaker_weight=weight)
-    walk, found = search(run_of(Oracle(table, likelier), data), table, data, config)
+    config = RerankConfig(candidates=3, speaker_weight=weight)
+    walk, found = rerank(run_of(Oracle(table, likelier), data), table, data, config)
     assert (walk.paths == found.nodes[:, int(right)]).all()
 
 
 def test_what_a_search_costs_on_foot(data, table):
-    _, found = search(run_of(Oracle(table, 9.0), data), table, data, SearchConfig(candidates=3))
+    _, found = rerank(run_of(Oracle(table, 9.0), data), table, data, RerankConfig(candidates=3))
     walk = SimpleNamespace(paths=table.reference)
-    figures = search_figures(table, walk, found, np.ones(len(table)))
+    figures = search_cost(table, walk, found, np.ones(len(table)))
     np.testing.assert_allclose(figures["TL_explored"], path_length(table.graphs, table.reference), rtol=1e-6)
     np.testing.assert_allclose(figures["SPL_explored"], 1.0)  # on the way to the goal nothing is lost
     away = replace(found, explored=np.stack([table.reference[:, 1], table.start], axis=1))
-    longer = search_figures(table, walk, away, np.ones(len(table)))
+    longer = search_cost(table, walk, away, np.ones(len(table)))
     detour = table.graphs.distance(table.start, table.reference[:, 1])
     np.testing.assert_allclose(longer["TL_explored"], figures["TL_explored"] + detour, rtol=1e-6)
     assert (longer["SPL_explored"] < 1).all()
@@ -91,8 +91,8 @@ def test_the_likelihood_of_an_instruction_is_the_sum_over_its_words(data):
 @pytest.mark.parametrize(("settings", "message"), [
     ({"candidates": 0}, "--candidates must be at least 1"),
     ({"candidates": 2, "speaker_weight": 1.5}, "--speaker-weight must lie in 0 .. 1"),
-    ({"candidates": 2, "speaker_weight": 0.0, "speaker": object()}, "is not asked; leave --speaker out"),
+    ({"candidates": 2, "speaker_weight": 0.0, "speaker": object()}, "is not used; leave --speaker out"),
 ])  # fmt: skip
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(GeneraError, match=message):
-        SearchConfig(**settings).check()
+        RerankConfig(**settings).check()

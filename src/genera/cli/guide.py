@@ -1,16 +1,16 @@
 """`genera guide RUN --label VALUE`: generate items that carry a label, or measure how well that works."""
 
-from dataclasses import dataclass, make_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import DecodeOptions, show
 from genera.errors import GeneraError
 from genera.measures.catalogue import definition
+from genera.uses.settings import GuideConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,24 +25,11 @@ class Guide(DecodeOptions):
     """How many [10; 100 of each label with --score]."""
     score: bool = False
     """Measure the guide on every label, greedily decoded, instead of printing items."""
+    settings: OmitArgPrefixes[GuideConfig] = field(default_factory=GuideConfig)
 
 
 def main(arguments: list[str]) -> None:
-    from genera.uses.settings import GuideConfig
-
-    settings = Annotated[GuideConfig, tyro.conf.arg(name="")]
-    command: Any = parse(
-        make_dataclass(
-            "GuideCommand",
-            [("settings", settings, GuideConfig())],
-            bases=(Guide,),
-            frozen=True,
-            kw_only=True,
-            namespace={"__doc__": Guide.__doc__},
-        ),
-        arguments,
-        "guide",
-    )
+    command = parse(Guide, arguments, "guide")
     factor, _, value = (command.settings.factor or "").partition("=")
     config = replace(command.settings, factor=factor or None)
     config.check()

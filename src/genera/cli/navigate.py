@@ -1,14 +1,13 @@
-"""`genera navigate check|baseline|score`: navigation data, agents that need no training, and scores of trajectories.
-`genera navigate RUN`: walks of a trained agent."""
+"""`genera navigate check|baseline|score`: validate navigation data, run baselines, score submission files.
+`genera navigate RUN`: rollouts of a trained agent."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
@@ -17,24 +16,23 @@ from genera.errors import GeneraError
 from genera.navigation.config import Supervision
 
 if TYPE_CHECKING:
-    from genera.navigation.episodes import EpisodeTable
     from genera.navigation.sources import NavigationSource
-    from genera.uses.pragmatic import SearchConfig
+    from genera.uses.pragmatic import RerankConfig
 
-Agent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
+BaselineAgent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
 
-HEEDED = 3
-"""Words shown of each step."""
+TOP_WORDS = 3
+"""Words with the largest attention that are printed for each step."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class DataOptions:
     data: str = "world:houses"
     """r2r:DIR, ndh:DIR, hanna:DIR (episodes and connectivity), world:houses, world:houses-ndh or world:houses-hanna."""
     graphs: Path | None = None
     """Folder or archive of the connectivity files [with the episodes, beside them, or in r2r/ beside them]."""
     strict: bool = True
-    """Refuse malformed viewpoints; --no-strict leaves them out, with a warning."""
+    """Refuse malformed viewpoints. --no-strict leaves them out with a warning."""
     supervision: Supervision = "trusted"
     """NDH only: whose path is the reference (the tables' Oracle, Navigator, Mixed)."""
     json: bool = False
@@ -47,89 +45,128 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(Data):
+class Check(DataOptions):
     """Validate graphs, episodes and the routes of HANNA's helper, and count them."""
 
     split: str | None = None
     """Only this split [all]."""
 
+    def run(self) -> dict[str, Any]:
+        from genera.uses.navigation_data import check_source
+
+        return {"data": self.data, **check_source(self.source(), self.split, self.supervision)}
+
 
 @dataclass(frozen=True, kw_only=True)
-class Baseline(Data):
+class Baseline(DataOptions):
     """Run an agent that needs no training, and score it."""
 
     split: str = "val_seen"
     """Split of the episodes."""
-    agent: Agent = "shortest"
-    """stop: stays; random: as in the R2R paper; shortest: knows the way; straightest: five times straight on."""
+    agent: BaselineAgent = "shortest"
+    """stop: never moves. random: the random agent of the R2R paper. shortest: follows the shortest path. straightest:
+    moves straight ahead five times."""
     seed: int = 0
     """Seed of the random agent."""
     out: Path | None = None
-    """Write the trajectories here, in the format of the benchmark's submissions."""
+    """Write the trajectories to this file, in the benchmark's submission format."""
+
+    def run(self) -> dict[str, Any]:
+        from genera.uses.navigation_data import run_baseline
+
+        source = self.source()
+        table = source.table(self.split, self.supervision)
+        figures = run_baseline(source, table, self.agent, self.seed, self.out)
+        if not figures:
+            _tell_hidden_goals(self.split, self.out)
+        return {**figures, "agent": self.agent, "data": self.data, "split": self.split, "episodes": len(table)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(Data):
+class Score(DataOptions):
     """Score a submission file: a list of {instr_id, trajectory: [[viewpoint, heading, elevation], ...]}."""
 
     submission: Positional[Path]
     """The file, plain or .gz."""
     split: str = "val_seen"
-    """Split that it answers."""
+    """Split that the submission answers. It may leave out episodes of train, but of no other split."""
     expand: bool = False
-    """Fill jumps between viewpoints that are no neighbours with the shortest way, instead of refusing them."""
+    """Fill jumps between viewpoints that are not neighbours with the shortest path, instead of refusing them."""
+
+    def run(self) -> dict[str, Any]:
+        from genera.uses.navigation_data import score_submission
+
+        source = self.source()
+        table = source.table(self.split, self.supervision)
+        partial = self.split == "train"
+        figures, episodes = score_submission(source, table, self.submission, partial=partial, expand=self.expand)
+        about = {"submission": str(self.submission), "data": self.data, "split": self.split, "episodes": episodes}
+        return {**figures, **about}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walk(UseOptions):
-    """Walk with a trained agent: one instruction from a viewpoint, or all episodes of a split, scored. The word walk
-    may be left out: genera navigate RUN ..."""
+class Place:
+    """Where a single instruction starts."""
 
-    run: Positional[Path]
-    """The run folder."""
-    instruction: Positional[str | None] = None
-    """What the agent hears: "walk past the sofa and stop at the door"; for an agent of NDH the object to find."""
     scan: str | None = None
-    """The scan (house) to walk in."""
+    """The scan (house)."""
     start: str | None = None
-    """The viewpoint to start from."""
+    """The start viewpoint."""
     heading: float = 0.0
-    """Where the agent looks at the start, in radians clockwise from north."""
+    """The start heading, in radians clockwise from north."""
     goal: str | None = None
-    """Where it should arrive: tells how far from there it stops [not known]."""
-    split: str | None = None
-    """Instead: walk all episodes of this split, and score them."""
-    out: Path | None = None
-    """With --split: write the walks here, in the format of the benchmark's submissions."""
-    data: str | None = None
-    """Graphs, views and episodes of another source than the run's (r2r:DIR, world:houses, ...)."""
-    features: Path | None = None
-    """The feature file of the views, where it is not where it was in training [that of the run]."""
-    candidates: int | None = None
-    """Choose among so many routes (published: 40), those that the agent finds likeliest, instead of going with the
-    likeliest step; of agents of R2R."""
-    speaker: Path | None = None
-    """With --candidates: the run whose speaker says how well the instruction describes a route [the agent's run]."""
-    speaker_weight: float | None = None
-    """With --candidates: λ, 0 .. 1; a route's score is λ log P(instruction | route) + (1 - λ) log P(route |
-    instruction); at 0 no speaker is asked [0.95]."""
+    """The target viewpoint. Adds the distance at which the agent stops from it."""
 
-    def search(self) -> "SearchConfig | None":
-        from genera.uses.pragmatic import SPEAKER_WEIGHT, SearchConfig
+
+@dataclass(frozen=True, kw_only=True)
+class Rerank:
+    """Search for candidate routes and re-rank them by a speaker (agents of R2R)."""
+
+    candidates: int | None = None
+    """Number of candidate routes, the likeliest ones that end at different viewpoints (published: 40) [greedy rollout,
+    no search]."""
+    speaker: Path | None = None
+    """With --candidates: the run whose speaker re-ranks the routes [the agent's run]."""
+    speaker_weight: float | None = None
+    """With --candidates: λ in 0 .. 1. A route's score is λ log P(instruction | route) + (1 - λ) log P(route |
+    instruction). 0 uses no speaker [0.95]."""
+
+    def config(self, options: UseOptions) -> "RerankConfig | None":
+        """options: how the speaker's run is loaded."""
+        from genera.uses.pragmatic import SPEAKER_WEIGHT, RerankConfig
 
         if self.candidates is None:
             if self.speaker is not None or self.speaker_weight is not None:
-                raise GeneraError(
-                    "--speaker and --speaker-weight choose among routes; say among how many: --candidates 40."
-                )
+                raise GeneraError("--speaker and --speaker-weight re-rank candidate routes; add --candidates 40.")
             return None
-        config = SearchConfig(
+        config = RerankConfig(
             candidates=self.candidates,
-            speaker=None if self.speaker is None else self.load(self.speaker),
+            speaker=None if self.speaker is None else options.load(self.speaker),
             speaker_weight=SPEAKER_WEIGHT if self.speaker_weight is None else self.speaker_weight,
         )
         config.check()
         return config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk(UseOptions):
+    """Run a trained agent: one instruction from a viewpoint, or all episodes of a split, which are scored. The word
+    walk may be left out: genera navigate RUN ..."""
+
+    run: Positional[Path]
+    """The run folder."""
+    instruction: Positional[str | None] = None
+    """The instruction: "walk past the sofa and stop at the door". For an agent of NDH, the target object."""
+    place: OmitArgPrefixes[Place] = field(default_factory=Place)
+    split: str | None = None
+    """Run all episodes of this split and score them, instead of one instruction."""
+    out: Path | None = None
+    """With --split: write the trajectories to this file, in the benchmark's submission format."""
+    data: str | None = None
+    """Another source of graphs, views and episodes than the run's (r2r:DIR, world:houses, ...)."""
+    features: Path | None = None
+    """The feature file of the views, if it has moved since training [the run's]."""
+    rerank: OmitArgPrefixes[Rerank] = field(default_factory=Rerank)
 
 
 def main(arguments: list[str]) -> None:
@@ -144,147 +181,68 @@ def main(arguments: list[str]) -> None:
         "navigate",
     )
     if isinstance(command, Walk) and command.split is None:
-        walk(command)
+        walk = walk_once(command)
+        print_json(walk) if command.json else print(walk_as_text(walk))
         return
-    result = STEPS[type(command)](command)
+    result = walk_split(command) if isinstance(command, Walk) else command.run()
     if command.json:  # JSON has no infinity: an error that no episode can have is null
         result = {name: None if value == float("inf") else value for name, value in result.items()}
     print_json(result) if command.json else print(as_text(result))
 
 
-def check(command: Check) -> dict[str, Any]:
-    """Counts of the graphs and of each split. Raises GeneraError at the first thing that is wrong."""
-    from genera.navigation.helper import Helper
-
-    source = command.source()
-    graphs = source.graphs
-    found: dict[str, Any] = {
-        "data": command.data,
-        "scans": len(graphs.scans),
-        "viewpoints": len(graphs),
-        "excluded": sum(map(len, graphs.excluded)),
-        "isolated": int((graphs.degrees == 0).sum()),
-        "edges": graphs.edges(),
-        **({"routes": len(Helper(graphs, source.routes()).routes)} if source.task == "hanna" else {}),
-        "splits": {},
-    }
-    for split in source.files if command.split is None else [command.split]:
-        table = source.table(split, command.supervision)
-        table.check()
-        found["splits"][split] = {
-            "episodes": len(table),
-            "scans": len({episode.scan for episode in table.episodes}),
-            "nodes": int((table.reference >= 0).sum()),
-            "longest_instruction": max(len(episode.instruction.split()) for episode in table.episodes),
-        }
-    return found
-
-
-def baseline(command: Baseline) -> dict[str, Any]:
-    from genera.navigation.trajectories import write_walks
-    from genera.navigation.walkers import AGENTS
-
-    source = command.source()
-    table = source.table(command.split, command.supervision)
-    paths = AGENTS[command.agent](table, command.seed)
-    if command.out is not None:
-        write_walks(command.out, table, paths, source.task)
-    figures = {}
-    if (table.goals[:, 0] >= 0).all():
-        figures = _scores(source.task, table, paths)
-    else:
-        _tell_hidden(command.split, command.out)
-    return {**figures, "agent": command.agent, **_about(command, table)}
-
-
-def score(command: Score) -> dict[str, Any]:
-    from genera.navigation.episodes import EpisodeTable
-    from genera.navigation.trajectories import read_submission
-
-    source = command.source()
-    table = source.table(command.split, command.supervision)
-    found = read_submission(command.submission, table, partial=command.split == "train", expand=command.expand)
-    table = EpisodeTable(table.graphs, tuple(table.episodes[row] for row in found.rows))
-    figures = _scores(source.task, table, found.paths, found.requests)
-    return {**figures, "submission": str(command.submission), **_about(command, table)}
-
-
-def walk(command: Walk) -> None:
-    """Print the way of one instruction: where the agent stands, where it looks, which words it heeds."""
-    if command.instruction is None or command.scan is None or command.start is None:
+def walk_once(command: Walk) -> dict[str, Any]:
+    place = command.place
+    if command.instruction is None or place.scan is None or place.start is None:
         raise GeneraError("give an instruction with --scan and --start; or --split SPLIT, to walk all its episodes.")
     if command.out is not None:
         raise GeneraError("--out is for the walks of a split; give --split SPLIT.")
-    found = command.load(command.run).navigate(
+    return command.load(command.run).navigate(
         command.instruction,
-        scan=command.scan,
-        start=command.start,
-        heading=command.heading,
-        goal=command.goal,
+        scan=place.scan,
+        start=place.start,
+        heading=place.heading,
+        goal=place.goal,
         data=command.data,
         features=command.features,
-        search=command.search(),
+        reranking=command.rerank.config(command),
     )
-    print_json(found) if command.json else print(walk_as_text(found))
-
-
-def walk_as_text(found: dict[str, Any]) -> str:
-    """A line a step: the viewpoint, the heading, and the three words most attended to."""
-    lines = []
-    for step, (viewpoint, heading) in enumerate(zip(found["path"], found["headings"], strict=True)):
-        heeded = ""
-        if step < len(found.get("attention", ())):
-            ranked = sorted(zip(found["attention"][step], found["words"], strict=True), reverse=True)
-            heeded = ", ".join(f"{word} {weight:.2f}" for weight, word in ranked[:HEEDED])
-        lines.append(f"{step:>3}  {viewpoint:<34} {round(degrees(heading)) % 360:>4}°  {heeded}".rstrip())
-    if "requests" in found:
-        lines.append(f"help was asked for {found['requests']} times.")
-    if "goal_distance" in found:
-        lines.append(f"{found['goal_distance']:.2f} m from the goal.")
-    return "\n".join(lines)
 
 
 def walk_split(command: Walk) -> dict[str, Any]:
-    """Figures of a trained agent on a split."""
     if command.instruction is not None:
         raise GeneraError("give an instruction or --split, and not both.")
-    search = command.search()
-    run = command.load(command.run)
-    figures = run.navigate_split(
-        str(command.split), data=command.data, features=command.features, out=command.out, search=search
+    split, reranking = str(command.split), command.rerank.config(command)
+    figures = command.load(command.run).navigate_split(
+        split, data=command.data, features=command.features, out=command.out, reranking=reranking
     )
     if not figures:
-        _tell_hidden(str(command.split), command.out)
-    return {**figures, "run": str(command.run), "split": command.split}
+        _tell_hidden_goals(split, command.out)
+    return {**figures, "run": str(command.run), "split": split}
 
 
-def _tell_hidden(split: str, out: Path | None) -> None:
+def _tell_hidden_goals(split: str, out: Path | None) -> None:
     where = f"written to {out}" if out else "not written; give --out FILE"
-    say(f"{split} keeps its goals back: only the benchmark's own server can score the walks, {where}.")
+    say(f"the goals of {split} are not public: only the benchmark's server can score the trajectories, {where}.")
 
 
-def _scores(task: str, table: "EpisodeTable", paths: Any, requests: Any = None) -> dict[str, Any]:
-    from genera.measures.navigation import score, summary
-
-    if not len(table):
-        raise GeneraError("the submission answers no episode of this split.")
-    return summary(score(task, table, paths, requests))
-
-
-def _about(command: Baseline | Score, table: "EpisodeTable") -> dict[str, Any]:
-    return {"data": command.data, "split": command.split, "episodes": len(table)}
-
-
-STEPS: dict[type, Callable[[Any], dict[str, Any]]] = {
-    Check: check,
-    Baseline: baseline,
-    Score: score,
-    Walk: walk_split,
-}
+def walk_as_text(walk: dict[str, Any]) -> str:
+    """One line for each step: the viewpoint, the heading, and the words with the largest attention."""
+    lines = []
+    for step, (viewpoint, heading) in enumerate(zip(walk["path"], walk["headings"], strict=True)):
+        words = ""
+        if step < len(walk.get("attention", ())):
+            ranked = sorted(zip(walk["attention"][step], walk["words"], strict=True), reverse=True)
+            words = ", ".join(f"{word} {weight:.2f}" for weight, word in ranked[:TOP_WORDS])
+        lines.append(f"{step:>3}  {viewpoint:<34} {round(degrees(heading)) % 360:>4}°  {words}".rstrip())
+    if "requests" in walk:
+        lines.append(f"{walk['requests']} requests for help.")
+    if "goal_distance" in walk:
+        lines.append(f"{walk['goal_distance']:.2f} m from the goal.")
+    return "\n".join(lines)
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """Counts as they are, figures with their titles and units."""
+    """Counts, and figures with their titles and units."""
     from genera.measures.catalogue import CATALOGUE
 
     lines = []

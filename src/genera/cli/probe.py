@@ -1,14 +1,14 @@
 """`genera probe RUN`: how few labels do the model's features need?"""
 
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
+from genera.uses.settings import ProbeConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,24 +17,11 @@ class Probe(UseOptions):
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
+    settings: OmitArgPrefixes[ProbeConfig] = field(default_factory=ProbeConfig)
 
 
 def main(arguments: list[str]) -> None:
-    from genera.uses.settings import ProbeConfig
-
-    settings = Annotated[ProbeConfig, tyro.conf.arg(name="")]
-    command: Any = parse(
-        make_dataclass(
-            "ProbeCommand",
-            [("settings", settings, ProbeConfig())],
-            bases=(Probe,),
-            frozen=True,
-            kw_only=True,
-            namespace={"__doc__": Probe.__doc__},
-        ),
-        arguments,
-        "probe",
-    )
+    command = parse(Probe, arguments, "probe")
     command.settings.check()
     from genera.uses.probe import probe
 

@@ -1,4 +1,4 @@
-"""Paths in words, by a trained speaker."""
+"""Instructions for paths, written by a trained speaker."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
 
 def describe(
     run: "Run",
-    walks: Sequence[Mapping[str, Any]],
+    paths: Sequence[Mapping[str, Any]],
     *,
     data: str | None = None,
     features: Path | None = None,
     seed: int = 0,
     **options: Any,
 ) -> list[str]:
-    """An instruction for each walk, a mapping with `scan`, `path` (viewpoint ids) and `heading` (radians, default 0).
+    """An instruction for each path, a mapping with `scan`, `path` (viewpoint ids) and `heading` (radians, default 0).
 
-    data: graphs and views of another source than the run's. features: another file of the views.
-    Raises GeneraError for a walk that leaves the edges, for an unknown scan or viewpoint, and for a run without a
+    data: another source of graphs and views than the run's. features: another feature file of the views.
+    options: temperature, top_k, top_p and max_tokens of the decoding.
+    Raises GeneraError for a path with a move that is not an edge, an unknown scan or viewpoint, and a run without a
     speaker.
     """
     model = run.able(Describes, "describe paths")
-    if not walks:
+    if not paths:
         raise GeneraError("there is no path to describe; give at least one.")
     opened = open_data(run, data, features)
-    table = EpisodeTable(opened.graphs, tuple(_episode(walk, f"path {i}") for i, walk in enumerate(walks)))
+    table = EpisodeTable(opened.graphs, tuple(_episode(path, f"path {i}") for i, path in enumerate(paths)))
     table.check()
     return model.describe(table.reference, table.heading, data=opened, generator=run.generator(seed), **options)
 
 
-def _episode(walk: Mapping[str, Any], where: str) -> Episode:
-    scan, path, heading = walk.get("scan"), walk.get("path"), walk.get("heading", 0.0)
+def _episode(described: Mapping[str, Any], where: str) -> Episode:
+    scan, path, heading = described.get("scan"), described.get("path"), described.get("heading", 0.0)
     if not isinstance(scan, str) or not isinstance(heading, int | float) or not isfinite(heading):
         raise GeneraError(f"{where} needs a scan (a text) and a heading (radians); got {scan!r} and {heading!r}.")
     if not isinstance(path, list | tuple) or not path or not all(isinstance(name, str) for name in path):

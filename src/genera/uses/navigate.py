@@ -1,4 +1,4 @@
-"""Walking with a trained agent: one instruction from a place, or all episodes of a split."""
+"""Rollouts of a trained agent, optionally re-ranked by a speaker: one instruction, or all episodes of a split."""
 
 from dataclasses import replace
 from math import isfinite
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genera.console import say
-from genera.engine.capabilities import Navigates
+from genera.engine.capabilities import Navigates, Walk
 from genera.errors import GeneraError, unknown
 from genera.measures.navigation import score, summary
 from genera.navigation.dataset import NavigationAssets, NavigationData
 from genera.navigation.episodes import DialogueEpisode, Episode, EpisodeTable
 from genera.navigation.simulator import pose_of, views_along
 from genera.navigation.trajectories import write_walks
-from genera.uses.pragmatic import SearchConfig, search_figures
-from genera.uses.pragmatic import search as best_route
+from genera.uses.pragmatic import RerankConfig, rerank, search_cost
 
 if TYPE_CHECKING:
     from genera.uses.run import Run
@@ -32,18 +31,19 @@ def navigate(
     goal: str | None = None,
     data: str | None = None,
     features: Path | None = None,
-    search: SearchConfig | None = None,
+    reranking: RerankConfig | None = None,
 ) -> dict[str, Any]:
-    """The walk of the agent that hears `instruction` at viewpoint `start`, looking along `heading` (radians).
+    """A greedy rollout of the agent for `instruction`, from viewpoint `start` with `heading` (radians).
 
-    An agent of NDH takes the instruction as the object to find, before any dialogue. goal: where it should arrive: its
-    distance from the end is then told, and HANNA's helper knows where to send the agent. data: graphs and views of
-    another source than the run's. features: another file of the views. search: choose among several routes instead of
-    going with the likeliest action.
+    For an agent of NDH the instruction is the target object; the dialogue is empty.
 
-    Returns `path` (viewpoints), `headings` and `elevations` (radians), `words` and `attention` (for each step, STOP
-    included, a weight for each word) of agents that attend to words, `requests` of those that ask, and `goal_distance`
-    (metres) with a goal. Raises GeneraError for an unknown or excluded place, a goal that no way leads to, an empty
+    goal: the target viewpoint: adds the distance to it, and tells HANNA's helper where to send the agent.
+    data: another source of graphs and views than the run's. features: another feature file of the views.
+    reranking: search for candidate routes and choose one with a speaker, instead of the greedy rollout.
+
+    Returns `path` (viewpoints), `headings` and `elevations` (radians); `words` and `attention` (for each step, STOP
+    included, a weight for each word) if the agent attends to words; `requests` if it can ask for help; `goal_distance`
+    (metres) with a goal. Raises GeneraError for an unknown or excluded viewpoint, an unreachable goal, an empty
     instruction, and a run without an agent.
     """
     model = run.able(Navigates, "walk")
@@ -52,32 +52,10 @@ def navigate(
     if not isfinite(heading):
         raise GeneraError(f"the heading is {heading}; a finite number was expected, in radians.")
     opened = open_data(run, data, features)
-    for place in filter(None, (start, goal)):
-        opened.graphs.node(scan, place)
-    episode: Any = Episode("of yours", scan, (start,), float(heading), instruction, (goal,) if goal else ())
-    if opened.source.task == "ndh":
-        episode = DialogueEpisode(**vars(episode), target=instruction, turns=(), end_panos=())
-    table = EpisodeTable(opened.graphs, (episode,))
-    table.check()
-    tokens, read = len(opened.assets.tokeniser.encode_batch([instruction])[0]), opened.config.max_tokens
-    if tokens > read:
-        say(f"warning: the instruction has {tokens} tokens; this agent reads {read} of them.")
-    walk = model.navigate(table, opened) if search is None else best_route(run, table, opened, search)[0]
-    path = walk.paths[0][walk.paths[0] >= 0]
-    headings, elevations = pose_of(views_along(opened.graphs, path[None], table.heading))
-    found: dict[str, Any] = {
-        "scan": scan,
-        "path": [opened.graphs.names[node] for node in path],
-        "headings": headings[0].tolist(),
-        "elevations": elevations[0].tolist(),
-    }
-    if walk.words is not None and walk.attention is not None:
-        found |= {"words": walk.words[0], "attention": walk.attention[0].tolist()}
-    if walk.requests is not None:
-        found["requests"] = int(walk.requests[0])
-    if goal:
-        found["goal_distance"] = float(table.goal_distance(path[-1:], np.zeros(1, np.int64))[0])
-    return found
+    table = _single_episode(opened, instruction, scan, start, heading, goal)
+    _warn_if_cut(opened, instruction)
+    walk = model.navigate(table, opened) if reranking is None else rerank(run, table, opened, reranking)[0]
+    return _described(walk, table, opened, scan, has_goal=bool(goal))
 
 
 def navigate_split(
@@ -87,34 +65,78 @@ def navigate_split(
     data: str | None = None,
     features: Path | None = None,
     out: Path | None = None,
-    search: SearchConfig | None = None,
+    reranking: RerankConfig | None = None,
 ) -> dict[str, float]:
-    """Mean figures of the agent's walks of all episodes of a split; empty where the split keeps its goals back.
+    """Mean figures of greedy rollouts of all episodes of a split; empty for a split whose goals are not public.
 
-    out: a submission file to write. data, features, search: as in `navigate`; the figures of a search have its cost on
-    foot too.
-    Raises GeneraError for an unknown split, and a run without an agent.
+    out: a submission file to write. data, features, reranking: see `navigate`; with re-ranking, the figures include the
+    cost of the search. Raises GeneraError for an unknown split, and for a run without an agent.
     """
     model = run.able(Navigates, "walk")
     opened = open_data(run, data, features)
     if split not in opened.source.files:
         raise unknown(f"split of {opened.config.data}:", split, opened.source.files)
     table = opened.table(split)
-    walk, found = (model.navigate(table, opened), None) if search is None else best_route(run, table, opened, search)
+    if reranking is None:
+        walk, candidates = model.navigate(table, opened), None
+    else:
+        walk, candidates = rerank(run, table, opened, reranking)
     if out is not None:
         write_walks(out, table, walk.paths, opened.source.task, walk.requests)
     if (table.goals[:, 0] < 0).any():
         return {}
     figures = score(opened.source.task, table, walk.paths, walk.requests)
-    return summary(figures | ({} if found is None else search_figures(table, walk, found, figures["SR"])))
+    if candidates is not None:
+        figures |= search_cost(table, walk, candidates, figures["SR"])
+    return summary(figures)
 
 
 def open_data(run: "Run", data: str | None, features: Path | None = None) -> NavigationData:
-    """The run's data, or another source read as the run read its own, with the views of its feature file or of
-    another. Raises GeneraError."""
+    """The run's data, or another source opened with the run's vocabulary and tokeniser. features: another feature file.
+
+    Raises GeneraError for a run that is not one of navigation.
+    """
     if not isinstance(run.method.assets, NavigationAssets):
-        raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which walks nowhere.")
+        raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which does not navigate.")
     config = run.config.data if data is None else replace(run.config.data, data=data, graphs=None)
     if features is not None:
         config = replace(config, features=features)
     return NavigationData.open(config, run.method.assets)
+
+
+def _single_episode(
+    opened: NavigationData, instruction: str, scan: str, start: str, heading: float, goal: str | None
+) -> EpisodeTable:
+    for viewpoint in filter(None, (start, goal)):
+        opened.graphs.node(scan, viewpoint)
+    episode: Any = Episode("of yours", scan, (start,), float(heading), instruction, (goal,) if goal else ())
+    if opened.source.task == "ndh":
+        episode = DialogueEpisode(**vars(episode), target=instruction, turns=(), end_panos=())
+    table = EpisodeTable(opened.graphs, (episode,))
+    table.check()
+    return table
+
+
+def _warn_if_cut(opened: NavigationData, instruction: str) -> None:
+    tokens, limit = len(opened.assets.tokeniser.encode_batch([instruction])[0]), opened.config.max_tokens
+    if tokens > limit:
+        say(f"warning: the instruction has {tokens} tokens; this agent reads {limit} of them.")
+
+
+def _described(walk: Walk, table: EpisodeTable, opened: NavigationData, scan: str, has_goal: bool) -> dict[str, Any]:
+    """The rollout of a single episode, as `navigate` returns it."""
+    path = walk.paths[0][walk.paths[0] >= 0]
+    headings, elevations = pose_of(views_along(opened.graphs, path[None], table.heading))
+    result: dict[str, Any] = {
+        "scan": scan,
+        "path": [opened.graphs.names[node] for node in path],
+        "headings": headings[0].tolist(),
+        "elevations": elevations[0].tolist(),
+    }
+    if walk.words is not None and walk.attention is not None:
+        result |= {"words": walk.words[0], "attention": walk.attention[0].tolist()}
+    if walk.requests is not None:
+        result["requests"] = int(walk.requests[0])
+    if has_goal:
+        result["goal_distance"] = float(table.goal_distance(path[-1:], np.zeros(1, np.int64))[0])
+    return result

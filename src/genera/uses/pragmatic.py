@@ -1,5 +1,5 @@
-"""Walking with a second thought (pragmatic inference, Fried et al. 2018): a follower finds routes, and a speaker says
-which of them the instruction describes best."""
+"""Pragmatic inference (Fried et al. 2018): an agent finds candidate routes, and a speaker re-ranks them by how well the
+instruction describes each."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,56 +21,60 @@ SPEAKER_WEIGHT = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """How a route is chosen among several."""
+class RerankConfig:
+    """How a route is chosen among candidates."""
 
     candidates: int
-    """K, routes that the follower finds, its likeliest ones to different places (published: 40)"""
+    """K, the number of candidate routes, which end at different nodes (published: 40)."""
     speaker: "Run | None" = None
-    """the run whose speaker judges; None: the agent's own run"""
+    """The run whose speaker re-ranks the routes; None: the agent's own run."""
     speaker_weight: float = SPEAKER_WEIGHT
-    """λ in P_speaker(instruction | route)^λ · P_follower(route | instruction)^(1 - λ); at 0 no speaker is asked"""
+    """λ in P_speaker(instruction | route)^λ · P_agent(route | instruction)^(1 - λ); 0 uses no speaker."""
 
     def check(self) -> None:
-        """Raises GeneraError."""
+        """Raises GeneraError for settings out of range."""
         if self.candidates < 1:
             raise GeneraError(f"--candidates must be at least 1, got {self.candidates}.")
         if not 0 <= self.speaker_weight <= 1:
             raise GeneraError(f"--speaker-weight must lie in 0 .. 1, got {self.speaker_weight}.")
         if self.speaker is not None and not self.speaker_weight:
-            raise GeneraError("a speaker whose weight is 0 is not asked; leave --speaker out, or give a larger weight.")
+            raise GeneraError("a speaker whose weight is 0 is not used; leave --speaker out, or give a larger weight.")
 
 
-def search(run: "Run", table: EpisodeTable, data: NavigationData, config: SearchConfig) -> tuple[Walk, Candidates]:
-    """The best of the candidates of every episode, and all of them.
+def rerank(run: "Run", table: EpisodeTable, data: NavigationData, config: RerankConfig) -> tuple[Walk, Candidates]:
+    """The best route of every episode, and all candidates.
 
-    Raises GeneraError for settings out of range, and for a run without an agent of R2R or a speaker.
+    Raises GeneraError for settings out of range, and for a run whose agent cannot search or that has no speaker.
     """
     config.check()
-    found = run.able(Searches, "search for routes").likeliest_routes(table, data, config.candidates)
-    there = np.isfinite(found.scores)
-    total = (1 - config.speaker_weight) * np.where(there, found.scores, 0.0)
+    candidates = run.able(Searches, "search for routes").likeliest_routes(table, data, config.candidates)
+    exists = np.isfinite(candidates.scores)
+    total = (1 - config.speaker_weight) * np.where(exists, candidates.scores, 0.0)
     if config.speaker_weight:
-        total += config.speaker_weight * _explained(config.speaker or run, table, data, found)
-    best = np.where(there, total, -np.inf).argmax(axis=1)
-    return Walk(found.nodes[np.arange(len(best)), best]), found
+        total += config.speaker_weight * _speaker_scores(config.speaker or run, table, data, candidates)
+    best = np.where(exists, total, -np.inf).argmax(axis=1)
+    return Walk(candidates.nodes[np.arange(len(best)), best]), candidates
 
 
-def _explained(speaker: "Run", table: EpisodeTable, data: NavigationData, found: Candidates) -> NDArray[np.float64]:
-    """(E, K) log-probabilities of each episode's instruction for each of its routes; 0 where there is none."""
-    model = speaker.able(Explains, "judge routes")
-    data = NavigationData.open(data.config, speaker.method.assets)  # its own words
-    episode, route = np.nonzero(np.isfinite(found.scores))
-    texts = [table.episodes[row].instruction for row in episode]
-    result = np.zeros(found.scores.shape)
-    result[episode, route] = model.log_likelihood(found.nodes[episode, route], table.heading[episode], texts, data=data)
-    return result
+def _speaker_scores(
+    speaker: "Run", table: EpisodeTable, data: NavigationData, candidates: Candidates
+) -> NDArray[np.float64]:
+    """(E, K) log P(instruction | route) of each episode's instruction and routes; 0 where there is no route."""
+    model = speaker.able(Explains, "re-rank routes")
+    data = NavigationData.open(data.config, speaker.method.assets)  # with the speaker's vocabulary
+    episode, route = np.nonzero(np.isfinite(candidates.scores))
+    instructions = [table.episodes[row].instruction for row in episode]
+    paths, headings = candidates.nodes[episode, route], table.heading[episode]
+    scores = np.zeros(candidates.scores.shape)
+    scores[episode, route] = model.log_likelihood(paths, headings, instructions, data=data)
+    return scores
 
 
-def search_figures(table: EpisodeTable, walk: Walk, found: Candidates, success: NDArray[np.float64]) -> Figures:
-    """What the search would cost an agent that has to walk it, from each node where it looked around to the next and
-    then to where the chosen route ends: metres (E,), and the SPL (E,) that counts them."""
+def search_cost(table: EpisodeTable, walk: Walk, candidates: Candidates, success: NDArray[np.float64]) -> Figures:
+    """The cost of the search for an agent that has to walk it: from each expanded node to the next, and then to the end
+    of the chosen route. Metres (E,), and the SPL (E,) that counts them."""
     graphs, end = table.graphs, last(walk.paths)
-    metres = path_length(graphs, found.explored) + graphs.distance(last(found.explored), end)
+    explored = candidates.explored
+    metres = path_length(graphs, explored) + graphs.distance(last(explored), end)
     shortest = graphs.distance(table.start, last(table.reference))
     return {"TL_explored": metres, "SPL_explored": success * efficiency(shortest, metres)}

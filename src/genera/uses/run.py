@@ -157,13 +157,12 @@ class Run:
         """Where the translation of each item looks: (H, W) in [0, 1]."""
         return self._directed(Attends, "show attention", direction).attention(_several(items), direction)
 
-    def describe(self, walks: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
-        """An instruction for each walk {"scan": …, "path": [viewpoint, …], "heading": radians, 0 if left out}, as
-        `genera describe`. options: data, another source than the run's; features, another file of views; temperature,
-        top_k, top_p, max_tokens."""
+    def describe(self, paths: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
+        """An instruction for each path {"scan": …, "path": [viewpoint, …], "heading": radians (default 0)}, as
+        `genera describe`. options: see `genera.uses.describe.describe`."""
         from genera.uses.describe import describe
 
-        return describe(self, walks, seed=seed, **options)
+        return describe(self, paths, seed=seed, **options)
 
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
         model = self.able(capability, to_do)
@@ -198,16 +197,15 @@ class Run:
         return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
 
     def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
-        """The walk of an agent that hears `instruction` at viewpoint `start`, as `genera navigate RUN`. options:
-        heading in radians; goal, a viewpoint; data, another source than the run's; features, another file of views;
-        search, a SearchConfig."""
+        """A greedy rollout of the agent for `instruction` from viewpoint `start`, as `genera navigate RUN`. options:
+        heading, goal, data, features, reranking; see `genera.uses.navigate.navigate`."""
         from genera.uses.navigate import navigate
 
         return navigate(self, instruction, scan=scan, start=start, **options)
 
     def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
-        """Mean figures of the agent's walks of all episodes of a split. options: out, a submission file to write; data,
-        another source than the run's; features, another file of views; search, a SearchConfig."""
+        """Mean figures of greedy rollouts of all episodes of a split. options: out, data, features, reranking; see
+        `genera.uses.navigate.navigate_split`."""
         from genera.uses.navigate import navigate_split
 
         return navigate_split(self, split, **options)
