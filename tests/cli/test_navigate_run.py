@@ -214,7 +214,7 @@ def speaker(tmp_path_factory):
     return out
 
 
-def test_a_route_is_chosen_among_several(runs, speaker, episode, tmp_path):
+def test_routes_are_re_ranked_by_a_speaker(runs, speaker, episode, tmp_path):
     words = ["--split", "val_unseen", "--candidates", "5", "--json"]
     alone = genera("navigate", runs("r2r"), *words, "--speaker-weight", "0").json
     file = tmp_path / "walks.json"
@@ -235,7 +235,7 @@ def test_a_route_is_chosen_among_several(runs, speaker, episode, tmp_path):
     [
         (["--candidates", "0"], "--candidates must be at least 1, got 0"),
         (["--candidates", "3"], "has no speaker; use a run whose --stages have one"),
-        (["--speaker-weight", "0.5"], "say among how many: --candidates 40"),
+        (["--speaker-weight", "0.5"], "re-rank candidate routes; add --candidates 40"),
     ],
 )
 def test_searches_that_cannot_be(runs, words, message):
