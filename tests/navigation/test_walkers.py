@@ -3,7 +3,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from genera.cli.navigate import Agent
+from genera.cli.navigate import BaselineAgent
 from genera.errors import GeneraError
 from genera.measures.navigation import path_figures, summary
 from genera.navigation.walkers import AGENTS, random, shortest, stop, straightest, without_repeats
@@ -48,7 +48,7 @@ def test_random_walk_stays_where_nothing_is():
 
 
 def test_the_command_offers_all_agents():
-    assert set(get_args(Agent)) == set(AGENTS)
+    assert set(get_args(BaselineAgent)) == set(AGENTS)
 
 
 # -- published figures on real val_seen, averages over 1,021 instructions ----------------------------------------------
