@@ -15,7 +15,8 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, how large, on what, and how often something is written. Give one budget: steps, epochs or minutes."""
+    """How long, how large, on what, and how often something is written. Give one budget: steps, epochs or minutes; a
+    larger one extends a run that has ended."""
 
     steps: int | None = None
     """Budget in optimiser steps."""
@@ -62,7 +63,7 @@ class TrainConfig:
 
     def check(self) -> list[str]:
         """Every complaint about these values, in words."""
-        budgets = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
+        budgets = [name for name in BUDGETS if getattr(self, name) is not None]
         rules = [
             (
                 len(budgets) == 1,
@@ -118,7 +119,9 @@ NOT_PART_OF_THE_RESULT = {
     "validate_every",
     "validate_batches",
 }
-"""Training fields that may change when a run goes on: they move no weight."""
+"""Training fields that may change when a run is resumed: they move no weight."""
+BUDGETS = ("steps", "epochs", "minutes")
+"""Training fields of which a run has one. Another budget extends the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +142,14 @@ class RunConfig:
             raise GeneraError("; ".join(complaints) + ".")
 
 
+def budget_of(train: TrainConfig) -> dict[str, float]:
+    """The budget of a run, as {"steps": 1000}."""
+    return {name: getattr(train, name) for name in BUDGETS if getattr(train, name) is not None}
+
+
 def with_budget(train: TrainConfig, **budget: float | None) -> TrainConfig:
     """`train` with another budget (steps, epochs or minutes) in the place of its own."""
-    return dataclasses.replace(train, **({"steps": None, "epochs": None, "minutes": None} | budget))  # type: ignore[arg-type]
+    return dataclasses.replace(train, **(dict.fromkeys(BUDGETS) | budget))  # type: ignore[arg-type]
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genera.engine.config import RunConfig, differences, to_dict
+from genera.engine.config import BUDGETS, RunConfig, budget_of, differences, to_dict, with_budget
 from genera.engine.registry import origin, run_config
 from genera.engine.shipped import SHIPPED, unpacked
 from genera.errors import GeneraError
@@ -49,8 +50,8 @@ class RunFolder:
         return run_config(read_yaml(self.config_file), str(self.config_file))
 
     def start(self, config: RunConfig) -> None:
-        """Write the config, or check that the run already here is the same one. Before its first checkpoint a run
-        may still be asked for something else.
+        """Write the config, or check that the run already here is the same one, up to its budget (see `extend`).
+        Before its first checkpoint a run may still be asked for something else.
 
         Raises:
             GeneraError: another run lives here, or files that are no run.
@@ -61,7 +62,8 @@ class RunFolder:
             self.status_file.unlink(missing_ok=True)
         elif self.config_file.exists():
             old = self.config()
-            changed = differences(old, config)
+            same_budget = replace(config, train=with_budget(config.train, **budget_of(old.train)))
+            changed = differences(old, same_budget)
             if (old.method, old.preset) != (config.method, config.preset):
                 changed = [f"{old.method}:{old.preset} -> {config.method}:{config.preset}"]
             if changed:
@@ -73,6 +75,18 @@ class RunFolder:
         elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
             raise GeneraError(f"{self.path} is not empty and holds no run; choose another --out.")
         write_yaml(self.config_file, {"genera": VERSION, **origin(config.method), **to_dict(config)})
+
+    def extend(self, config: RunConfig, step: int) -> None:
+        """Record in config.yaml that the run goes on from `step` with the budget of `config`, after those before it."""
+        values, history = read_yaml(self.config_file), self.budgets()
+        values["train"] |= dict.fromkeys(BUDGETS) | budget_of(config.train)
+        values["budgets"] = [*history, {"from_step": step, **budget_of(config.train)}]
+        write_yaml(self.config_file, values)
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """Every budget that the run was given, oldest first, as {"from_step": 0, "steps": 1000}."""
+        values = read_yaml(self.config_file)
+        return values.get("budgets") or [{"from_step": 0, **budget_of(self.config().train)}]
 
     @contextmanager
     def lock(self) -> Iterator[None]:

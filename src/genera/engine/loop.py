@@ -122,6 +122,9 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     if not means:
         return False
     log.write(_row(stage, step, at, stream) | {f"valid/{name}": value for name, value in means.items()})
+    if at.stage_step % config.validate_every == 0:  # not the pass at the end of a budget, which may be extended
+        for trainee in step.trainees.values():
+            trainee.validated(means["loss"])
     if math.isfinite(means["loss"]) and (at.best is None or means["loss"] < at.best):
         at.best, at.best_step = means["loss"], at.step
         return True

@@ -1,5 +1,6 @@
 """Training, from a config to a finished run folder."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ import torch
 from torch import nn
 
 from genera.console import say
+from genera.data.batch import Stream
 from genera.engine import checkpoint as ckpt
 from genera.engine import registry
 from genera.engine.checkpoint import Position
-from genera.engine.config import RunConfig, to_dict
+from genera.engine.config import RunConfig, budget_of, to_dict
 from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
@@ -27,7 +29,10 @@ from genera.files import write_text
 
 
 def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFolder:
-    """Train what `config` says into the folder `out`; a run that is there already goes on, a finished one stays.
+    """Train what `config` says into the folder `out`; a run that is there already is resumed, a finished one stays.
+
+    With another budget than the run in `out` has, training goes on from its last checkpoint to the new budget, with the
+    optimiser as it is. Schedules are functions of the share of the budget that is used: the new budget's, from there.
 
     resume: last, previous, best or a step number: the checkpoint to go on from. Any but `last` also takes a finished
     run back to it.
@@ -46,13 +51,14 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
             folder.start(config)
             ckpt.clean(folder.checkpoints)
         ranks.barrier()
-        if folder.status()["state"] == "done" and resume == "last":
+        same_budget = budget_of(folder.config().train) == budget_of(config.train)
+        if folder.status()["state"] == "done" and resume == "last" and same_budget:
             say(f"{folder.path} is already trained ({folder.status()['step']} steps).")
             return folder
         try:
             _train(config, folder, ranks, resume)
         except GeneraError as error:
-            if ranks.main:
+            if ranks.main and folder.status()["state"] != "done":  # a finished run stays one until it trains again
                 with suppress(GeneraError):  # on a full disk there is no room for this either
                     folder.write_status("failed", message=str(error))
             raise
@@ -99,9 +105,15 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     _check_stages(config, stages, ranks)
     start = ckpt.pick(folder.checkpoints, resume)
     position = ckpt.position_of(start) if start else Position()
+    extended = budget_of(folder.config().train) != budget_of(config.train)
+    if extended:
+        _check_extension(config, folder, data, stages, position, ranks)
+    ranks.barrier()  # all have read the config
     if ranks.main:
         folder.rewind_metrics(position.step)
         folder.write_status("running", step=position.step)
+        if extended:
+            folder.extend(config, position.step)
     if start:
         say(f"going on from step {position.step} of {folder.path}")
     elif config.train.init:
@@ -138,6 +150,35 @@ def _check_stages(config: RunConfig, stages: list[Stage], ranks: Ranks) -> None:
             _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
 
 
+def _check_extension(
+    config: RunConfig, folder: RunFolder, data: Any, stages: list[Stage], position: Position, ranks: Ranks
+) -> None:
+    """Whether a run that is at `position` can go on with the budget of `config`, and what that means for its stages.
+
+    Raises GeneraError for a budget below what is done, and where a later stage has used what this one left.
+    """
+    stage = stages[position.stage]
+    of_stage = f" of stage {stage.name}" if len(stages) > 1 else ""
+    for later in stages[position.stage + 1 :]:
+        if later.work and (folder.artefacts / later.name).exists():
+            raise GeneraError(
+                f"stage {later.name} of {folder.path} has used what stage {stage.name} left, so that its budget cannot "
+                "change any more; go on with the same budget, or choose another --out."
+            )
+    _, stream = _opened(stage, config, data, folder, ranks)
+    budget = _budget(stage, stages, config, stream)
+    if (budget.steps or math.inf) < position.stage_step or (budget.seconds or math.inf) < position.stage_seconds:
+        done = f"{position.stage_step} steps" if budget.steps else f"{position.stage_seconds / 60:.3g} minutes"
+        given = f"{budget.steps} steps" if budget.steps else f"{(budget.seconds or 0) / 60:.3g} minutes"
+        raise GeneraError(
+            f"{folder.path} has trained {done}{of_stage}, more than the {given} of the new budget; give a larger one, "
+            "choose another --out, or take the run back with --resume STEP."
+        )
+    if position.stage:
+        names = ", ".join(earlier.name for earlier in stages[: position.stage])
+        say(f"the new budget holds from stage {stage.name} on; stages before it stay as they are: {names}")
+
+
 # run
 
 
@@ -170,17 +211,26 @@ def _learn(training: _Training, stage: Stage, stop: list[int]) -> None:
     if training.checkpoint:
         ckpt.load_training(training.checkpoint, method, step)
         training.checkpoint = None
-    data = training.data
+    data, stream = _opened(stage, config, training.data, folder, ranks)
+    budget = _budget(stage, training.stages, config, stream)
+    name = stage.name if len(training.stages) > 1 else ""
+    with _logging(folder, training.trackers, budget, name) as log:
+        run_stage(stage, method, data, stream, step, training.position, budget, log, folder, stop)
+
+
+def _opened(stage: Stage, config: RunConfig, data: Any, folder: RunFolder, ranks: Ranks) -> tuple[Any, Stream]:
+    """What a stage trains on: the run's data set `data` or one of its own, and the stream of its batches."""
     if stage.data:
         data = stage.data(data, folder.artefacts)
         _check_validation(config, data, ranks)
     rows = stage.batch_size or config.train.batch_size
-    stream = data.stream("train", rows, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world)
-    shares = sum(other.share for other in training.stages if other.players)
-    budget = Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
-    name = stage.name if len(training.stages) > 1 else ""
-    with _logging(folder, training.trackers, budget, name) as log:
-        run_stage(stage, method, data, stream, step, training.position, budget, log, folder, stop)
+    return data, data.stream("train", rows, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world)
+
+
+def _budget(stage: Stage, stages: list[Stage], config: RunConfig, stream: Stream) -> Budget:
+    """A stage's share of the run's budget."""
+    shares = sum(other.share for other in stages if other.players)
+    return Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
 
 
 def _first_step(stage: Stage, config: RunConfig, ranks: Ranks, position: Position) -> Step:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from genera.blocks.averaged_sgd import AveragedSGD, TriggeredSGD
 from genera.blocks.transformer import Block
 from genera.engine.config import TrainConfig
 from genera.engine.player import Player, Terms
@@ -58,9 +59,17 @@ class Trainee:
         return norm.full_tensor() if self.sharded else norm  # type: ignore[attr-defined]
 
     def follow(self, decay: float) -> None:
-        """average ← decay · average + (1 − decay) · weights"""
-        if self.average:
+        """average ← decay · average + (1 − decay) · weights; or the mean that the optimiser keeps itself."""
+        if isinstance(self.player.optimiser, AveragedSGD):
+            means = self.player.optimiser.averages()
+            torch._foreach_copy_(self.average, [means.get(t, t).detach() for t in self.followed])
+        elif self.average:
             torch._foreach_lerp_(self.average, [t.detach() for t in self.followed], 1 - decay)
+
+    def validated(self, loss: float) -> None:
+        """Tell an optimiser that waits for it what a validation pass gave."""
+        if isinstance(self.player.optimiser, TriggeredSGD):
+            self.player.optimiser.validated(loss)
 
 
 @contextmanager
@@ -110,6 +119,9 @@ def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: R
         shard(objective, layers, player.optimiser, ranks, AUTOCAST.get(config.precision))
     elif ranks.world > 1:
         objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+    averaging = isinstance(player.optimiser, AveragedSGD)
+    if averaging and config.ema:
+        raise GeneraError("the optimisers asgd and nt-asgd keep an average of the weights themselves; leave out --ema.")
     parameters = [p for p in player.network.parameters() if p.requires_grad]
     followed: list[Tensor] = [*parameters]
     if player.average_buffers:
@@ -121,7 +133,7 @@ def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: R
         parameters=parameters,
         base_rates=[group["lr"] for group in player.optimiser.param_groups],
         followed=followed,
-        average=[t.detach().clone() for t in followed] if config.ema and player.averaged else [],
+        average=[t.detach().clone() for t in followed] if averaging or (config.ema and player.averaged) else [],
         staging=list(_staging(player.network)),
         guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
         sharded=sharded,
