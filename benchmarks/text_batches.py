@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Sampler
 
 import genera
 from genera.console import console
-from genera.data.text.batches import WINDOW
+from genera.data.streams import WINDOW
 from genera.data.text.corpus import TextCorpus
 
 BATCH, ROUNDS = 64, 3

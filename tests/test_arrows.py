@@ -65,7 +65,9 @@ def imported(tree: ast.AST, module: str, modules: set[str]) -> set[str]:
 
 def layer_of(module: str) -> int:
     part = module.split(".")[1] if "." in module else module
-    return next(height for height, parts in enumerate(LAYERS) if part in parts)
+    heights = [height for height, parts in enumerate(LAYERS) if part in parts]
+    assert heights, f"{module} is of no layer; give genera.{part} its place in LAYERS"
+    return heights[0]
 
 
 def circles(edges: dict[str, set[str]]) -> list[frozenset[str]]:

@@ -143,7 +143,7 @@ def test_pairs_are_independent_and_each_domain_is_walked_through(tmp_path):
     halves = [data.stream("train", 8, seed=0, rank=rank, ranks=2).batch(7) for rank in range(2)]
     for name in ("ids", "a", "b"):
         assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(drawn[7], name))
-    with pytest.raises(GeneraError, match=r"domain A has .* images, fewer than one batch"):
+    with pytest.raises(GeneraError, match=r"the data has .* images in domain A, fewer than one batch"):
         data.stream("train", 40, seed=0)
 
 

@@ -1,12 +1,10 @@
 """Navigation data as a run sees it."""
 
-import numpy as np
 import pytest
-import torch
 
 from genera.errors import GeneraError
 from genera.navigation.config import NavigationConfig
-from genera.navigation.dataset import NavigationAssets, NavigationData, RowStream
+from genera.navigation.dataset import NavigationAssets, NavigationData
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -53,15 +51,6 @@ def test_bad_values_are_named():
     wrong = NavigationConfig(angle_size=6, max_tokens=1, limit=0).check()
     assert len(wrong) == 3
     assert any("--angle-size must be a positive multiple of 4, got 6" in message for message in wrong)
-
-
-def test_rows_of_ranks_make_up_the_rows_of_one():
-    one = RowStream(20, "rows", 8, seed=3)
-    two = [RowStream(20, "rows", 8, seed=3, rank=rank, ranks=2) for rank in range(2)]
-    assert one.steps_per_epoch == 2
-    for step in (0, 3, 1):
-        assert torch.equal(one.batch(step).ids, torch.cat([stream.batch(step).ids for stream in two]))
-    assert len(set(np.concatenate([one.rows(2), one.rows(3)]))) == 16
 
 
 def test_a_sketch_has_the_sizes(data):

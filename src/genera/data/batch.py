@@ -6,8 +6,6 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from genera.errors import GeneraError
-
 
 @dataclass
 class Batch:
@@ -44,18 +42,3 @@ class Stream(Protocol):
     def batch(self, step: int) -> Batch:
         """This rank's rows of the global batch of `step` (0, 1, 2, …; epochs follow each other)."""
         ...
-
-
-def count_steps(items: int, kind: str, batch: int, ranks: int) -> int:
-    """Whole batches of `batch` in an epoch over `items` (named `kind` in errors), shared by `ranks`.
-
-    Raises GeneraError when the items cannot fill one batch, or the ranks cannot share one.
-    """
-    if items < batch:
-        raise GeneraError(
-            f"the data has {items} {kind}, fewer than one batch of {batch}; "
-            f"use a batch of at most {items} or more data."
-        )
-    if batch % ranks:
-        raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
-    return items // batch

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from genera.console import say
-from genera.data.batch import Batch, count_steps
+from genera.data.batch import Batch
+from genera.data.streams import Shuffled
 from genera.data.vocabularies.tokenisers import Tokeniser, sketch
 from genera.data.vocabularies.words import SPECIAL, WordVocabulary
 from genera.errors import GeneraError
@@ -178,9 +179,9 @@ class NavigationData:
         """The first `count` episodes of a split."""
         return list(self.table(split).episodes[:count])
 
-    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> "RowStream":
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Shuffled:
         """Rows of `table(split)`, shuffled; `batch_size` is the global one."""
-        return RowStream(self.size(split), "episodes", batch_size, seed=seed, rank=rank, ranks=ranks)
+        return Shuffled(self.size(split), batch=batch_size, seed=seed, rank=rank, ranks=ranks, kind="episodes")
 
     @classmethod
     def sketch(cls, config: NavigationConfig, batch_size: int) -> tuple[NavigationAssets, Batch]:
@@ -194,27 +195,6 @@ class NavigationData:
             MOST_SLOTS,
         )
         return assets, Batch(ids=torch.arange(batch_size))
-
-
-class RowStream:
-    """Rows 0 … size - 1 in permutations, one an epoch; see `genera.data.batch.Stream`."""
-
-    def __init__(self, size: int, kind: str, batch: int, *, seed: int, rank: int = 0, ranks: int = 1) -> None:
-        """kind: what the rows are, for messages. Raises GeneraError when they cannot fill one batch."""
-        self.steps_per_epoch = count_steps(size, kind, batch, ranks)
-        self._size, self._batch, self._seed = size, batch, seed
-        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-
-    def batch(self, step: int) -> Batch:
-        """This rank's rows of the global batch of `step`, as ids."""
-        return Batch(ids=torch.from_numpy(self.rows(step)))
-
-    def rows(self, step: int) -> NDArray[np.int64]:
-        epoch, index = divmod(step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(self._size)
-        return self._order[1][index * self._batch : (index + 1) * self._batch][self._mine]
 
 
 def _views(config: NavigationConfig, source: NavigationSource) -> Views:

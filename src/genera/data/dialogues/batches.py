@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genera.data.batch import Batch, count_steps
-from genera.data.text.batches import bucketed, gather
+from genera.data.batch import Batch
+from genera.data.streams import Bucketed, Draw
+from genera.data.text.batches import gather
 from genera.data.text.store import Ragged, TokenStore
 from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
@@ -73,61 +74,63 @@ class DialogueStore:
         return len(self.exchanges)
 
 
-class DialogueStream:
-    """Training batches; see `genera.data.batch.Stream`. Batches are bucketed by the length of the response. Sentences
-    in the style are drawn anew for every step, independently of the exchanges, for the two are not paired."""
+def dialogue_stream(
+    store: DialogueStore,
+    assets: DialogueAssets,
+    *,
+    style: TokenStore | None,
+    batch: int,
+    seed: int,
+    noise: float = 0.0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Bucketed:
+    """Training batches, bucketed by the length of the response. Sentences in the style are drawn anew for every step,
+    independently of the exchanges, for the two are not paired.
 
-    def __init__(
-        self,
-        store: DialogueStore,
-        assets: DialogueAssets,
-        *,
-        style: TokenStore | None,
-        batch: int,
-        seed: int,
-        noise: float = 0.0,
-        rank: int = 0,
-        ranks: int = 1,
-    ) -> None:
-        """`batch` is the global batch size. Raises GeneraError when the exchanges cannot fill one."""
-        self.steps_per_epoch = count_steps(len(store), "exchanges", batch, ranks)
-        if style is not None and not len(style):
-            raise GeneraError(f"no sentence in the style is left in {style.folder.name}; give more of them.")
-        self._store, self._assets, self._style = store, assets, style
-        self._batch, self._seed, self._noise = batch, seed, noise
-        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
-        self._lengths = store.turns.decoder.lengths(np.asarray(store.exchanges[:, 2]))
-        self._plan = lru_cache(maxsize=1)(
-            lambda epoch: bucketed(self._lengths, batch=batch, seed=seed, epoch=epoch, noise=noise)
-        )
+    Raises GeneraError when the exchanges cannot fill one global batch, or the ranks cannot share one.
+    """
+    if style is not None and not len(style):
+        raise GeneraError(f"no sentence in the style is left in {style.folder.name}; give more of them.")
+    lengths = store.turns.decoder.lengths(np.asarray(store.exchanges[:, 2]))
+    return Bucketed(
+        lengths,
+        batch=batch,
+        seed=seed,
+        noise=noise,
+        rank=rank,
+        ranks=ranks,
+        collate=partial(_dialogue_batch, store, assets, style, seed),
+        kind="exchanges",
+    )
 
-    def batch(self, step: int) -> DialogueBatch:
-        """This rank's rows of the global batch of `step`."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        rows = self._plan(epoch)[place]
-        first, stop, response = self._store.exchanges[rows].T
-        turns, assets, mine = self._store.turns, self._assets, self._mine
-        assert turns.encoder is not None
-        assert assets.encoder is not None
-        width = int(context_sizes(turns.encoder, first, stop, assets.context_tokens).max())
-        context, segments = contexts_of(
-            turns.encoder, first[mine], stop[mine], assets.context_tokens, assets.encoder.bos, width
-        )
-        style_encoder = style_decoder = None
-        if self._style is not None:
-            assert self._style.encoder is not None
-            chosen = np.random.default_rng([self._seed, 1, step]).integers(len(self._style), size=self._batch)
-            style_encoder = gather(self._style.encoder, chosen, chosen[mine], 0)
-            style_decoder = gather(self._style.decoder, chosen, chosen[mine], assets.decoder.pad)
-        return DialogueBatch(
-            ids=torch.from_numpy(rows[mine]),
-            context=context,
-            segments=segments,
-            encoder=gather(turns.encoder, response, response[mine], 0),
-            decoder=gather(turns.decoder, response, response[mine], assets.decoder.pad),
-            style_encoder=style_encoder,
-            style_decoder=style_decoder,
-        )
+
+def _dialogue_batch(
+    store: DialogueStore, assets: DialogueAssets, style: TokenStore | None, seed: int, draw: Draw
+) -> DialogueBatch:
+    first, stop, response = store.exchanges[draw.rows].T
+    turns, mine = store.turns, draw.part
+    assert turns.encoder is not None
+    assert assets.encoder is not None
+    width = int(context_sizes(turns.encoder, first, stop, assets.context_tokens).max())
+    context, segments = contexts_of(
+        turns.encoder, first[mine], stop[mine], assets.context_tokens, assets.encoder.bos, width
+    )
+    style_encoder = style_decoder = None
+    if style is not None:
+        assert style.encoder is not None
+        chosen = np.random.default_rng([seed, 1, draw.step]).integers(len(style), size=len(draw.rows))
+        style_encoder = gather(style.encoder, chosen, chosen[mine], 0)
+        style_decoder = gather(style.decoder, chosen, chosen[mine], assets.decoder.pad)
+    return DialogueBatch(
+        ids=torch.from_numpy(draw.mine),
+        context=context,
+        segments=segments,
+        encoder=gather(turns.encoder, response, response[mine], 0),
+        decoder=gather(turns.decoder, response, response[mine], assets.decoder.pad),
+        style_encoder=style_encoder,
+        style_decoder=style_decoder,
+    )
 
 
 def context_sizes(turns: Ragged, first: Rows, stop: Rows, limit: int) -> Rows:

@@ -13,10 +13,11 @@ import torch
 
 from genera.console import progress_bar, say
 from genera.data.cache import build_once, cache_folder
-from genera.data.dialogues.batches import DialogueAssets, DialogueBatch, DialogueStore, DialogueStream
+from genera.data.dialogues.batches import DialogueAssets, DialogueBatch, DialogueStore, dialogue_stream
 from genera.data.dialogues.config import DialogueConfig
 from genera.data.dialogues.sources import Dialogue, DialogueSource, dialogues_of, parse_dialogues
 from genera.data.splits import SPLITS, WHOLE
+from genera.data.streams import Bucketed
 from genera.data.text.config import DataConfig
 from genera.data.text.corpus import TextCorpus, hash_of, tokenisers_of
 from genera.data.text.sources import parse_source
@@ -53,7 +54,7 @@ class DialogueCorpus:
     world: Any
     """where the dialogues come from, if from a world"""
     bucket_noise: float
-    """of training batches; see `TextStream`"""
+    """of training batches; see `Bucketed`"""
 
     @classmethod
     def open(cls, config: DialogueConfig, assets: Tokenisers | None = None, *, whole: bool = False) -> Self:
@@ -122,9 +123,9 @@ class DialogueCorpus:
         store = self.split(split)
         return store.turns.texts(np.asarray(store.exchanges[:, 2]))
 
-    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> DialogueStream:
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Bucketed:
         """Batches of a split, shuffled; `batch_size` is the global one."""
-        return DialogueStream(
+        return dialogue_stream(
             self.split(split),
             self.assets,
             style=None if self.style is None else self.style.split(split if split in self.style.splits else "test"),

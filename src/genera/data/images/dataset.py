@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.console import say
-from genera.data.batch import Batch, count_steps
+from genera.data.batch import Batch
 from genera.data.images.config import ImageConfig
 from genera.data.images.parts import ImageSource
 from genera.data.images.sources import parse_images
 from genera.data.images.store import ImageStore, augmented, counts, shape, stored
+from genera.data.streams import Draw, Shuffled
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
 
@@ -53,42 +52,6 @@ class ImageAssets:
             return cls(int(values["size"]), int(values["channels"]), tuple(map(str, values["classes"])))
         except (TypeError, KeyError, ValueError):
             raise GeneraError(f"{path} is damaged (size, channels, classes were expected).") from None
-
-
-class ImageStream:
-    """Training batches of a store; see `genera.data.batch.Stream`.
-
-    Each epoch is a fresh permutation of (seed, epoch); what does not fill a batch is left out, another part each time.
-    Crops and mirrorings are drawn for the global batch from (seed, step), so that an image's do not depend on how many
-    ranks or parts share the batch, nor on an interruption.
-    """
-
-    def __init__(
-        self, store: ImageStore, *, batch: int, seed: int, rank: int = 0, ranks: int = 1, flip: bool, crop: bool
-    ) -> None:
-        """batch: the global batch size; flip, crop: mirror and cut at random, else the middle as it is.
-
-        Raises GeneraError when the store cannot fill one batch, or the ranks cannot share one.
-        """
-        self.steps_per_epoch = count_steps(len(store), "images", batch, ranks)
-        self._store, self._seed, self._size = store, seed, batch
-        self._flip, self._crop = flip, crop and store.form.side > store.form.size
-        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
-        self._order = lru_cache(maxsize=1)(self._make_order)
-
-    def batch(self, step: int) -> ImageBatch:
-        """This rank's rows of the global batch of `step`."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        rows = self._order(epoch)[place * self._size : (place + 1) * self._size][self._mine]
-        labels = self._store.labels
-        return ImageBatch(
-            ids=torch.from_numpy(rows),
-            images=augmented(self._store, rows, (self._seed, step), self._size, self._mine, self._flip, self._crop),
-            labels=None if labels is None else torch.from_numpy(labels[rows]),
-        )
-
-    def _make_order(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._store))
 
 
 @dataclass(frozen=True)
@@ -152,18 +115,19 @@ class ImageData:
         """The true factors of `items(split, count)`, as the world has them; None where there is no world."""
         return None if self.world is None else self.world.draw(self.size(split), split=split)[:count]
 
-    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> ImageStream:
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Shuffled:
         """Batches of a split, shuffled; `batch_size` is the global one. Only training images are augmented."""
-        training = split == "train"
-        return ImageStream(
-            self.split(split),
-            batch=batch_size,
-            seed=seed,
-            rank=rank,
-            ranks=ranks,
-            flip=training and self.config.flip,
-            crop=training and self.config.crop == "random",
-        )
+        store = self.split(split)
+        flip, crop = split == "train" and self.config.flip, split == "train" and self.config.crop == "random"
+
+        def collate(draw: Draw) -> ImageBatch:
+            return ImageBatch(
+                ids=torch.from_numpy(draw.mine),
+                images=augmented(store, draw, (seed, draw.step), flip, crop),
+                labels=None if store.labels is None else torch.from_numpy(store.labels[draw.mine]),
+            )
+
+        return Shuffled(len(store), batch=batch_size, seed=seed, rank=rank, ranks=ranks, collate=collate, kind="images")
 
     @classmethod
     def sketch(cls, config: ImageConfig, batch_size: int) -> tuple[ImageAssets, ImageBatch]:

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.console import say
@@ -16,7 +13,8 @@ from genera.data.images.config import ImageConfig
 from genera.data.images.dataset import ImageAssets, ImageData
 from genera.data.images.sources import parse_pairs
 from genera.data.images.store import ImageStore, augmented, counts, shape, stored
-from genera.errors import GeneraError, unknown
+from genera.data.streams import Shuffled
+from genera.errors import unknown
 
 Domain = Literal["a", "b"]
 DOMAINS: tuple[Domain, Domain] = ("a", "b")
@@ -36,7 +34,7 @@ class PairStream:
     """Batches of both domains; see `genera.data.batch.Stream`.
 
     Each domain is walked through in permutations of its own, one after the other; an epoch is one pass over the larger
-    domain. Crops and mirrorings are keyed as in `ImageStream`, another draw for each domain.
+    domain. Crops and mirrorings are drawn for each domain by itself.
     """
 
     def __init__(
@@ -51,47 +49,30 @@ class PairStream:
         crop: bool,
     ) -> None:
         """Raises GeneraError when a domain cannot fill one batch, or the ranks cannot share one."""
-        for domain, store in stores.items():
-            if len(store) < batch:
-                raise GeneraError(
-                    f"domain {domain.upper()} has {len(store)} images, fewer than one batch of {batch}; "
-                    f"use a batch of at most {len(store)} or more data."
-                )
-        if batch % ranks:
-            raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
-        self.steps_per_epoch = max(map(len, stores.values())) // batch
-        self._stores, self._seed, self._size = stores, seed, batch
-        self._flip = flip
-        self._crop = crop and stores["a"].form.side > stores["a"].form.size
-        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
-        self._order = lru_cache(maxsize=4)(self._make_order)
+        self._stores, self._seed = stores, seed
+        self._flip, self._crop = flip, crop
+        self._domains = {
+            domain: Shuffled(
+                len(store),
+                batch=batch,
+                seed=(seed, i),
+                rank=rank,
+                ranks=ranks,
+                kind=f"images in domain {domain.upper()}",
+                endless=True,
+            )
+            for i, (domain, store) in enumerate(stores.items())
+        }
+        self.steps_per_epoch = max(stream.steps_per_epoch for stream in self._domains.values())
 
     def batch(self, step: int) -> PairBatch:
         """This rank's rows of the global batch of `step`."""
-        rows = {domain: self._rows(domain, step) for domain in DOMAINS}
+        draws = {domain: stream.draw(step) for domain, stream in self._domains.items()}
         a, b = (
-            augmented(
-                self._stores[domain],
-                rows[domain],
-                (self._seed, step, DOMAINS.index(domain)),
-                self._size,
-                self._mine,
-                self._flip,
-                self._crop,
-            )
-            for domain in DOMAINS
+            augmented(self._stores[domain], draw, (self._seed, step, i), self._flip, self._crop)
+            for i, (domain, draw) in enumerate(draws.items())
         )
-        return PairBatch(ids=torch.from_numpy(rows["a"]), a=a, b=b)
-
-    def _rows(self, domain: Domain, step: int) -> NDArray[np.int64]:
-        length = len(self._stores[domain])
-        drawn = np.arange(step * self._size, (step + 1) * self._size)
-        orders = np.stack([self._order(domain, epoch) for epoch in range(drawn[0] // length, drawn[-1] // length + 1)])
-        return orders[drawn // length - drawn[0] // length, drawn % length][self._mine]
-
-    def _make_order(self, domain: Domain, epoch: int) -> NDArray[np.int64]:
-        random = np.random.default_rng([self._seed, DOMAINS.index(domain), epoch])
-        return random.permutation(len(self._stores[domain]))
+        return PairBatch(ids=torch.from_numpy(draws["a"].mine), a=a, b=b)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from genera.data.images.config import ImageConfig
 from genera.data.images.parts import ImageSource
 from genera.data.images.pixels import Form
 from genera.data.splits import SPLITS, WHOLE, HeldOut, absent_splits
+from genera.data.streams import Draw
 from genera.errors import GeneraError
 
 HELD_OUT_SHARE = 0.05
@@ -50,19 +51,16 @@ class ImageStore:
         return to_float(places[rows, :, top, left])
 
 
-def augmented(
-    store: ImageStore,
-    rows: NDArray[np.int64],
-    key: tuple[int, ...],
-    batch: int,
-    mine: slice,
-    flip: bool,
-    crop: bool,
-) -> Tensor:
-    """(B, C, S, S) in [-1, 1]: `rows`, which are the part `mine` of a global batch, cut and mirrored by `key`."""
+def augmented(store: ImageStore, draw: Draw, key: tuple[int, ...], flip: bool, crop: bool) -> Tensor:
+    """(B, C, S, S) in [-1, 1]: this rank's rows, mirrored and cut at random, or their middles as they are.
+
+    What is random is drawn for the global batch by `key`, so that an image's does not depend on how many ranks or parts
+    share the batch, nor on an interruption.
+    """
+    rows = draw.mine
     random = np.random.default_rng([*key, 1])
-    top, left, mirror = random.random((3, batch))[:, mine]
-    if crop:
+    top, left, mirror = random.random((3, len(draw.rows)))[:, draw.part]
+    if crop and store.form.side > store.form.size:
         room = store.form.side - store.form.size + 1
         images = store.cut(rows, (top * room).astype(np.int64), (left * room).astype(np.int64))
     else:

@@ -14,7 +14,8 @@ import torch
 from genera.console import progress_bar, say, track
 from genera.data.cache import build_once, cache_folder
 from genera.data.splits import SPLITS, WHOLE
-from genera.data.text.batches import TextBatch, TextStream
+from genera.data.streams import Bucketed
+from genera.data.text.batches import TextBatch, text_stream
 from genera.data.text.config import DataConfig, TokenConfig
 from genera.data.text.items import Item
 from genera.data.text.sources import TextSource, parse_source
@@ -44,7 +45,7 @@ class TextCorpus:
     label_names: tuple[str, ...]
     """the names of labels 0, 1, …; empty without labels"""
     bucket_noise: float
-    """of training batches; see `TextStream`"""
+    """of training batches; see `Bucketed`"""
     _about: dict[str, Any]
 
     @classmethod
@@ -122,9 +123,9 @@ class TextCorpus:
         labels = self.split(split).labels
         return None if labels is None else [self.label_names[label] for label in labels[:count]]
 
-    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> TextStream:
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Bucketed:
         """Batches of a split, shuffled; `batch_size` is the global one."""
-        return TextStream(
+        return text_stream(
             self.split(split),
             pad=self.tokenisers.decoder.pad,
             batch=batch_size,

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genera.data.batch import Batch, Stream
-from genera.navigation.dataset import NavigationAssets, RowStream
+from genera.data.streams import Draw, Shuffled
+from genera.navigation.dataset import NavigationAssets
 from genera.navigation.episodes import EpisodeTable
 from genera.navigation.helper import Helper
 from genera.navigation.simulator import view_of
@@ -148,31 +149,30 @@ class EpisodeData:
         place = {"seed": seed, "rank": rank, "ranks": ranks}
         synthetic = self.synthetic if split == "train" else None
         real_rows = batch_size if synthetic is None else batch_size // 2
-        real = EpisodeStream(self.splits[split], RowStream(self.size(split), "episodes", real_rows, **place))
+        real = _shuffled(self.splits[split], "episodes", real_rows, **place)
         if synthetic is None:
             return real
-        paths = RowStream(len(synthetic), "synthetic paths", real_rows, **place)
-        return AlternatingStream(real, EpisodeStream(synthetic, paths))
+        return AlternatingStream(real, _shuffled(synthetic, "synthetic paths", real_rows, **place))
 
 
-class EpisodeStream:
-    """Batches of episodes; see `genera.data.batch.Stream`."""
+def _shuffled(episodes: Episodes, kind: str, batch: int, seed: int, rank: int, ranks: int) -> Shuffled:
+    def collate(draw: Draw) -> EpisodeBatch:
+        return episodes.batch(torch.from_numpy(draw.mine))
 
-    def __init__(self, episodes: Episodes, rows: RowStream) -> None:
-        self.episodes, self.rows, self.steps_per_epoch = episodes, rows, rows.steps_per_epoch
-
-    def batch(self, step: int) -> EpisodeBatch:
-        return self.episodes.batch(self.rows.batch(step).ids)
+    return Shuffled(len(episodes), batch=batch, seed=seed, rank=rank, ranks=ranks, collate=collate, kind=kind)
 
 
 class AlternatingStream:
     """Real and synthetic episodes in turn: however ranks and micro-batches split a batch, half of each is synthetic."""
 
-    def __init__(self, real: EpisodeStream, synthetic: EpisodeStream) -> None:
+    def __init__(self, real: Stream, synthetic: Stream) -> None:
         self.real, self.synthetic, self.steps_per_epoch = real, synthetic, real.steps_per_epoch
 
     def batch(self, step: int) -> EpisodeBatch:
-        return alternate(self.real.batch(step), self.synthetic.batch(step))
+        real, synthetic = self.real.batch(step), self.synthetic.batch(step)
+        assert isinstance(real, EpisodeBatch)
+        assert isinstance(synthetic, EpisodeBatch)
+        return alternate(real, synthetic)
 
 
 def alternate(one: EpisodeBatch, other: EpisodeBatch) -> EpisodeBatch:

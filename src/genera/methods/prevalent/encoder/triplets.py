@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genera.data.batch import Batch, count_steps
+from genera.data.batch import Batch
+from genera.data.streams import Shuffled
 from genera.data.text.store import Ragged
 from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.errors import GeneraError
@@ -157,22 +158,20 @@ class TripletStream:
         ranks: int = 1,
     ) -> None:
         """batch: rows of the global batch. Raises GeneraError when the triplets cannot fill it, or ranks share it."""
-        self.steps_per_epoch = count_steps(len(triplets), "triplets", batch * steps_of_one, 1)
-        count_steps(batch, "rows", batch, ranks)
+        self._leaders = Shuffled(
+            len(triplets), batch=batch, seed=seed, rank=rank, ranks=ranks, kind="triplets", brings=steps_of_one
+        )
+        self.steps_per_epoch = self._leaders.steps_per_epoch
         self._triplets, self._views, self._group = triplets, views, steps_of_one
         self._angles = view_angles(assets.angle_size, assets.layout)
         self._masking = Masking(masked, assets.tokeniser.mask, assets.tokeniser.size)
         self._batch, self._seed = batch, seed
-        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def batch(self, step: int) -> TripletBatch:
         """This rank's rows of the global batch of `step`; words are hidden and padded as in the whole of it."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self._triplets))
-        leaders = self._order[1][index * self._batch : (index + 1) * self._batch]
-        data, mine = self._triplets, self._mine
+        draw = self._leaders.draw(step)
+        leaders, mine = draw.rows, draw.part
+        data = self._triplets
         instruction = np.searchsorted(data.first, leaders, side="right") - 1
         lengths = data.instructions.lengths(instruction)
         tokens = data.instructions.padded(instruction, int(lengths.max()), 0)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genera.data.batch import Batch
+from genera.data.streams import Draw, Shuffled
 from genera.data.vocabularies.words import EOS, PAD, WordVocabulary, split_words
-from genera.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData, RowStream
+from genera.navigation.dataset import InstructedPaths, NavigationAssets, NavigationData
 from genera.navigation.graphs import Graphs
 from genera.navigation.simulator import views_along
 from genera.navigation.town import Town
@@ -67,18 +68,6 @@ class SpeakerBatch(Batch):
     examples: SpeakerExamples
 
 
-class SpeakerStream:
-    """Shuffled rows of `SpeakerExamples`; see `genera.data.batch.Stream`."""
-
-    def __init__(self, examples: SpeakerExamples, batch: int, *, seed: int, rank: int = 0, ranks: int = 1) -> None:
-        self._examples = examples
-        self._rows = RowStream(len(examples.nodes), "instructions", batch, seed=seed, rank=rank, ranks=ranks)
-        self.steps_per_epoch = self._rows.steps_per_epoch
-
-    def batch(self, step: int) -> SpeakerBatch:
-        return self._examples.batch(self._rows.rows(step))
-
-
 class SpeakerData:
     """The annotated paths of every split."""
 
@@ -98,8 +87,21 @@ class SpeakerData:
             )
         return self._examples[split]
 
-    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> SpeakerStream:
-        return SpeakerStream(self.examples(split), batch_size, seed=seed, rank=rank, ranks=ranks)
+    def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Shuffled:
+        examples = self.examples(split)
+
+        def collate(draw: Draw) -> SpeakerBatch:
+            return examples.batch(draw.mine)
+
+        return Shuffled(
+            len(examples.nodes),
+            batch=batch_size,
+            seed=seed,
+            rank=rank,
+            ranks=ranks,
+            collate=collate,
+            kind="instructions",
+        )
 
 
 def sketch(assets: NavigationAssets, max_words: int, rows: int) -> SpeakerBatch:

@@ -1,0 +1,355 @@
+"""Training batches as a pure function of the step: which rows of a data set come together, in which order.
+
+A stream is made for a *global* batch, a seed, and this process's place among the ranks: rank r of N holds rows
+[r·B/N, (r + 1)·B/N) of each global batch, so that N ranks see together what one rank would see, and resuming needs
+nothing but the number of the step.
+
+    Shuffled      a permutation an epoch
+    Bucketed      the same, with rows of like length together, so that little is padded
+    TokenBudget   batches of like length with as many rows as a number of tokens allows (translation)
+    Continuous    running text in columns, a window of each a step, for models that carry their state (BPTT)
+
+Each takes `collate`, which makes a batch of the rows drawn.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genera.data.batch import Batch
+from genera.errors import GeneraError
+
+Rows: TypeAlias = NDArray[np.int64]
+Batches: TypeAlias = Sequence[Rows] | NDArray[np.int64]
+"""Rows of several batches; an array where all are of one size."""
+
+WINDOW = 100  # batches that are sorted by length together
+SHORTEST = 5  # tokens of a window of random size
+HALVED = 0.05  # share of the windows of random size that are half as long (Merity et al. 2018)
+DEVIATION = 5.0  # tokens, of the size of such a window
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The rows of one global batch."""
+
+    step: int
+    rows: Rows
+    """(B,)"""
+    part: slice
+    """This rank's among them."""
+
+    @property
+    def mine(self) -> Rows:
+        return self.rows[self.part]
+
+
+Collate: TypeAlias = Callable[[Draw], Batch]
+
+
+def row_numbers(draw: Draw) -> Batch:
+    """The rows themselves, as ids."""
+    return Batch(ids=torch.from_numpy(draw.mine))
+
+
+def permutation(count: int, *key: int) -> Rows:
+    """(count,) the order that a key, such as (seed, epoch), gives: the only shuffling of streams."""
+    return np.random.default_rng(key).permutation(count)
+
+
+def share(rows: int, rank: int, ranks: int) -> slice:
+    """The rows of a global batch that a rank holds."""
+    return slice(rank * rows // ranks, (rank + 1) * rows // ranks)
+
+
+def count_steps(items: int, kind: str, batch: int, ranks: int) -> int:
+    """Whole batches of `batch` in an epoch over `items` (named `kind` in errors), shared by `ranks`.
+
+    Raises GeneraError when the items cannot fill one batch, or the ranks cannot share one.
+    """
+    if items < batch:
+        raise GeneraError(
+            f"the data has {items} {kind}, fewer than one batch of {batch}; "
+            f"use a batch of at most {items} or more data."
+        )
+    if batch % ranks:
+        raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
+    return items // batch
+
+
+class _Planned:
+    """A stream whose epochs are planned whole, one at a time."""
+
+    def __init__(self, steps_per_epoch: int, collate: Collate, rank: int, ranks: int) -> None:
+        self.steps_per_epoch = steps_per_epoch
+        self._collate, self._rank, self._ranks = collate, rank, ranks
+        self._planned = lru_cache(maxsize=2)(self._plan)
+
+    def _plan(self, epoch: int) -> Batches:
+        """The rows of each batch of an epoch."""
+        raise NotImplementedError
+
+    def draw(self, step: int) -> Draw:
+        """The rows of the global batch of `step`."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return self._drawn(step, self._planned(epoch)[place])
+
+    def batch(self, step: int) -> Batch:
+        """This rank's part of the global batch of `step`."""
+        return self._collate(self.draw(step))
+
+    def _drawn(self, step: int, rows: Rows) -> Draw:
+        return Draw(step, rows, share(len(rows), self._rank, self._ranks))
+
+
+class Shuffled(_Planned):
+    """Rows 0 … count - 1 in a fresh permutation each epoch; what does not fill a batch is left out, another part each
+    time. With `endless` nothing is left out: permutations follow each other, and a batch may hold the end of one and
+    the beginning of the next."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        batch: int,
+        seed: int | tuple[int, ...],
+        rank: int = 0,
+        ranks: int = 1,
+        collate: Collate = row_numbers,
+        kind: str = "items",
+        brings: int = 1,
+        endless: bool = False,
+    ) -> None:
+        """batch: rows of the global batch. kind: what the rows are, for messages. brings: rows that a row drawn stands
+        for, itself and those that come with it; an epoch has so many fewer batches.
+
+        Raises GeneraError when the rows cannot fill one batch, or the ranks cannot share one.
+        """
+        count_steps(batch, "rows", batch, ranks)
+        super().__init__(count_steps(count, kind, batch * brings, 1), collate, rank, ranks)
+        self._count, self._size, self._endless = count, batch, endless
+        self._key = (seed,) if isinstance(seed, int) else seed
+
+    def _plan(self, epoch: int) -> Rows:
+        order = permutation(self._count, *self._key, epoch)
+        if self._endless:
+            return order
+        return order[: self.steps_per_epoch * self._size].reshape(self.steps_per_epoch, self._size)
+
+    def draw(self, step: int) -> Draw:
+        if not self._endless:
+            return super().draw(step)
+        places = np.arange(step * self._size, (step + 1) * self._size)
+        first, last = places[0] // self._count, places[-1] // self._count
+        orders = np.stack([self._planned(epoch) for epoch in range(first, last + 1)])
+        return self._drawn(step, orders[places // self._count - first, places % self._count])
+
+
+class Bucketed(_Planned):
+    """Shuffled rows, sorted by a noisy length inside windows of 100 batches, cut into batches, which are then shuffled.
+
+    Without noise a batch is all of one length, which pads least and learns less. What does not fill a batch is left
+    out, another part each epoch.
+    """
+
+    def __init__(
+        self,
+        lengths: NDArray[np.integer],
+        *,
+        batch: int,
+        seed: int,
+        noise: float = 0.0,
+        rank: int = 0,
+        ranks: int = 1,
+        collate: Collate = row_numbers,
+        kind: str = "items",
+        padded: Sequence[NDArray[np.integer]] = (),
+    ) -> None:
+        """lengths: (N,) of the rows. noise: in standard deviations of length. padded: (N,) lengths of what batches pad,
+        where that is more than these lengths; for `padding_share` alone.
+
+        Raises GeneraError as `Shuffled` does.
+        """
+        super().__init__(count_steps(len(lengths), kind, batch, ranks), collate, rank, ranks)
+        self._lengths, self._size, self._seed, self._noise = lengths, batch, seed, noise
+        self._padded = padded or (lengths,)
+
+    def _plan(self, epoch: int) -> NDArray[np.int64]:
+        random = np.random.default_rng([self._seed, epoch])
+        steps = self.steps_per_epoch
+        rows = random.permutation(len(self._lengths))[: steps * self._size]
+        lengths = self._lengths[rows]
+        lengths = lengths + self._noise * lengths.std() * random.standard_normal(len(rows))
+        window = np.arange(len(rows)) // (WINDOW * self._size)
+        batches = rows[np.lexsort((lengths, window))].reshape(steps, self._size)
+        return batches[random.permutation(steps)]
+
+    @cached_property
+    def padding_share(self) -> float:
+        """The share of padding among all ids of the first epoch."""
+        return padding_share(self._planned(0), *self._padded)
+
+
+class TokenBudget(_Planned):
+    """Batches of like length with as many rows as fit into a number of tokens, padding included.
+
+    Rows are sorted by the longer of their sides, ties at random, and cut into batches; the batches are shuffled. The
+    cuts are the same in every epoch, so that an epoch has always the same number of steps.
+    """
+
+    def __init__(
+        self,
+        lengths: NDArray[np.integer],
+        *,
+        budget: int,
+        multiple: int = 1,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        collate: Collate = row_numbers,
+        kind: str = "items",
+    ) -> None:
+        """lengths: (N,), or (N, S) of rows with S sides that are padded each. budget: most rows x longest of a global
+        batch, on every side; only a batch of the fewest rows may have more. multiple: a batch has a multiple of so many
+        rows, so that ranks (and accumulated parts) can share it; up to `multiple` - 1 rows are left out, others each
+        epoch.
+
+        Raises GeneraError when there are too few rows, or the ranks cannot share a batch.
+        """
+        sides = lengths.reshape(len(lengths), -1)
+        if multiple % ranks:
+            raise GeneraError(f"batches of a multiple of {multiple} rows cannot be shared by {ranks} ranks.")
+        if len(sides) < multiple:
+            raise GeneraError(f"the data has {len(sides)} {kind}, fewer than one batch of {multiple}.")
+        self._sides, self._seed, self._longest = sides, seed, sides.max(axis=1)
+        self._used = len(sides) // multiple * multiple
+        # Whichever rows an epoch leaves out, place by place the sorted rest is no longer than if the shortest were.
+        self._ends = _cuts(np.sort(self._longest)[len(sides) - self._used :], budget, multiple)
+        super().__init__(len(self._ends), collate, rank, ranks)
+
+    def _plan(self, epoch: int) -> list[Rows]:
+        random = np.random.default_rng([self._seed, epoch])
+        rows = random.permutation(len(self._sides))[: self._used]
+        rows = rows[np.lexsort((*self._sides[rows].T, self._longest[rows]))]
+        batches = np.split(rows, self._ends[:-1])
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    @cached_property
+    def padding_share(self) -> float:
+        """The share of padding among all ids of the first epoch."""
+        return padding_share(self._planned(0), *self._sides.T)
+
+
+def _cuts(lengths: NDArray[np.integer], budget: int, multiple: int) -> list[int]:
+    """Where batches end among ascending lengths, whose number is a multiple of `multiple`."""
+    ends: list[int] = []
+    start = 0
+    while start < len(lengths):
+        reach = lengths[start : start + max(multiple, budget // max(1, int(lengths[start])))]
+        fitting = int((np.arange(1, len(reach) + 1) * reach <= budget).sum())
+        start += max(multiple, fitting // multiple * multiple)
+        ends.append(start)
+    return ends
+
+
+def padding_share(batches: Batches, *sides: NDArray[np.integer]) -> float:
+    """The share of padding among all ids of these batches, each side padded to its longest row."""
+    used = room = 0
+    for lengths in sides:
+        for rows in batches:
+            used += int(lengths[rows].sum())
+            room += int(lengths[rows].max()) * len(rows)
+    return 1 - used / room
+
+
+# -- running text -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class WindowBatch(Batch):
+    """A window of T tokens of each of B columns; `ids` are the columns."""
+
+    tokens: Tensor
+    """(B, T) int64"""
+    targets: Tensor
+    """(B, T) int64: what follows each token"""
+    first: bool
+    """Whether the columns begin here: carried state is then set back."""
+
+
+class Continuous:
+    """One text cut into B columns that are read side by side, a window a step, so that the state of a model at the end
+    of a window is its state at the beginning of the next (truncated back-propagation through time).
+
+    Row b is the same column in every step of an epoch; rank r of N reads the columns [r·B/N, (r + 1)·B/N). Every token
+    of the columns but the first is a target once an epoch; what does not fill the columns is left out.
+    """
+
+    def __init__(
+        self,
+        tokens: NDArray[np.integer],
+        *,
+        batch: int,
+        window: int,
+        seed: int,
+        jitter: bool = False,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        """tokens: (N,). batch: columns over all ranks. window: T. jitter: windows of random size (Merity et al. 2018):
+        T in 95 of 100 cases and else T / 2, plus noise of 5 tokens, at least 5; `steps_per_epoch` is then their mean.
+
+        Raises GeneraError when there are too few tokens, or the ranks cannot share the columns.
+        """
+        if len(tokens) < 2 * batch:
+            raise GeneraError(f"the text has {len(tokens)} tokens, too few for {batch} columns of at least 2.")
+        count_steps(batch, "columns", batch, ranks)
+        length = len(tokens) // batch
+        self._columns = tokens[: length * batch].reshape(batch, length)
+        self._mine = share(batch, rank, ranks)
+        self._window, self._seed, self._jitter, self._targets = window, seed, jitter, length - 1
+        mean = window * (1 - HALVED / 2) if jitter else window
+        self.steps_per_epoch = max(1, round(self._targets / mean)) if jitter else -(-self._targets // window)
+        self._starts = [0]
+        """the step at which each epoch begins, as far as was asked"""
+        self._planned = lru_cache(maxsize=2)(self._plan)
+
+    def batch(self, step: int) -> WindowBatch:
+        """This rank's columns of the window of `step`."""
+        epoch, place = self._place(step)
+        ends = self._planned(epoch)
+        first, stop = (int(ends[place - 1]) if place else 0), int(ends[place])
+        tokens = self._columns[self._mine, first : stop + 1].astype(np.int64)
+        return WindowBatch(
+            ids=torch.arange(len(self._columns))[self._mine],
+            tokens=torch.from_numpy(tokens[:, :-1]),
+            targets=torch.from_numpy(tokens[:, 1:]),
+            first=place == 0,
+        )
+
+    def _place(self, step: int) -> tuple[int, int]:
+        """Epoch, and window in it."""
+        if not self._jitter:
+            return divmod(step, self.steps_per_epoch)
+        while self._starts[-1] <= step:
+            self._starts.append(self._starts[-1] + len(self._planned(len(self._starts) - 1)))
+        epoch = bisect_right(self._starts, step) - 1
+        return epoch, step - self._starts[epoch]
+
+    def _plan(self, epoch: int) -> Rows:
+        """Where each window of an epoch ends."""
+        if not self._jitter:
+            return np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._window, self._targets)
+        random = np.random.default_rng([self._seed, epoch])
+        most = self._targets // SHORTEST + 1
+        base = np.where(random.random(most) < HALVED, self._window / 2, self._window)
+        sizes = np.maximum(SHORTEST, (base + DEVIATION * random.standard_normal(most)).astype(np.int64))
+        ends = np.cumsum(sizes)
+        return np.minimum(ends[: np.searchsorted(ends, self._targets) + 1], self._targets)
