@@ -9,6 +9,8 @@ import pytest
 
 from commands import genera
 from genera import plugins, worlds
+from genera.data.images.sources import parse_images
+from genera.data.text.sources import parse_source
 from genera.engine import registry
 from genera.engine.capabilities import Translates
 from genera.engine.folder import RunFolder
@@ -68,6 +70,31 @@ def test_a_world_of_a_plugin_is_listed_and_drawn_from(install):
     assert "place" in worlds.names("text")
     assert genera("list", "--json").json["worlds"]["place"] == "of a plug-in"
     assert worlds.load("place").sentences(3, seed=0) == worlds.load("captions-small").sentences(3, seed=0)
+
+
+SOURCE = """
+from genera.data.registry import Scheme
+from genera.data.text.items import Item
+ENTRY = Scheme("NAME", {"text": "genera_mine:Mine"}, "of a plug-in")
+class Mine:
+    splits = ()
+    def __init__(self, spec, rest, text_column, label_column):
+        self.spec, self.rest = spec, rest
+    def items(self):
+        return (Item("train", f"{self.rest} {i}", None) for i in range(500))
+    def fingerprint(self):
+        return self.rest
+"""
+
+
+def test_a_source_of_a_plugin_is_listed_and_read_with_splits_held_out(install):
+    install("genera-mine", plugins.SOURCES, "mine", SOURCE)
+    assert genera("list", "--json").json["sources"]["mine"] == "NAME of of a plug-in [text]"
+    items = list(parse_source("mine:word").items())
+    assert [item.text for item in items] == [f"word {i}" for i in range(500)]
+    assert {item.split for item in items} == {"train", "valid", "test"}
+    with pytest.raises(GeneraError, match="mine:word gives texts, but images are needed here"):
+        parse_images("mine:word")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,6 +72,15 @@ def write_yaml(path: str | Path, value: Any) -> None:
 def read_yaml(path: str | Path) -> Any:
     """Raises GeneraError when the file is missing or is not YAML."""
     return _read(path, "YAML", yaml.safe_load)
+
+
+def checksum(path: Path) -> dict[str, int]:
+    """Size and CRC-32 of a file, as what is written keeps them to notice damage."""
+    crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 24):
+            crc = zlib.crc32(block, crc)
+    return {"bytes": path.stat().st_size, "crc32": crc}
 
 
 def write_tensors(path: str | Path, tensors: "dict[str, Tensor]") -> None:

@@ -17,6 +17,7 @@ ARGUMENTS = {
     "completion": ["bash,zsh,fish"],
     "demo": ["--out"],
     "list": ["--json"],
+    "verify": ["PATH", "--json"],
     "train": ["METHOD", "--out", "--data", "--dry-run", "genera list"],
     "evaluate": ["PATH", "--importance-samples", "--measures", "--json", "--checkpoint"],
     "report": ["PATH", "--json"],

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from genera.data.splits import WHOLE
 from genera.data.text.config import DataConfig
 from genera.data.text.corpus import DecoderCorpus, TextCorpus
 from genera.data.text.store import StoreWriter
@@ -200,3 +201,21 @@ def test_sketch_has_the_sizes_of_the_real_thing(config, tokenisers):
     )
     assets, _ = TextCorpus.sketch(published, 4)
     assert (assets.encoder.size, assets.decoder.size) == (28_996, 50_260)
+
+
+def test_whole_data_holds_nothing_out(write, tokenisers, config):
+    lines = write("one.txt", "\n".join(SMALL[:300]))
+    corpus = TextCorpus.open(DataConfig(data=f"text:{lines}", limit=5), tokenisers, whole=True)
+    assert corpus.splits == (WHOLE,)
+    assert corpus.items(WHOLE, 400) == SMALL[:300]
+    with pytest.raises(GeneraError, match="unknown split of this data 'test'; known: all"):
+        corpus.size("test")
+    named = TextCorpus.open(config, tokenisers, whole=True)
+    assert {split: named.size(split) for split in named.splits} == {"train": 3000, "valid": 1, "test": 1}
+
+
+def test_many_labels_are_numbered_at_once(write, tokenisers):
+    rows = write("many.tsv", "\n".join(f"a man\t{'²' if i == 7 else f'label {i}'}" for i in range(40_000)))
+    corpus = TextCorpus.open(DataConfig(data=f"tsv:{rows}", label_column="1"), tokenisers, whole=True)
+    assert len(corpus.label_names) == 40_000
+    assert [corpus.label_names[i] for i in corpus.split(WHOLE).labels[6:9]] == ["label 6", "²", "label 8"]

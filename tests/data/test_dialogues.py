@@ -10,6 +10,7 @@ from genera.data.dialogues.batches import collate_contexts, contexts_of
 from genera.data.dialogues.config import DialogueConfig
 from genera.data.dialogues.corpus import DialogueCorpus, Exchange
 from genera.data.dialogues.sources import parse_dialogues
+from genera.data.splits import WHOLE
 from genera.data.text.store import Ragged
 from genera.errors import GeneraError
 
@@ -199,3 +200,10 @@ def test_assets_come_back(write, tmp_path):
 def test_values_that_make_no_sense(option):
     (complaint,) = DialogueConfig(**option).check()
     assert next(iter(option)).replace("_", "-") in complaint
+
+
+def test_whole_data_holds_nothing_out(write):
+    lines = "\n".join(f"how are you {i} ?\tfine {i} .\tgood {i} ." for i in range(300))
+    corpus = DialogueCorpus.open(DialogueConfig(data=f"dialogues:{write('a.txt', lines)}", vocabulary=400), whole=True)
+    assert (corpus.splits, corpus.size(WHOLE)) == ((WHOLE,), 600)
+    assert len(corpus.items(WHOLE, 1000)) == 600

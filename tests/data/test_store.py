@@ -73,6 +73,20 @@ def test_a_truncated_or_missing_file_names_the_folder_to_delete(store, name):
         TokenStore(store.folder)
 
 
+@pytest.mark.parametrize("about", ["{}", "[]", '{"files": {}}'])
+def test_an_about_file_that_is_no_description_is_one_sentence(store, about):
+    (store.folder / "about.json").write_text(about)
+    with pytest.raises(GeneraError, match=r"about\.json is damaged; delete the folder"):
+        TokenStore(store.folder)
+
+
+def test_a_foreign_dtype_is_one_sentence(store):
+    about = store.folder / "about.json"
+    about.write_text(about.read_text().replace("uint8", "object?"))
+    with pytest.raises(GeneraError, match=r"about\.json is damaged; delete the folder"):
+        TokenStore(store.folder)
+
+
 def test_cache_folder(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("GENERA_CACHE")

@@ -54,6 +54,9 @@ def contents() -> dict[str, Any]:
             for entry in registry.entries().values()
         ],
         "models": dict(SHIPPED),
-        "sources": {name: f"{scheme.argument} of {scheme.summary}" for name, scheme in schemes().items()},
+        "sources": {
+            name: f"{scheme.argument} of {scheme.summary} [{', '.join(scheme.openers)}]"
+            for name, scheme in schemes().items()
+        },
         "worlds": {name: worlds.summary(name) for name in worlds.names()},
     }

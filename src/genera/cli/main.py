@@ -33,6 +33,7 @@ COMMANDS = {
     "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
     "new": "write a package with a method of your own, its tests and its card",
     "completion": "a script that completes commands, presets and options in your shell",
+    "verify": "read a run or the cache of prepared data whole, and say what is damaged",
     "export": "write a run as a Hugging Face folder with safetensors and a model card",
 }
 """name → summary; the module is `genera.cli.NAME` (`NAME_` for a word of Python), with `main(arguments)`"""

@@ -6,7 +6,7 @@ are `Scheme`s) and worlds (`genera.worlds`, `World`s).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ ITEMS = {
     "images": "images",
     "image-pairs": "image pairs (two domains)",
     "navigation": "navigation episodes",
+    "parallel": "parallel texts (with their translations)",
 }
 """item type, as data sets declare it → how messages call the items"""
 
@@ -37,9 +38,15 @@ class Scheme:
     images: (spec, rest) → `genera.data.images.parts.ImageSource`
     image-pairs: (spec, rest) → two such sources, and the world that knows their translation or None
     navigation: (spec, rest, graphs, strict) → `genera.navigation.sources.NavigationSource`
+    parallel: (spec, rest, columns) → `genera.data.parallel.sources.ParallelSource`
 
     `spec` is what the user wrote, `rest` its part after the colon."""
     summary: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """What stands after the colon for single item types, where that is something else."""
+
+    def argument_for(self, kind: str) -> str:
+        return self.arguments.get(kind, self.argument)
 
 
 class World(NamedTuple):
@@ -65,13 +72,15 @@ _SCHEMES: dict[str, Scheme] = {
     ),
     "tsv": Scheme(
         "PATH",
-        {"text": "genera.data.text.formats:open_tsv"},
-        "tab-separated rows; --text-column and --label-column by number or header name",
+        {"text": "genera.data.text.formats:open_tsv", "parallel": "genera.data.parallel.sources:open_tsv_pairs"},
+        "tab-separated rows; --text-column and --label-column (or --source-column and --target-column) by number or "
+        "header name",
     ),
     "jsonl": Scheme(
         "PATH",
-        {"text": "genera.data.text.formats:open_jsonl"},
-        "JSON objects, one a line; --text-column and --label-column name their fields",
+        {"text": "genera.data.text.formats:open_jsonl", "parallel": "genera.data.parallel.sources:open_jsonl_pairs"},
+        "JSON objects, one a line; --text-column and --label-column (or --source-column and --target-column) name "
+        "their fields",
     ),
     "dialogues": Scheme(
         "PATH",
@@ -110,8 +119,13 @@ _SCHEMES: dict[str, Scheme] = {
     ),
     "pairs": Scheme(
         "DIR",
-        {"image-pairs": "genera.data.images.sources:open_folder_pairs"},
-        "trainA and trainB (testA, testB): folders of images or .npz files",
+        {
+            "image-pairs": "genera.data.images.sources:open_folder_pairs",
+            "parallel": "genera.data.parallel.sources:open_pairs",
+        },
+        "image pairs: trainA and trainB (testA, testB), folders or .npz files; or FILE.src,FILE.tgt of texts, whose "
+        "lines are translations of each other",
+        {"parallel": "FILE.src,FILE.tgt"},
     ),
     "r2r": Scheme("DIR", _episodes("r2r"), "Room-to-Room: R2R_SPLIT.json and connectivity/; plain or .gz, .tar.xz"),
     "ndh": Scheme("DIR", _episodes("ndh"), "navigation from dialogue history: SPLIT.json and connectivity/"),
@@ -191,7 +205,7 @@ def split_spec(spec: str, kind: str) -> tuple[str, str]:
     """
     scheme, colon, rest = spec.partition(":")
     known = schemes()
-    fitting = {name: other.argument for name, other in known.items() if kind in other.openers}
+    fitting = {name: other.argument_for(kind) for name, other in known.items() if kind in other.openers}
     if not colon or not rest:
         forms = ", ".join(f"{name}:{argument}" for name, argument in fitting.items())
         first, argument = next(iter(fitting.items()))

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import zlib
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from genera.engine.config import from_dict
 from genera.engine.step import Step
 from genera.engine.trainees import Trainee
 from genera.errors import GeneraError
-from genera.files import atomic, read_json, write_json, write_tensors
+from genera.files import atomic, checksum, read_json, write_json, write_tensors
 
 SHARES = "shares"
 """Folder of a checkpoint into which the ranks of a sharded run write what their optimisers keep."""
@@ -114,13 +113,13 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
         fingerprints: dict[str, dict[str, int]] = {}
         if shares:
             own = sharding.write_shares(ranks.gather(temporary)[0] / SHARES, shares, ranks)
-            for written in ranks.gather({f"{SHARES}/{p.name}": _fingerprint(p) for p in own}):
+            for written in ranks.gather({f"{SHARES}/{p.name}": checksum(p) for p in own}):
                 fingerprints |= written
         if temporary:
             for name, tensors in files.items():
                 if tensors:
                     write_tensors(temporary / f"{name}.safetensors", tensors)
-            fingerprints |= {p.name: _fingerprint(p) for p in sorted(temporary.glob("*.safetensors"))}
+            fingerprints |= {p.name: checksum(p) for p in sorted(temporary.glob("*.safetensors"))}
             write_json(
                 temporary / "state.json",
                 {
@@ -157,14 +156,6 @@ def clean(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _fingerprint(path: Path) -> dict[str, int]:
-    checksum = 0
-    with open(path, "rb") as file:
-        while block := file.read(1 << 24):
-            checksum = zlib.crc32(block, checksum)
-    return {"bytes": path.stat().st_size, "crc32": checksum}
-
-
 def _flatten(optimiser: Optimizer) -> tuple[list[Any], dict[str, Tensor]]:
     state = optimiser.state_dict()
     flat = {f"{i}/{k}": torch.as_tensor(v) for i, entry in state["state"].items() for k, v in entry.items()}
@@ -197,13 +188,19 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
         raise GeneraError(f"{path} is damaged ({error}); {ADVICE}.") from None
 
 
+def verify(checkpoint: Path) -> None:
+    """Read every file of a checkpoint. Raises GeneraError for one that is missing or damaged."""
+    for name, written in _read_state(checkpoint)["files"].items():
+        _verify(checkpoint / name, written)
+
+
 def _verify(path: Path, expected: dict[str, int] | None) -> None:
     if not path.is_file():
         raise GeneraError(f"{path} is missing; {ADVICE}.")
     size = path.stat().st_size
     if expected and size != expected["bytes"]:
         raise GeneraError(f"{path} is damaged ({size} bytes where {expected['bytes']} were written); {ADVICE}.")
-    if expected and _fingerprint(path) != expected:
+    if expected and checksum(path) != expected:
         raise GeneraError(f"{path} is damaged (its checksum is not the one written); {ADVICE}.")
 
 

@@ -41,6 +41,8 @@ def open_world_pairs(spec: str, rest: str) -> tuple[ImageSource, ImageSource, An
 
 def open_folder_pairs(spec: str, rest: str) -> tuple[ImageSource, ImageSource, None]:
     """A folder with trainA and trainB. Raises GeneraError where one is missing."""
+    if "," in rest and not Path(rest).expanduser().exists():
+        raise GeneraError(f"{spec} names two files of texts; image pairs are pairs:DIR, with trainA and trainB in DIR.")
     folder = existing_folder(rest)
     a, b = (_domain(spec, folder, letter) for letter in "AB")
     return a, b, None

@@ -48,13 +48,18 @@ class TokenStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._about = read_json(folder / "about.json")
-        sides = set(self._about["files"])
-        self._text = self._ragged("text")
-        self.decoder = self._ragged("decoder")
-        self.encoder = self._ragged("encoder") if "encoder" in sides else None
-        self.labels: NDArray[np.int32] | None = self._array("labels") if "labels" in sides else None
-        self.words: NDArray[np.int32] = self._array("words")
-        """(N,) blank-separated words of each text"""
+        try:
+            sides = set(self._about["files"])
+            self._text = self._ragged("text")
+            self.decoder = self._ragged("decoder")
+            self.encoder = self._ragged("encoder") if "encoder" in sides else None
+            self.labels: NDArray[np.int32] | None = self._array("labels") if "labels" in sides else None
+            self.words: NDArray[np.int32] = self._array("words")
+            """(N,) blank-separated words of each text"""
+        except (KeyError, TypeError, ValueError):  # what is no mapping, lacks a file, or has a foreign dtype
+            raise GeneraError(
+                f"{folder / 'about.json'} is damaged; delete the folder {folder.parent}, it is made again."
+            ) from None
 
     def __len__(self) -> int:
         return len(self._text)
