@@ -18,6 +18,7 @@ __version__ = VERSION
 
 _PUBLIC = {
     "configure": "genera.engine.registry",
+    "read_config": "genera.engine.registry",
     "train": "genera.engine.train",
     "load": "genera.uses.run",
     "evaluate": "genera.evaluation.evaluate",

@@ -1,6 +1,7 @@
 """`genera train`: typed options, budgets, dry runs, and what it prints."""
 
 import os
+import shutil
 import signal
 from dataclasses import fields
 
@@ -158,3 +159,78 @@ def test_a_stopped_training_exits_as_the_shell_expects_and_resumes(tmp_path, mon
     resumed = genera(*words)
     assert resumed.code == 0
     assert "from step 2" in resumed.err
+
+
+# saved configs
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    run = tmp_path_factory.mktemp("saved") / "run"
+    done = genera("train", "gpt2-lm:nano", *SMALL, "--steps", "6", "--seed", "5", "--out", str(run), "--json")
+    assert done.code == 0, done.err
+    return run
+
+
+def weights_of(run):
+    return (next(iter(sorted((run / "checkpoints").glob("step-*")))) / "weights.safetensors").read_bytes()
+
+
+def test_a_saved_config_runs_again(saved, tmp_path):
+    for number, words in enumerate(
+        [["--config", f"{saved}/config.yaml"], [f"--config={saved}"], [f"{saved}/config.yaml"]]
+    ):
+        out = tmp_path / str(number)
+        done = genera("train", *words, "--out", str(out))
+        assert done.code == 0, done.err
+        assert weights_of(out) == weights_of(saved)
+        assert RunFolder(out).config() == RunFolder(saved).config()
+
+
+def test_options_apply_on_top_of_a_saved_config(saved):
+    config = resolved("--config", f"{saved}/config.yaml", "--epochs", "2", "--lr", "0.5")
+    assert (config["train"]["steps"], config["train"]["epochs"], config["train"]["seed"]) == (None, 2.0, 5)
+    assert (config["model"]["lr"], config["data"]["limit"]) == (0.5, 300)
+    assert resolved("--seed", "8", "--config", f"{saved}/config.yaml")["train"]["seed"] == 8
+
+
+def test_a_run_is_trained_longer_by_its_own_config(saved, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    done = genera("train", f"{run}/config.yaml", "--out", str(run), "--steps", "9")
+    assert done.code == 0, done.err
+    assert RunFolder(run).budgets() == [{"from_step": 0, "steps": 6}, {"from_step": 6, "steps": 9}]
+    lower = genera("train", f"{run}/config.yaml", "--out", str(run), "--steps", "4")
+    assert "has trained 9 steps, more than the 4 steps of the new budget" in lower.error
+
+
+def test_in_python_a_saved_config_is_read_and_changed(saved):
+    config = library.read_config(saved / "config.yaml")
+    assert config == library.read_config(saved) == RunFolder(saved).config()
+    assert library.configure(config, minutes=2, betas=(0.0, 0.9)).train.minutes == 2
+    with pytest.raises(library.GeneraError, match="unknown option of gpt2-lm:nano 'bettas'; did you mean betas"):
+        library.configure(config, bettas=(0.0, 0.9))
+
+
+def test_bad_config_files_are_named(saved, tmp_path):
+    assert "no-such.yaml" in genera("train", "no-such.yaml", "--out", "x").error
+    (tmp_path / "broken.yaml").write_text("method: gpt2-lm\n")
+    assert (
+        "broken.yaml is no genera run configuration" in genera("train", "--config", str(tmp_path / "broken.yaml")).error
+    )
+    assert "--config needs a file" in genera("train", "--out", "x", "--config").error
+    both = genera("train", "gpt2-lm:nano", "--config", f"{saved}/config.yaml", "--out", "x")
+    assert "give METHOD:PRESET or --config, not both" in both.error
+
+
+def test_an_option_that_the_optimiser_lacks_is_an_error():
+    wrong = genera("train", "gpt2-lm:nano", "--optimiser", "adam", "--momentum", "0.9", "--dry-run")
+    assert "--momentum 0.9 is no option of --optimiser adam (its options: --betas, --eps)" in wrong.error
+    restricted = genera("train", "stylegan2:nano", "--optimiser", "sgd", "--dry-run")
+    assert "this method needs --optimiser adam, adamw, nadam, radam or adamax, got 'sgd'" in restricted.error
+    assert (
+        "--schedule step needs --decay-every"
+        in genera("train", "optimus:nano", "--schedule", "step", "--dry-run").error
+    )
+    config = resolved("optimus:nano", "--optimiser", "sgd", "--momentum", "0.9", "--schedule", "cosine")["model"]
+    assert (config["optimiser"], config["momentum"], config["schedule"]) == ("sgd", 0.9, "cosine")

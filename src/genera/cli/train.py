@@ -14,12 +14,17 @@ from genera.engine.config import RunConfig, TrainConfig, with_budget
 from genera.errors import GeneraError
 
 HELP = """usage: genera train METHOD[:PRESET] --out RUN [--data SOURCE] [options]
+       genera train --config FILE --out RUN [options]
 
-Trains and writes a run folder; the same command goes on after a kill, and does nothing once the run is done.
+Trains and writes a run folder. Rerun the command to resume; a finished run is left as it is. Rerun it with a larger
+--steps, --epochs or --minutes to train longer: training goes on from the last checkpoint, optimiser included, and the
+learning rate follows its schedule over the new budget from there. --config runs a saved config.yaml again.
 `genera list` shows the presets, `genera train METHOD:PRESET --help` all options of one.
 
   genera train optimus:nano --data world:captions --out runs/captions
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 2000 --beta 0.5
+  genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 4000 --beta 0.5
+  genera train --config runs/mine/config.yaml --out runs/again --seed 7
   genera train optimus:paper --dry-run
   torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big
   torchrun --nproc-per-node 8 -m genera train optimus:paper --data text:wiki --out runs/wiki --sharding fsdp"""
@@ -41,7 +46,7 @@ COMMAND = (
 
 
 def main(arguments: list[str]) -> None:
-    if not arguments or arguments[0].startswith("-"):
+    if not arguments or (arguments[0].startswith("-") and not any(map(_is_config, arguments))):
         if arguments and arguments[0] not in ("-h", "--help"):
             raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
         print(HELP)
@@ -65,20 +70,40 @@ def main(arguments: list[str]) -> None:
 
 
 def run_of(arguments: list[str]) -> RunConfig:
-    """The checked run that the words METHOD[:PRESET] [options] ask for."""
+    """The checked run that the words METHOD[:PRESET] [options] ask for; a config.yaml may stand for the method."""
     return _parsed(arguments)[1]
 
 
 def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
     """The options of the command, and the checked run that they describe."""
-    spec, *rest = arguments
-    _, default = registry.preset(spec)
+    spec, rest = _spec(arguments)
+    default = registry.read_config(spec) if spec.endswith((".yaml", ".yml")) else registry.preset(spec)[1]
     sections = Sections({"data": default.data, "train": default.train, "model": default.model}, FIRST, GROUPS)
     command = parse(sections.command("Train", f"Train {spec}.", COMMAND), rest, f"train {spec}")
     chosen = sections.parsed(command)
     config = replace(default, **chosen | {"train": _budget(chosen["train"], rest)})
     config.check()
     return command, config
+
+
+def _spec(arguments: list[str]) -> tuple[str, list[str]]:
+    """METHOD[:PRESET] or the file of a saved config, given as such or by --config, and the options that follow."""
+    place = next((i for i, word in enumerate(arguments) if _is_config(word)), None)
+    if place is None:
+        return arguments[0], arguments[1:]
+    _, given, file = arguments[place].partition("=")
+    rest = arguments[:place] + arguments[place + 1 :]
+    if not given:
+        if place == len(rest):
+            raise GeneraError("--config needs a file: genera train --config RUN/config.yaml --out NEW")
+        file = rest.pop(place)
+    if rest and not rest[0].startswith("-"):
+        raise GeneraError(f"give METHOD:PRESET or --config, not both (got {rest[0]} and --config {file}).")
+    return file if file.endswith((".yaml", ".yml")) else f"{file}/config.yaml", rest
+
+
+def _is_config(word: str) -> bool:
+    return word.partition("=")[0] == "--config"
 
 
 def _budget(train: TrainConfig, arguments: list[str]) -> TrainConfig:

@@ -4,11 +4,13 @@ import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from genera import plugins
 from genera.engine.config import RunConfig, TrainConfig, from_dict, with_budget
 from genera.errors import GeneraError, unknown
+from genera.files import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,22 +91,32 @@ def preset(spec: str) -> tuple[Entry, RunConfig]:
     return found, RunConfig(method=name, preset=wanted, data=chosen.data, train=chosen.train, model=chosen.model)
 
 
-def configure(spec: str, **overrides: Any) -> RunConfig:
+def configure(spec: str | RunConfig, **overrides: Any) -> RunConfig:
     """The run of `METHOD:PRESET` with fields of its data, train and model configs replaced, as on the command line.
 
-    A budget among the overrides (steps, epochs, minutes) takes the place of the preset's.
-    Raises GeneraError for an unknown method, preset or field.
+    spec: or another run, as `read_config` returns it. A budget among the overrides (steps, epochs, minutes) replaces
+    the one of the run. Raises GeneraError for an unknown method, preset or field.
     """
-    _, config = preset(spec)
+    config = spec if isinstance(spec, RunConfig) else preset(spec)[1]
+    name_of_run = spec if isinstance(spec, str) else f"{config.method}:{config.preset}"
     if budget := {name: overrides.pop(name) for name in ("steps", "epochs", "minutes") if name in overrides}:
         config = replace(config, train=with_budget(config.train, **budget))
     for name, value in overrides.items():
         holders = [part for part in ("data", "train", "model") if hasattr(getattr(config, part), name)]
         if not holders:
             known = [f.name for part in (config.data, config.train, config.model) for f in fields(part)]
-            raise unknown(f"option of {spec}", name, known)
+            raise unknown(f"option of {name_of_run}", name, known)
         config = replace(config, **{holders[0]: replace(getattr(config, holders[0]), **{name: value})})
     return config
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """The run that a saved `config.yaml` asks for, to be trained again or changed with `configure`.
+
+    path: the file, or the run folder that holds it. Raises GeneraError for a missing or damaged file.
+    """
+    file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
+    return run_config(read_yaml(file), str(file))
 
 
 def origin(name: str) -> dict[str, Any]:
