@@ -1,6 +1,5 @@
 """The README is a test: its commands run, in order, on the run that `make demo` makes."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from genera import worlds
+from genera.testing import forked
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,12 +32,10 @@ def place(tmp_path_factory):
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, forked from one that has imported torch; test_main.py starts true ones."""
     words = shlex.split(command)
     assert words[0] == "genera", f"only genera's commands stand in the README's bash blocks, got {command!r}"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, env=environment, check=False
-    )
+    done = forked("genera.cli.main:main", words[1:], directory=folder)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done
 

@@ -1,8 +1,5 @@
 """Normalisation: against torch's own, its running moments over parts and ranks, and conditional gains."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from genera.blocks.norms import AffineNorm, BatchNorm, ConditionalNorm, GroupNorm
+from genera.testing.processes import forked_script
 
 
 def maps(rows=8, channels=4):
@@ -77,9 +75,8 @@ if world > 1:
 def test_two_ranks_normalise_as_one(tmp_path):
     """Values, running moments, and gradients, which reach each rank through the moments of the other's rows."""
     (tmp_path / "ranks.py").write_text(RANKS)
-    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
-        command = [sys.executable, *launcher, str(tmp_path / "ranks.py"), str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for ranks in (1, 2):
+        done = forked_script(tmp_path / "ranks.py", tmp_path, ranks=ranks)
         assert done.returncode == 0, done.stderr
     one, two = (load_file(tmp_path / f"{world}.safetensors") for world in (1, 2))
     for name, value in one.items():

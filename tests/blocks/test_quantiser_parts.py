@@ -1,13 +1,12 @@
 """One dictionary, however its batch is run: in parts, on ranks, compiled."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from genera.testing.processes import forked_script
 from small_quantisers import features, quantiser
 
 SETTINGS = [
@@ -76,9 +75,8 @@ if world > 1:
 def test_two_ranks_give_the_dictionary_of_one(tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
-    for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
-        command = [sys.executable, *launcher, str(script), str(tmp_path), repr(SETTINGS)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for ranks in (1, 2):
+        done = forked_script(script, tmp_path, repr(SETTINGS), ranks=ranks)
         assert done.returncode == 0, done.stderr
     for index in range(len(SETTINGS)):
         one, two = (load_file(tmp_path / f"{world}-{index}.safetensors") for world in (1, 2))

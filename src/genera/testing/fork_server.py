@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -114,6 +115,12 @@ def _child(job: dict[str, Any], environment: dict[str, str], folder: Path, rank:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def run_script(path: str, *words: str) -> None:
+    """What `python PATH WORDS` does."""
+    sys.argv = [path, *words]
+    runpy.run_path(path, run_name="__main__")
 
 
 def _free_port() -> int:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 Done = subprocess.CompletedProcess[str]
@@ -24,16 +25,18 @@ def forked(
     imports: Sequence[str] = (),
     hash_seed: int = AGAIN,
     timeout: float = 600,
+    directory: str | Path | None = None,
     **options: Any,
 ) -> Done:
     """Call the function `target` ("module:function") with JSON values in a forked process with one thread, and wait.
 
-    The process has this one's environment and working folder, and modules as imported, not as patched here. What the
-    function returns is the exit code; None is 0.
+    The process has this one's environment, and modules as imported, not as patched here. What the function returns is
+    the exit code; None is 0.
 
     ranks: so many processes, which join through gloo; when one fails the others are ended.
     imports: modules that the warm process imports first, once.
     timeout: seconds after which the processes are killed.
+    directory: working folder [this process's].
     """
     server = _server(hash_seed)
     assert server.stdin
@@ -47,7 +50,7 @@ def forked(
             "imports": list(imports),
             "timeout": timeout,
             "folder": folder,
-            "directory": os.getcwd(),
+            "directory": str(directory or os.getcwd()),
             "environment": dict(os.environ),
         }
         server.stdin.write(json.dumps(job) + "\n")
@@ -56,6 +59,11 @@ def forked(
     if not answer:
         raise RuntimeError(f"the fork server ended with {server.wait()} during {target}")
     return subprocess.CompletedProcess([target, *map(str, arguments)], **json.loads(answer))
+
+
+def forked_script(path: Path, *words: object, ranks: int = 1) -> Done:
+    """Run a Python file as `python PATH WORDS`, or under torchrun with that many ranks, in forked processes."""
+    return forked("genera.testing.fork_server:run_script", str(path), *map(str, words), ranks=ranks)
 
 
 def started(target: str, *arguments: Any, ranks: int = 1, imports: Sequence[str] = (), **options: Any) -> Done:
