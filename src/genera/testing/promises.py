@@ -3,6 +3,7 @@
 `whole` is a finished run of the case, `folder` an empty one for the runs that a check makes.
 """
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from genera.engine.folder import RunFolder
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
 from genera.engine.trainees import enrol
-from genera.files import read_json
 from genera.testing.processes import forked
 from genera.testing.runs import Case
 from genera.uses.run import load
@@ -115,11 +115,11 @@ def dry_runs(case: Case) -> None:
 
 def evaluates(case: Case, run: Path) -> None:
     """`genera evaluate` finds measures for it and `genera report` writes the page; both into the folder `run`."""
-    done = forked("genera.cli.main:main", ["evaluate", str(run), *(case.evaluation or ())])
+    done = forked("genera.cli.main:main", ["evaluate", str(run), *(case.evaluation or ()), "--json"])
     assert done.returncode == 0, done.stderr
-    evaluation = read_json(run / "evaluation.json")
-    assert evaluation["measures"], "nothing was measured"
-    assert evaluation["diagnosis"], "nothing was diagnosed"
+    counts = json.loads(done.stdout)["counts"]
+    assert counts, "nothing was measured"
+    assert min(counts.values()) > 0, f"measured on no item: {counts}"
     done = forked("genera.cli.main:main", ["report", str(run)])
     assert done.returncode == 0, done.stderr
     assert case.name in (run / "report.html").read_text(encoding="utf-8")
