@@ -147,14 +147,14 @@ def slots(model: Bert | Gpt2, prefix: str = "") -> list[Slot]:
 
     GPT-2's projections (c_…) are stored (in, out), where a linear layer has (out, in).
     """
-    table, found = _BERT if isinstance(model, Bert) else _GPT2, []
+    table, targets = _BERT if isinstance(model, Bert) else _GPT2, []
     for name, parameter in model.named_parameters():
         layer, _, kind = name.rpartition(".")
         number = re.search(r"\d+", layer)
         theirs = table[re.sub(r"\d+", "{}", layer)]
         names = [f"{prefix}{part.format(number and number[0])}.{kind}" for part in theirs]
-        found.append(Slot(parameter, names, ".c_" in names[0] and kind == "weight"))
-    return found
+        targets.append(Slot(parameter, names, ".c_" in names[0] and kind == "weight"))
+    return targets
 
 
 def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
@@ -174,7 +174,7 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
     extras: a pattern of names that may be there and are left aside. misfit: how the error begins.
     Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor.
     """
-    found: dict[str, tuple[Any, str]] = {}  # name → (open file, its name there)
+    stored: dict[str, tuple[Any, str]] = {}  # name → (open file, name in the file)
     with ExitStack() as stack, torch.no_grad():
         for path, prefix in files.items():
             try:
@@ -183,12 +183,12 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
                 raise GeneraError(f"{path} is missing; fetch it again.") from None
             except SafetensorError as error:
                 raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
-            found |= {prefix + _plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        shapes = {name: tuple(file.get_slice(own).get_shape()) for name, (file, own) in found.items()}
+            stored |= {prefix + _plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        shapes = {name: tuple(file.get_slice(in_file).get_shape()) for name, (file, in_file) in stored.items()}
         if wrong := _misfits(targets, shapes, extras):
             raise GeneraError(f"{misfit}: {'; '.join(wrong)}.")
         for parameter, names, transposed in targets:
-            parts = [file.get_tensor(name) for file, name in map(found.__getitem__, names)]
+            parts = [file.get_tensor(name) for file, name in map(stored.__getitem__, names)]
             parameter.copy_(torch.cat([part.T if transposed else part for part in parts]))
 
 

@@ -173,10 +173,10 @@ def _quantised(quantiser: FeatureQuantiser, layer: nn.Module, inputs: Any, outpu
 @torch.no_grad()
 def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, Tensor]:
     """(B, C, H, W) of each place when `module` runs on `example`, in eval mode so that nothing moves."""
-    found: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
 
     def note(path: str, layer: nn.Module, inputs: Any, output: Any) -> None:
-        found[path] = output
+        outputs[path] = output
 
     handles = [layer.register_forward_hook(partial(note, path)) for path, layer in places.items()]
     modes = {m: m.training for m in module.modules()}
@@ -188,9 +188,10 @@ def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> 
         for handle in handles:
             handle.remove()
     for path in places:
-        if path not in found:
+        if path not in outputs:
             raise GeneraError(f"layer {path!r} does not run in the forward pass of {type(module).__name__}.")
-        if not isinstance(found[path], Tensor) or found[path].ndim != 4:
-            got = f"shape {tuple(found[path].shape)}" if isinstance(found[path], Tensor) else type(found[path]).__name__
+        features = outputs[path]
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            got = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
             raise GeneraError(f"layer {path!r} gives {got}; features of shape (rows, channels, height, width) needed.")
-    return {path: found[path] for path in places}
+    return {path: outputs[path] for path in places}

@@ -105,10 +105,10 @@ class FeatureQuantiser(nn.Module):
         sums, counts, rest = self.staged.split([self.size * self.channels, self.size, 2])
         for kind, rows in self.learns_from.items():
             self._staged = True
-            own, ids = features[rows].reshape(-1, self.channels), index[rows].reshape(-1)
-            sums.view(self.size, self.channels).index_add_(0, ids, own)
-            counts.index_add_(0, ids, torch.ones_like(own[:, 0]))
-            rest.add_(torch.stack([squares[rows].sum(), torch.linalg.vector_norm(own).square()]))
+            vectors, ids = features[rows].reshape(-1, self.channels), index[rows].reshape(-1)
+            sums.view(self.size, self.channels).index_add_(0, ids, vectors)
+            counts.index_add_(0, ids, torch.ones_like(vectors[:, 0]))
+            rest.add_(torch.stack([squares[rows].sum(), torch.linalg.vector_norm(vectors).square()]))
             if self.needs_candidates:  # of every row the same positions, whatever rank or part it is in
                 positions = self._shuffled(features.shape[1] * features.shape[2])[:CANDIDATES_PER_ROW]
                 chosen = features[rows].flatten(1, 2)[:, positions].flatten(0, 1)
@@ -136,8 +136,8 @@ class FeatureQuantiser(nn.Module):
         if candidates is not None:
             dead = torch.where(begun, n < self.config.revive_below, True)
             shuffled = candidates[self._shuffled(len(candidates))]
-            own = (dead.cumsum(0) - 1).clamp(min=0) % len(shuffled)  # a candidate each, while there are enough
-            self._place(dead, shuffled[own])
+            candidate = (dead.cumsum(0) - 1).clamp(min=0) % len(shuffled)  # a candidate each, while there are enough
+            self._place(dead, shuffled[candidate])
         self.ready.fill_(1.0)
 
     def averages(self) -> tuple[Tensor, Tensor]:
@@ -197,7 +197,7 @@ def commit(quantisers: Sequence[FeatureQuantiser]) -> None:
     quantisers = [q for q in quantisers if q._staged]
     if not quantisers:
         return
-    candidates = [_gathered([torch.cat(own) for _, own in sorted(q._candidates.items())]) for q in quantisers]
+    candidates = [_gathered([torch.cat(staged) for _, staged in sorted(q._candidates.items())]) for q in quantisers]
     staged = [q.staged for q in quantisers]
     if dist.is_initialized():
         flat = torch.cat(staged)
@@ -212,8 +212,8 @@ def commit(quantisers: Sequence[FeatureQuantiser]) -> None:
 def _gathered(kinds: list[Tensor]) -> Tensor | None:
     """All ranks' candidates (M, C), in the order that one rank would have staged them in; None where there are none."""
     if dist.is_initialized():
-        for i, own in enumerate(kinds):
-            everyones = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-            dist.all_gather(everyones, own.contiguous())
-            kinds[i] = torch.cat(everyones)
+        for i, local in enumerate(kinds):
+            gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+            dist.all_gather(gathered, local.contiguous())
+            kinds[i] = torch.cat(gathered)
     return torch.cat(kinds) if kinds else None

@@ -18,8 +18,8 @@ def warm_start(model: Bert | Gpt2, source: str) -> None:
     """
     folder = find(source)
     size = read_size(folder, "bert" if isinstance(model, Bert) else "gpt2")
-    own = model.size
-    if replace(size, vocabulary=own.vocabulary, dropout=own.dropout, init=own.init) != own:
+    wanted = model.size
+    if replace(size, vocabulary=wanted.vocabulary, dropout=wanted.dropout, init=wanted.init) != wanted:
         raise GeneraError(f"the weights of {source} are of size {size}, and the model asked for is {model.size}.")
     if size.vocabulary > model.size.vocabulary:
         raise GeneraError(

@@ -61,9 +61,9 @@ class ArrayViews:
         if self.rows is None:
             return self.features[nodes].astype(np.float32)
         rows = self.rows[nodes]
-        found = self.features[np.maximum(rows, 0)].astype(np.float32)
-        found[rows < 0] = 0.0
-        return found
+        views = self.features[np.maximum(rows, 0)].astype(np.float32)
+        views[rows < 0] = 0.0
+        return views
 
 
 def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> ArrayViews:

@@ -79,9 +79,9 @@ class Graphs:
 
     def node(self, scan: str, viewpoint: str) -> int:
         """Raises GeneraError when the scan or viewpoint is unknown, or the viewpoint is excluded."""
-        found = self.nodes_of(scan).get(viewpoint)
-        if found is not None:
-            return found
+        node = self.nodes_of(scan).get(viewpoint)
+        if node is not None:
+            return node
         if viewpoint in self.excluded[self.scans.index(scan)]:
             raise GeneraError(
                 f"viewpoint {viewpoint} of scan {scan} is excluded from its graph; no agent can stand there."
@@ -242,7 +242,7 @@ def enumerate_paths(
     Returns (M, most + 1) nodes, by start and then by goal, -1 after the goal. The defaults are the rule of R2R's
     paths and of the published synthetic set. Raises GeneraError for an unknown scan.
     """
-    found = [np.empty((0, most + 1), np.int64)]
+    parts = [np.empty((0, most + 1), np.int64)]
     for scan in scans:
         nodes = np.fromiter(graphs.nodes_of(scan).values(), np.int64)
         here, goal = (side.ravel() for side in np.meshgrid(nodes, nodes, indexing="ij"))
@@ -255,5 +255,5 @@ def enumerate_paths(
         paths = np.stack(path, axis=1)
         edges = (paths != goal[:, None]).sum(axis=1)
         kept = (edges >= fewest) & (paths[:, -1] == goal)
-        found.append(np.where(np.arange(most + 1) <= edges[kept, None], paths[kept], -1))
-    return np.concatenate(found)
+        parts.append(np.where(np.arange(most + 1) <= edges[kept, None], paths[kept], -1))
+    return np.concatenate(parts)

@@ -71,8 +71,8 @@ def panoramic_move(graphs: Graphs, node: Nodes, view: Nodes, action: Nodes) -> t
 def panoramic_expert(graphs: Graphs, node: Nodes, view: Nodes, goal: Nodes) -> NDArray[np.int64]:
     """(B,) the action towards goal on the shortest way: 0 at the goal, and where no way leads there."""
     following = graphs.next_hop(node, goal)
-    found = slots(graphs).node[node * HEADINGS + view % HEADINGS] == following[:, None]
-    return np.where(following == node, 0, found[:, 1:].argmax(axis=1) + 1)
+    leads = slots(graphs).node[node * HEADINGS + view % HEADINGS] == following[:, None]
+    return np.where(following == node, 0, leads[:, 1:].argmax(axis=1) + 1)
 
 
 def views_along(graphs: Graphs, paths: Nodes, heading: NDArray[np.float64]) -> Nodes:

@@ -43,17 +43,17 @@ class NavigationSource:
     def files(self) -> dict[str, Path]:
         """split → its file, train first, then by name. Raises GeneraError when there are none."""
         prefix, _ = READERS[self.task]
-        found = {
+        files = {
             file.name.removesuffix(ending)[len(prefix) :]: file
             for ending in _ENDINGS
             for file in self.folder.glob(f"{prefix}*{ending}")
             if not ("routes" in file.name or "scenery" in file.name)
         }
-        if not found:
+        if not files:
             raise GeneraError(
                 f"{self.folder} has no episodes; {self.task}: needs files {prefix}SPLIT.json or .json.gz."
             )
-        return {split: found[split] for split in sorted(found, key=lambda split: (split != "train", split))}
+        return {split: files[split] for split in sorted(files, key=lambda split: (split != "train", split))}
 
     def table(self, split: str, supervision: Supervision = "trusted") -> EpisodeTable:
         """The episodes of a split on the graphs; `supervision` chooses NDH's reference. Raises GeneraError."""
@@ -65,10 +65,10 @@ class NavigationSource:
 
     def routes(self) -> list[Route]:
         """The routes of HANNA's helper: the file with "routes" in its name. Raises GeneraError when there is none."""
-        found = sorted(file for ending in _ENDINGS for file in self.folder.glob(f"*routes*{ending}"))
-        if not found:
+        files = sorted(file for ending in _ENDINGS for file in self.folder.glob(f"*routes*{ending}"))
+        if not files:
             raise GeneraError(f"{self.folder} has no file with 'routes' in its name; the helper needs its routes.")
-        return read_routes(found[0])
+        return read_routes(files[0])
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -77,28 +77,28 @@ def read_submission(path: Path, table: EpisodeTable, partial: bool = False, expa
     if not isinstance(entries, list):
         raise GeneraError(f"{path} is not a list of {{instr_id, trajectory}}.")
     row_of = {episode.id: row for row, episode in enumerate(table.episodes)}
-    found: dict[int, tuple[list[str], int]] = {}
+    answers: dict[int, tuple[list[str], int]] = {}
     unknown_ids = []
     for i, entry in enumerate(entries):
         name, viewpoints, requests = _entry(entry, f"{path}: entry {i}")
         if name not in row_of:
             unknown_ids.append(name)
-        elif row_of[name] in found:
+        elif row_of[name] in answers:
             raise GeneraError(f"{path}: the episode id {name} is there twice.")
         else:
-            found[row_of[name]] = viewpoints, requests
+            answers[row_of[name]] = viewpoints, requests
     if unknown_ids:
         raise GeneraError(f"{path} has {_some(unknown_ids)} that this split does not have; check the split.")
-    if not partial and len(found) < len(table):
-        missing = [episode.id for row, episode in enumerate(table.episodes) if row not in found]
+    if not partial and len(answers) < len(table):
+        missing = [episode.id for row, episode in enumerate(table.episodes) if row not in answers]
         raise GeneraError(f"{path} lacks {_some(missing)} of {len(table)}; every episode of the split is needed.")
-    rows = np.array(sorted(found), np.int64)
+    rows = np.array(sorted(answers), np.int64)
     chosen = EpisodeTable(table.graphs, tuple(table.episodes[row] for row in rows))
-    nodes = chosen.nodes([found[row][0] for row in rows])
+    nodes = chosen.nodes([answers[row][0] for row in rows])
     if expand:
         nodes = expanded(table.graphs, nodes)
     check_trajectories(chosen, nodes)
-    return Submission(rows, nodes, np.array([found[row][1] for row in rows], np.int64))
+    return Submission(rows, nodes, np.array([answers[row][1] for row in rows], np.int64))
 
 
 def expanded(graphs: Graphs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:

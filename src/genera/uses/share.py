@@ -80,8 +80,8 @@ def _export_at(origin: Origin) -> Path | None:
     """The folder of the source, if `genera export` wrote it."""
     if origin.source is None:
         return None
-    found = (find(origin.source, (ABOUT,)) / ABOUT).exists()
-    return find(origin.source, _HUB_FILES) if found else None
+    is_export = (find(origin.source, (ABOUT,)) / ABOUT).exists()
+    return find(origin.source, _HUB_FILES) if is_export else None
 
 
 @contextmanager

@@ -123,9 +123,9 @@ class Gpt2Lm(Method):
     @classmethod
     def from_export(cls, config: RunConfig, folder: Path) -> Self:
         method = cls(config.model, Tokenisers(encoder=None, decoder=Tokeniser.load(folder, "bpe")))
-        own, size = method.decoder.size, read_size(folder, "gpt2")
-        if replace(size, init=own.init) != own:
-            raise GeneraError(f"{folder} is of size {size}, and genera.json in it says {own}.")
+        expected, size = method.decoder.size, read_size(folder, "gpt2")
+        if replace(size, init=expected.init) != expected:
+            raise GeneraError(f"{folder} is of size {size}, and genera.json in it says {expected}.")
         load_weights(method.decoder, folder)
         return method
 

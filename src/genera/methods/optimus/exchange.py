@@ -74,9 +74,9 @@ def _maps(network: OptimusNetwork) -> list[Slot]:
 def read_folder(network: OptimusNetwork, folder: Path) -> None:
     """Fill `network` with what `write_folder` wrote. Raises GeneraError listing every tensor that does not fit."""
     for side, kind in (("encoder", "bert"), ("decoder", "gpt2")):
-        own, size = getattr(network, side).size, read_size(folder / side, kind)
-        if replace(size, init=own.init) != own:
-            raise GeneraError(f"{folder / side} is of size {size}, and genera.json beside it says {own}.")
+        expected, size = getattr(network, side).size, read_size(folder / side, kind)
+        if replace(size, init=expected.init) != expected:
+            raise GeneraError(f"{folder / side} is of size {size}, and genera.json beside it says {expected}.")
     files = dict.fromkeys(weight_files(folder / "encoder"), _ENCODER)
     files |= dict.fromkeys(weight_files(folder / "decoder"), _DECODER)
     _fill(network, files | {folder / "latent.safetensors": ""}, folder)
@@ -93,8 +93,8 @@ def _fill(network: OptimusNetwork, files: dict[Path, str], folder: Path) -> None
 
 
 def _safe_files(folder: Path) -> list[Path]:
-    if found := sorted(folder.glob("*.safetensors")):
-        return found
+    if files := sorted(folder.glob("*.safetensors")):
+        return files
     pickles = sorted(path.name for path in folder.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
     if pickles:
         raise GeneraError(

@@ -1,4 +1,4 @@
-"""What can be chosen in Prevalent, section by section. The defaults are the published settings. No torch."""
+"""Settings of Prevalent, in sections. The defaults are the published ones. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
@@ -16,15 +16,15 @@ _TRAINED = ("speaker", "pretrain", "finetune")
 
 @dataclass(frozen=True, kw_only=True)
 class PrevalentConfig(MethodConfig):
-    """Hao et al. 2020: a speaker, what it synthesises, an encoder pre-trained on that, and the agent of one task."""
+    """Hao et al. 2020: a speaker, synthesised instructions, an encoder pre-trained on them, the agent of one task."""
 
     stages: tuple[StageName, ...] = STAGES
-    """Parts of the run, in this order: speaker, synthesis, pretrain, finetune. Networks that a part needs and none
-    before it makes come from --init RUN."""
+    """Stages of the run, in this order: speaker, synthesis, pretrain, finetune. --init RUN provides the networks that a
+    stage needs and no earlier stage trains."""
     shares: tuple[float, float, float] = (0.4, 0.1, 0.5)
-    """Shares of the budget for the speaker, the pre-training and the fine-tuning; those that are in --stages count."""
+    """Shares of the budget for speaker, pretrain and finetune; only those in --stages count."""
     task: Task = "r2r"
-    """What is fine-tuned for: r2r (instructions), ndh (dialogues) or hanna (requests, with help on the way)."""
+    """Task of the fine-tuning: r2r (instructions), ndh (dialogues) or hanna (object finding with help on request)."""
     speaker: SpeakerConfig = field(default_factory=SpeakerConfig)
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

@@ -1,4 +1,4 @@
-"""The released PREVALENT checkpoint: its names for the tensors of the encoder and of the two heads."""
+"""Reads the released PREVALENT checkpoint, whose names for the encoder and the two heads are mapped to ours."""
 
 from pathlib import Path
 
@@ -31,13 +31,13 @@ _HEADS = {
     "actions.pooler": "pooler.dense",
     "actions.action": "next_action.linear",
 }
-# May be there and not be wanted: heads of a network without them, and the table of the words once more.
+# Tensors that are ignored: heads that the network does not have, and the second copy of the word embeddings.
 _EXTRAS = r"mlmhead\..*|next_action\..*|pooler\..*"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def encoder_slots(encoder: NavigationEncoder) -> list[Slot]:
-    """Every tensor of the encoder under its released names, without "bert." before them."""
+    """Every tensor of the encoder under its released name, without the prefix "bert."."""
     words = [
         Slot(parameter, [name.replace("encoder.layer.", "lalayer.") for name in names])
         for parameter, names, _ in slots(encoder.words)
@@ -61,20 +61,20 @@ def encoder_slots(encoder: NavigationEncoder) -> list[Slot]:
 
 
 def head_slots(network: Pretrainer) -> list[Slot]:
-    """The tensors of those heads that there are."""
-    found = []
+    """Every tensor of the heads that the network has, under its released name."""
+    targets = []
     for name, parameter in network.named_parameters():
         if not name.startswith("encoder."):
             layer, _, kind = name.rpartition(".")
-            found.append(Slot(parameter, [_HEADS[name] if name in _HEADS else f"{_HEADS[layer]}.{kind}"]))
-    return found
+            targets.append(Slot(parameter, [_HEADS[name] if name in _HEADS else f"{_HEADS[layer]}.{kind}"]))
+    return targets
 
 
 def read_released(network: Pretrainer | NavigationEncoder, path: str | Path) -> None:
-    """Fill an encoder, or an encoder and its heads, from a safetensors file under the released names.
+    """Load an encoder, or an encoder and its heads, from a safetensors file with the released names.
 
-    Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor; and where
-    the file is a pickle, as the released one was.
+    Raises GeneraError, before anything is changed, with every missing, unknown or misshapen tensor; and for a pickle,
+    which the released file is.
     """
     path = Path(path).expanduser()
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Named runs of Prevalent. `paper` has the published settings; `tiny` runs all four stages in CPU minutes."""
+"""Presets of Prevalent. `paper` has the published settings; `tiny` runs all four stages in minutes on a CPU."""
 
 from dataclasses import replace
 
@@ -29,14 +29,14 @@ BASE_SMALL = replace(
     agent=AgentConfig(r2r=R2RConfig(hidden=512, context=512, lr=1e-4, batch_size=64)),
 )
 
-# At width 64, weights drawn as wide as the published ones, 0.02, would leave what attention finds without weight.
+# At width 64, initial weights with the published standard deviation of 0.02 would make attention outputs too small.
 TINY_ENCODER = EncoderConfig(
     layers=2, hidden=64, heads=4, feed_forward=256, positions=128, dropout=0.0, cross_layers=2, init=0.05
 )
 TINY = PrevalentConfig(
     shares=(300, 500, 500),
     speaker=SpeakerConfig(hidden=128, embedding=64, dropout=0.1, feature_dropout=0.0, lr=6e-3, batch_size=64),
-    # Views of 32 features leave little when 40% of them are dropped. The likeliest words alone would be too few words.
+    # Of 32 features, dropping 40% would leave too little. Greedy decoding would use too few different words.
     synthesis=SynthesisConfig(samples=2, share=0.2, max_words=80, environment_dropout=0.1, temperature=1.0),
     encoder=TINY_ENCODER,
     pretrain=PretrainConfig(batch_size=64, lr=1e-3, warmup=50),
@@ -50,20 +50,20 @@ TINY = PrevalentConfig(
             batch_size=32,
             horizon=12,
             imitation=1.0,
-            reinforcement=0.0,  # sampled walks would take as long again
+            reinforcement=0.0,  # sampled rollouts would double the time
         ),
         ndh=NDHConfig(hidden=64, context=64, dropout=0.1, lr=1e-3, batch_size=32, horizon=12),
         hanna=HannaConfig(hidden=64, heads=4, dropout=0.1, lr=1e-3, evaluation_horizon=30),
     ),
 )
 TINY_DATA = NavigationConfig(view_size=32, angle_size=16)
-# Actions are learnt only after some 2,000 steps of pre-training; all paths, six times each, are what there is to learn.
+# Actions are learned only after about 2,000 steps of pre-training. All paths are described, six times each.
 HOUSES = replace(TINY, shares=(300, 6000, 500), synthesis=replace(TINY.synthesis, samples=6, share=1.0))
 TINY_TRAIN = TrainConfig(steps=1300, log_every=20, validate_every=250, validate_batches=4, checkpoint_every=100)
 
 
 def _task(task: Task, summary: str, model: PrevalentConfig, train: TrainConfig, data: NavigationConfig) -> Preset:
-    """The agent of a task alone, on top of the encoder that --init brings."""
+    """Fine-tuning of a task's agent, with the encoder of --init."""
     return Preset(
         summary=f"{summary}; give --init RUN of a pre-training",
         model=replace(model, stages=("finetune",), task=task),
@@ -80,13 +80,13 @@ PRESETS = {
         data=TINY_DATA,
     ),
     "houses": Preset(
-        summary="as tiny, pre-trained on all paths for as long as actions take to be learnt; half an hour",
+        summary="as tiny, with enough pre-training on all paths to learn actions; half an hour",
         model=HOUSES,
         train=replace(TINY_TRAIN, steps=6800),
         data=TINY_DATA,
     ),
     "r2r-tiny": Preset(
-        summary="the same on the real graphs and instructions; give --data r2r:DIR",
+        summary="as tiny, on the real graphs and instructions; give --data r2r:DIR",
         model=TINY,
         train=TINY_TRAIN,
         data=TINY_DATA,

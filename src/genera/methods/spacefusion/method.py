@@ -160,11 +160,11 @@ class SpaceFusion(Method):
 
     def _posterior(self, contexts: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
         """q(z|context) of each context: mean and log variance, (B, P) each."""
-        device, found = self.network.to_posterior.weight.device, []
+        device, posteriors = self.network.to_posterior.weight.device, []
         for part in range(0, len(contexts), ROWS_AT_ONCE):
             ids, segments = collate_contexts(contexts[part : part + ROWS_AT_ONCE], self.assets)
-            found.append(self.encode_context(ids.to(device), segments.to(device)))
-        mean, log_variance = zip(*found, strict=True)
+            posteriors.append(self.encode_context(ids.to(device), segments.to(device)))
+        mean, log_variance = zip(*posteriors, strict=True)
         return torch.cat(mean), torch.cat(log_variance)
 
 

@@ -17,8 +17,8 @@ class ContextLayers(nn.Module):
 
     def copy(self, vae: TextVae) -> None:
         """Begin as the layers of `vae` are now."""
-        for own, other in zip(reversed(self.blocks), reversed(vae.encoder.blocks), strict=False):
-            own.load_state_dict(other.state_dict())
+        for block, pretrained in zip(reversed(self.blocks), reversed(vae.encoder.blocks), strict=False):
+            block.load_state_dict(pretrained.state_dict())
 
     def forward(self, vae: TextVae, ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
         """ids and segments (B, C) → mean and log variance of q(z|context), each (B, P)."""

@@ -22,8 +22,8 @@ class TacGan(ConditionalGan):
 
     def __init__(self, config: TacGanConfig, assets: ImageAssets) -> None:
         if len(assets.classes) < 2:
-            found = f"has one class, {assets.classes[0]!r}" if assets.classes else "has no labels"
-            raise GeneraError(f"tac-gan learns from classes and the data {found}; give labelled data, or use biggan.")
+            problem = f"has one class, {assets.classes[0]!r}" if assets.classes else "has no labels"
+            raise GeneraError(f"tac-gan learns from classes and the data {problem}; give labelled data, or use biggan.")
         super().__init__(config, assets)
         self.config: TacGanConfig = config
 

@@ -1,4 +1,4 @@
-"""What can be chosen of the agents of the three tasks. The defaults are the published ones. No torch."""
+"""Settings of the agents of the three tasks. The defaults are the published ones. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -11,12 +11,13 @@ Task: TypeAlias = Literal["r2r", "ndh", "hanna"]
 
 @dataclass(frozen=True, kw_only=True)
 class AgentConfigBase(MethodConfig):
-    """What the agents of all tasks have."""
+    """Settings of every agent."""
 
     reader: Literal["prevalent", "own"] = "prevalent"
-    """What reads instructions: prevalent, the image-text encoder; own, word embeddings of the agent's own."""
+    """What reads the instructions. prevalent: the image-text encoder. own: word embeddings of the agent itself."""
     modality: Literal["both", "language", "vision"] = "both"
-    """What the agent perceives: both; language, views show nothing but their angles; vision, instructions are empty."""
+    """What the agent perceives. both: views and instructions. language: image features are zero, angles remain. vision:
+    instructions are empty."""
     batch_size: int = 20
     """Episodes a step, over all ranks."""
     lr: float = 2e-5
@@ -26,7 +27,7 @@ class AgentConfigBase(MethodConfig):
     dropout: float = 0.4
     """Probability to drop states and embeddings."""
     horizon: int = 35
-    """Steps after which a walk is cut off and scored where it stands."""
+    """Steps after which a rollout is cut off and scored where it is."""
 
     def check(self) -> list[str]:
         rules = [
@@ -41,24 +42,24 @@ class AgentConfigBase(MethodConfig):
         return [f"--agent.{task}.{complaint}" for holds, complaint in rules if not holds]
 
     def rules(self) -> list[tuple[bool, str]]:
-        """Whether each of the task's own rules holds, and the complaint where it does not."""
+        """Whether each of the task's rules holds, and the complaint if it does not."""
         return []
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentAgentConfig(AgentConfigBase):
-    """What the recurrent agents have."""
+    """Settings of the recurrent agents (R2R and NDH)."""
 
     unfreeze: float = 0.0
-    """Share of the fine-tuning, at its end, in which the encoder's cross layers learn too (prevalent reader)."""
+    """Share of fine-tuning, at its end, in which the encoder's cross layers are trained too (prevalent reader)."""
     unfrozen_lr: float = 2e-6
-    """Learning rate of everything in that share."""
+    """Learning rate of agent and encoder in that share."""
     context: int = 2048
-    """Width of the instruction's states, both directions together; even."""
+    """Width of the instruction states, both directions together; even."""
     embedding: int = 256
-    """Width of the word embeddings of the agent's own reader."""
+    """Width of the word embeddings (own reader)."""
     feature_dropout: float = 0.0
-    """Probability to drop features of the views, never of their angles."""
+    """Dropout of image features; angle features are kept."""
 
     def rules(self) -> list[tuple[bool, str]]:
         return [
@@ -76,21 +77,21 @@ class R2RConfig(RecurrentAgentConfig):
     """R2RAgent instructions (Tan et al. 2019; Hao et al. 2020): imitation and advantage actor-critic."""
 
     feature_dropout: float = 0.4
-    """Probability to drop features of the views, never of their angles."""
+    """Dropout of image features; angle features are kept."""
     imitation: float = 0.2
-    """Weight of the loss under the teacher's actions."""
+    """Weight of the imitation loss (teacher forcing)."""
     reinforcement: float = 1.0
-    """Weight of the actor-critic loss under sampled actions; 0 imitates only."""
+    """Weight of the actor-critic loss (sampled rollouts); 0: imitation only."""
     discount: float = 0.9
-    """Discount of a reward that comes one step later."""
+    """Discount factor of the rewards, per step."""
     entropy: float = 0.01
-    """Weight of the entropy of sampled actions."""
+    """Weight of the entropy bonus."""
     back_translation: bool = False
-    """Half of each batch: synthetic paths in environments with features dropped, as the speaker describes them."""
+    """Make half of each batch synthetic paths, which the speaker describes under environmental dropout."""
     imitation_synthetic: float = 0.6
-    """As `imitation`, for the synthetic half."""
+    """Weight of the imitation loss of the synthetic half."""
     environment_dropout: float = 0.4
-    """Share of the features that the synthetic half lacks, in all its views alike."""
+    """Environmental dropout of the synthetic half: probability to drop a feature from all views."""
 
     def rules(self) -> list[tuple[bool, str]]:
         weights = ("imitation", "imitation_synthetic", "reinforcement", "entropy")
@@ -124,11 +125,12 @@ class NDHConfig(RecurrentAgentConfig):
     lr: float = 5e-5
     """Learning rate of the agent, constant."""
     horizon: int = 40
-    """Steps after which a walk is cut off (20 with the planner's supervision)."""
+    """Steps after which a rollout is cut off (published: 20 with the planner's supervision)."""
     history: History = "all"
-    """What the agent reads of the dialogue: none, target, oracle_ans, nav_q_oracle_ans (last question, answer), all."""
+    """Part of the dialogue that the agent reads: none, target, oracle_ans (last answer), nav_q_oracle_ans (last
+    question and answer), all."""
     sampled: float = 0.2
-    """Share of the training steps that take a sampled action instead of the teacher's."""
+    """Scheduled sampling: share of the training steps with a sampled action instead of the teacher's."""
     weight_decay: float = 5e-4
     """L2 decay of Adamax."""
 
@@ -142,7 +144,7 @@ class NDHConfig(RecurrentAgentConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class HannaConfig(AgentConfigBase):
-    """Walks with help on request (Nguyen & Daumé 2019): imitation of a navigation and of an asking teacher."""
+    """Navigation with help on request (Nguyen & Daumé 2019): imitation of a navigation and a help-request teacher."""
 
     batch_size: int = 32
     """Episodes a step, over all ranks."""
@@ -155,13 +157,13 @@ class HannaConfig(AgentConfigBase):
     heads: int = 8
     """Attention heads."""
     horizon: int = 20
-    """Steps of a walk in training."""
+    """Steps of a rollout in training."""
     evaluation_horizon: int = 50
-    """Steps after which a walk is cut off in evaluation."""
+    """Steps after which a rollout is cut off in evaluation."""
     repeat_penalty: float = 1.0
-    """Weight of the log-probability of mistakes made before at the same place under the same instruction."""
+    """Weight of the log-probability of mistakes that are repeated at the same viewpoint under the same instruction."""
     uncertain: float = 0.25
-    """Entropy of a wrong choice, as a share of the largest of 37 actions, from which the teacher would have asked."""
+    """Entropy of a wrong action, as a share of log 37, from which the teacher requests help."""
     weight_decay: float = 5e-4
     """L2 decay of Adam."""
 
@@ -183,7 +185,7 @@ class HannaConfig(AgentConfigBase):
 
 @dataclass(frozen=True, kw_only=True)
 class AgentConfig(MethodConfig):
-    """The agent of the task that is fine-tuned for; the others' values are not used."""
+    """Settings of each task's agent; only those of --task are used."""
 
     r2r: R2RConfig = field(default_factory=R2RConfig)
     ndh: NDHConfig = field(default_factory=NDHConfig)

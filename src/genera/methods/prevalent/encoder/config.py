@@ -1,4 +1,4 @@
-"""What can be chosen of the image-text encoder and its pre-training. The defaults are the published ones. No torch."""
+"""Settings of the image-text encoder and its pre-training. The defaults are the published ones. No torch."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +9,7 @@ from genera.engine.optimiser_config import OptimiserConfig
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig(TransformerShape):
-    """The encoder: text layers as BERT's, then layers in which text and views see each other."""
+    """The encoder: BERT's text layers, then cross-modal layers between text and views."""
 
     layers: int = 9
     """text layers"""
@@ -26,7 +26,7 @@ class EncoderConfig(TransformerShape):
     cross_layers: int = 4
     """cross-modal layers (the released checkpoint has 4, the paper's text says 3)"""
     pretrained: str | None = None
-    """Weights to begin with: a safetensors file under the names of the released PREVALENT checkpoint [none: random]."""
+    """Initial weights: a safetensors file with the names of the released PREVALENT checkpoint [random]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +38,19 @@ class PretrainConfig(OptimiserConfig):
     batch_size: int = 96
     """Triplets a step, over all ranks."""
     mlm_weight: float = 1.0
-    """Weight of the masked-word loss; 0 leaves it and its head out."""
+    """Weight of the masked-word loss; 0 removes the loss and its head."""
     ap_weight: float = 1.0
-    """Weight of the action-prediction loss; 0 leaves it and its head out (masked words alone)."""
+    """Weight of the action-prediction loss; 0 removes the loss and its head (masked words only)."""
     masked: float = 0.15
-    """Share of the words that are to be predicted; of these 80% are hidden, 10% replaced and 10% left."""
+    """Share of the words to predict; 80% of them are masked, 10% replaced and 10% kept."""
     synthetic: float = 1.0
-    """Share of the synthesised instructions that join the annotated ones, 0 .. 1; 0 is annotated triplets alone."""
+    """Share of the synthesised instructions that are added to the annotated ones, 0 .. 1."""
     source: str | None = None
-    """Folder of a set synthesised before, RUN/artefacts/synthesis [that of this run's synthesis stage]."""
+    """Folder of an existing synthesised set, RUN/artefacts/synthesis [the set of this run's synthesis stage]."""
     clip: float | None = None
     """Largest gradient norm of the pre-training, 0 for any [that of --clip, which is for all parts]."""
     steps_of_one: int = 1
-    """Triplets of one instruction that stand together in a batch; its text layers then run once for all of them."""
+    """Triplets of the same instruction in a row of the batch, for which the text layers run once."""
 
     def check(self) -> list[str]:
         weights = (self.mlm_weight, self.ap_weight)

@@ -14,12 +14,12 @@ from genera.blocks.size import TransformerSize
 from genera.blocks.transformer import Attention, Block, initialise
 
 ACTIONS = 36
-"""Width of the action head. More than any viewpoint has neighbours; as published."""
+"""Width of the action head, as published; no viewpoint has as many neighbours."""
 _EPSILON = 1e-12
 
 
 class CrossLayer(nn.Module):
-    """Text and views attend to each other, by one set of weights for both ways; then each to itself. Post-norm."""
+    """Text and views attend to each other, with shared weights for both directions; then each to itself. Post-norm."""
 
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class CrossLayer(nn.Module):
         self.image = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
 
     def forward(self, text: Tensor, mask: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """text (B, L, D), mask (B, 1, 1, L) True at tokens, image (B, V, D) → both, renewed from the same inputs."""
+        """text (B, L, D), mask (B, 1, 1, L) True at tokens, image (B, V, D) → both, updated from the same inputs."""
         return self.renew_text(text, mask, image), self.image(self._attend(image, text, mask))
 
     def renew_text(self, text: Tensor, mask: Tensor, image: Tensor) -> Tensor:
@@ -43,10 +43,10 @@ class CrossLayer(nn.Module):
 
 
 class NavigationEncoder(nn.Module):
-    """Hao et al. 2020, section 3.1: text layers, one linear layer for views, cross-modal layers (as LXMERT's).
+    """Hao et al. 2020, section 3.1: text layers, one linear layer for views, LXMERT's cross-modal layers.
 
-    The text half of the last layer is what anything reads. Its image half is there because the published weights have
-    it; it is never computed, gets no gradient and is not trained.
+    Only the text half of the last layer is used. Its image half exists because the published weights have it; it is
+    never computed or trained.
     """
 
     def __init__(self, size: TransformerSize, cross_layers: int, view_size: int) -> None:
@@ -63,14 +63,14 @@ class NavigationEncoder(nn.Module):
         self.layers[-1].image.requires_grad_(False)
 
     def freeze(self, *, but_cross_layers: bool = False) -> None:
-        """Nothing learns from here on, or nothing but the cross-modal layers."""
+        """Stop the training of all layers, or of all but the cross-modal ones."""
         self.requires_grad_(False)
         self.layers.requires_grad_(but_cross_layers)
         self.layers[-1].image.requires_grad_(False)
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens (B, L) int64, mask (B, L) True at tokens → (B, L, D): what does not depend on views, and need be
-        computed only once for an instruction. Raises GeneraError where L exceeds the positions."""
+        """tokens (B, L) int64, mask (B, L) True at tokens → (B, L, D), independent of the views: run it once per
+        instruction. Raises GeneraError if L exceeds the positions."""
         return self.words(tokens, mask)
 
     def image(self, views: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class NavigationEncoder(nn.Module):
         return F.dropout(self.view_norm(self.view(views)), self.dropout, self.training)
 
     def cross(self, text: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        """text (B, L, D) of `text`, mask (B, L), image (B, V, D) of `image` → text states that saw the views."""
+        """text (B, L, D) of `text`, mask (B, L), image (B, V, D) of `image` → text states (B, L, D)."""
         mask = mask[:, None, None]
         *first, last = self.layers
         for layer in first:
@@ -91,7 +91,7 @@ class NavigationEncoder(nn.Module):
 
 
 class WordHead(nn.Module):
-    """Masked words: Linear, GELU, LayerNorm, then the table of the word embeddings and a bias."""
+    """Masked words: Linear, GELU, LayerNorm, then the transposed word embeddings and a bias."""
 
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()

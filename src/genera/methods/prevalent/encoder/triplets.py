@@ -1,4 +1,4 @@
-"""Triplets (panorama, instruction, action): every step of every instructed path, as the encoder is pre-trained on."""
+"""Triplets (panorama, instruction, action), one for each step of each instructed path: the pre-training data."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -21,21 +21,21 @@ from genera.navigation.simulator import slots, views_along
 from genera.navigation.tokens import token_ids
 
 HIDDEN, REPLACED = 0.8, 0.1
-"""Of the picked words: those shown as [MASK], and those shown as a random token. The rest is shown as it is."""
+"""Shares of the picked words that are masked, and replaced by a random token. The rest is kept."""
 
 
 @dataclass(frozen=True)
 class Triplets:
-    """N steps of P instructions, path after path, the steps of a path in order. The last one of a path is STOP."""
+    """N steps of P instructions, in the order of the paths. The last step of a path is STOP."""
 
     instructions: Ragged
     """(P,) ids of tokens"""
     first: NDArray[np.int64]
     """(P + 1,): the steps of instruction p are first[p] … first[p + 1] - 1"""
     node: NDArray[np.int32]
-    """(N,) where the agent stands"""
+    """(N,) the agent's node"""
     view: NDArray[np.int8]
-    """(N,) where it looks"""
+    """(N,) the agent's view, 0 .. 35"""
     action: NDArray[np.int8]
     """(N,) the rank of the next viewpoint by |relative heading|, from 1; 0 is STOP"""
 
@@ -43,10 +43,10 @@ class Triplets:
         return len(self.node)
 
     @classmethod
-    def of(cls, paths: InstructedPaths, graphs: Graphs, tokeniser: Tokeniser, longest: int) -> Self:
-        """All steps of `paths`. longest: tokens of an instruction that are read.
+    def of(cls, paths: InstructedPaths, graphs: Graphs, tokeniser: Tokeniser, max_tokens: int) -> Self:
+        """All steps of `paths`. max_tokens: of an instruction.
 
-        Raises GeneraError when a path leaves the edges, or an action lies beyond the encoder's 36.
+        Raises GeneraError for a move that is not an edge, and for a viewpoint with more than 35 neighbours.
         """
         inside = paths.nodes >= 0
         views = views_along(graphs, paths.nodes, paths.headings)
@@ -64,7 +64,7 @@ class Triplets:
                 f"a viewpoint has more than {ACTIONS - 1} neighbours; the action head has {ACTIONS} places."
             )
         return cls(
-            instructions=token_ids(tokeniser, paths.texts, longest),
+            instructions=token_ids(tokeniser, paths.texts, max_tokens),
             first=np.concatenate([[0], np.cumsum(inside.sum(axis=1))]),
             node=paths.nodes[inside].astype(np.int32),
             view=views[inside].astype(np.int8),
@@ -82,14 +82,14 @@ class TripletBatch(Batch):
     """B instructions with G steps each; `ids` are triplets, the first of each row."""
 
     tokens: Tensor
-    """(B, L) int64 as shown, some words hidden or replaced; 0 is padding"""
+    """(B, L) int64, with some words masked or replaced; 0 is padding"""
     picked: Tensor
-    """(B, P) int64 places of the words that are to be predicted; 0 is padding"""
+    """(B, P) int64 positions of the words to predict; 0 is padding"""
     words: Tensor
-    """(B, P) int64 what stood there; -1 is padding"""
+    """(B, P) int64 the words at these positions; -1 is padding"""
     weight: Tensor
-    """(B,) rows of the global batch over its picked words: weighted by it, the mean over rows of sums over words is the
-    mean over all picked words. 0 where none is picked."""
+    """(B,) rows of the global batch divided by its picked words: with this weight the mean over rows of the sums over
+    words is the mean over all picked words. 0 where none is picked."""
     views: Tensor
     """(B, G, 36, F) features of the views and then of their angles"""
     action: Tensor
@@ -97,7 +97,7 @@ class TripletBatch(Batch):
 
     @classmethod
     def sketch(cls, rows: int, steps: int, length: int, features: int) -> Self:
-        """Shapes alone: the longest texts, with every word picked that may be expected at most."""
+        """A batch in shape alone, for `--dry-run`: the longest texts, with a quarter of the words picked."""
         words = torch.ones(rows, max(1, length // 4), dtype=torch.int64)
         return cls(
             ids=torch.arange(rows),
@@ -112,7 +112,7 @@ class TripletBatch(Batch):
 
 @dataclass(frozen=True)
 class Masking:
-    """Which words are hidden (Devlin et al. 2019)."""
+    """Masking of words (Devlin et al. 2019)."""
 
     share: float
     """of the words, special tokens aside"""
@@ -123,25 +123,25 @@ class Masking:
     def __call__(
         self, tokens: NDArray[np.int64], lengths: NDArray[np.int64], random: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """tokens (B, L) of these lengths, [CLS] first and [SEP] last → as shown (B, L), places and words (B, P)."""
+        """tokens (B, L) of these lengths, from [CLS] to [SEP] → masked tokens (B, L), positions and words (B, P)."""
         place = np.arange(tokens.shape[1])
         picked = (random.random(tokens.shape) < self.share) & (place > 0) & (place < lengths[:, None] - 1)
-        # Never by 0, which is padding: no layer would attend to its place.
+        # Never replaced by 0, which is padding: no layer would attend to that position.
         fate, other = random.random(tokens.shape), random.integers(1, self.vocabulary, size=tokens.shape)
         shown = np.where(picked & (fate < HIDDEN), self.mask, tokens)
         shown = np.where(picked & (fate >= HIDDEN) & (fate < HIDDEN + REPLACED), other, shown)
         most = max(1, int(picked.sum(axis=1).max()))
         places = np.argsort(~picked, axis=1, kind="stable")[:, :most]
-        found = np.take_along_axis(picked, places, axis=1)
-        words = np.where(found, np.take_along_axis(tokens, places, axis=1), -1)
-        return shown, np.where(found, places, 0), words
+        is_word = np.take_along_axis(picked, places, axis=1)
+        words = np.where(is_word, np.take_along_axis(tokens, places, axis=1), -1)
+        return shown, np.where(is_word, places, 0), words
 
 
 class TripletStream:
     """Batches of triplets, uniformly shuffled; see `genera.data.batch.Stream`.
 
-    A row is a triplet and the G - 1 that follow it on its path (past the last from the start), so that every step is
-    met as often as every other. Views are gathered here, beside the training step.
+    A row is a triplet and the G - 1 that follow it on its path, cyclically, so that all steps are equally frequent.
+    Views are gathered here, in parallel with the training step.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class TripletStream:
         self._batch, self._seed = batch, seed
 
     def batch(self, step: int) -> TripletBatch:
-        """This rank's rows of the global batch of `step`; words are hidden and padded as in the whole of it."""
+        """This rank's rows of the global batch of `step`, masked and padded as in the whole batch."""
         draw = self._leaders.draw(step)
         leaders, mine = draw.rows, draw.part
         data = self._triplets

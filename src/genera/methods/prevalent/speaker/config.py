@@ -1,4 +1,4 @@
-"""What can be chosen of the speaker and of the synthesis. The defaults are the published ones. No torch."""
+"""Settings of the speaker and of the synthesis. The defaults are the published ones. No torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +9,21 @@ from genera.engine.config import MethodConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SpeakerConfig(MethodConfig):
-    """The speaker: walks a path and writes the instruction for it."""
+    """The speaker, which writes an instruction for a path."""
 
     variant: Literal["envdrop", "follower"] = "envdrop"
-    """envdrop: reads the path in both directions (Tan et al. 2019); follower: as it walks (Fried et al. 2018)."""
+    """Encoder of the path. envdrop: bidirectional (Tan et al. 2019). follower: one direction (Fried et al. 2018)."""
     hidden: int = 512
     """Width of the states; even."""
     embedding: int = 256
     """Width of the word embeddings (the follower variant was published with 300)."""
     word_vectors: Path | None = None
-    """Word embeddings that stay as they are: a file in GloVe's text format, plain or .gz (follower: GloVe's 300 numbers
-    a word) [they are learnt]."""
+    """Frozen word embeddings: a file in GloVe's text format, plain or .gz (published for follower: GloVe, 300 numbers a
+    word) [trained embeddings]."""
     dropout: float = 0.6
-    """Probability to drop states and embeddings (follower: 0.5)."""
+    """Dropout of states and embeddings (published for follower: 0.5)."""
     feature_dropout: float = 0.3
-    """Probability to drop features of the views, never of their angles (follower: 0)."""
+    """Dropout of image features; angle features are kept (published for follower: 0)."""
     lr: float = 1e-4
     """Learning rate of Adam, constant."""
     weight_decay: float = 0.0
@@ -31,7 +31,7 @@ class SpeakerConfig(MethodConfig):
     batch_size: int = 64
     """Instructions a step, over all ranks (follower: 100)."""
     max_words: int = 80
-    """Words of an instruction that are learnt from, its end counted; the rest is cut off."""
+    """Words of a training instruction, its end included; the rest is cut off."""
 
     def check(self) -> list[str]:
         rules = [
@@ -52,29 +52,30 @@ class SpeakerConfig(MethodConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisConfig(MethodConfig):
-    """Instructions that the speaker writes for every path of the training scans that R2R's rule allows."""
+    """Synthesis of instructions: the speaker describes every path that satisfies R2R's rules."""
 
     split: Literal["train", "val_seen", "val_unseen", "test"] = "train"
-    """Split in whose scans the paths lie; val_unseen is pre-exploration (Tan et al. 2019): the houses of the evaluation
-    are walked, their instructions are not seen."""
+    """Split whose scans the paths come from. val_unseen is pre-exploration (Tan et al. 2019): it uses the graphs and
+    views of the evaluation houses, but not their instructions."""
     samples: int = 6
     """Instructions for each path."""
     share: float = 1.0
-    """Share of the paths, drawn at random, 0 .. 1."""
+    """Share of the paths, a random subset, 0 .. 1."""
     environment_dropout: float = 0.4
-    """Probability to drop a feature in all views that the speaker sees; a new draw for each sample (0: none)."""
+    """Environmental dropout: probability to drop a feature from all views that the speaker sees. Each sample has its
+    own mask. 0: none."""
     temperature: float = 0.0
-    """0 writes the likeliest word each time, 1 samples from the speaker."""
+    """0: greedy decoding. 1: samples from the speaker."""
     max_words: int = 120
     """Words of an instruction at most."""
     exclude: bool = False
-    """Leave out paths whose start and goal an annotated path of the training or validation splits has."""
+    """Leave out paths that have the same start and goal as an annotated path of the training or validation splits."""
     shard_size: int = 1000
-    """Paths of a shard: what a killed run has to do again at most, for each rank."""
+    """Paths of a shard. A killed run repeats at most one shard per rank."""
     batch_size: int = 256
-    """Paths that are described together."""
+    """Paths that are described in one batch."""
     seed: int = 0
-    """Seed of the paths' first headings, of what is dropped, and of the words."""
+    """Seed of the start headings, the environmental dropout, and sampled words."""
 
     def check(self) -> list[str]:
         rules = [

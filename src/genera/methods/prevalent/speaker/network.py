@@ -1,4 +1,4 @@
-"""The speaker's networks: a path as the agent saw it → the words of an instruction.
+"""The speaker's networks: the views along a path → the words of an instruction.
 
 B paths of T steps, one for each node, the last of which is STOP. `actions` (B, T, F) is the view that shows the chosen
 neighbour, zeros at STOP; `panoramas` (B, T, 36, F) are all views; `mask` (B, T) is True at the steps of a path, padding
@@ -21,14 +21,14 @@ ATTENTION = 256
 
 @dataclass
 class EncodedPath:
-    """What the encoder has understood of B paths: what the decoder writes from."""
+    """B encoded paths: the input of the decoder."""
 
     states: Tensor
     """(B, T, H)"""
     mask: Tensor
     """(B, T)"""
     hidden: Tensor
-    """(B, H) the decoder's first state"""
+    """(B, H) the decoder's initial state"""
     cell: Tensor
     """(B, H)"""
 
@@ -37,7 +37,7 @@ class EncodedPath:
 
 
 class Speaker(nn.Module):
-    """Encoder of paths and decoder of words, in the variant that the config names."""
+    """An encoder of paths, in the variant of the config, and a decoder of words."""
 
     def __init__(self, config: SpeakerConfig, feature_size: int, angle_size: int, vocabulary: int) -> None:
         super().__init__()
@@ -52,17 +52,17 @@ class Speaker(nn.Module):
         return self.encoder(self._dropped(actions), self._dropped(panoramas), mask)
 
     def forward(self, actions: Tensor, panoramas: Tensor, mask: Tensor, words: Tensor) -> Tensor:
-        """Logits (B, L, V) of what follows each of words (B, L), the first of which is the beginning."""
+        """Logits (B, L, V) of the word after each of words (B, L), the first of which is BOS."""
         return self.decoder(words, self.read(actions, panoramas, mask))[0]
 
     def _dropped(self, features: Tensor) -> Tensor:
-        """Feature dropout, on what is seen and not on where it is."""
+        """Dropout of image features; angle features are kept."""
         seen, angles = features[..., : -self.angle_size], features[..., -self.angle_size :]
         return torch.cat([F.dropout(seen, self.feature_dropout, self.training), angles], dim=-1)
 
 
 class EnvDropEncoder(nn.Module):
-    """Tan et al. 2019: the actions in both directions, a look at the views of each step, again in both directions."""
+    """Tan et al. 2019: a bidirectional LSTM over the actions, attention over each step's views, a second LSTM."""
 
     def __init__(self, feature_size: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class EnvDropEncoder(nn.Module):
 
 
 class FollowerEncoder(nn.Module):
-    """Fried et al. 2018: one direction; each step looks at its views with the state of the step before."""
+    """Fried et al. 2018: an LSTM in one direction. The previous state attends to the views of each step."""
 
     def __init__(self, feature_size: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class FollowerEncoder(nn.Module):
 
 
 class WordDecoder(nn.Module):
-    """An LSTM over words that looks at the steps of the path."""
+    """An LSTM over words with attention over the steps of the path."""
 
     def __init__(self, vocabulary: int, embedding: int, hidden: int, dropout: float, after_attention: float) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class WordDecoder(nn.Module):
         self.dropout, self.after_attention = nn.Dropout(dropout), nn.Dropout(after_attention)
 
     def forward(self, words: Tensor, encoded: EncodedPath) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits (B, L, V) of what follows each of words (B, L), and the state after the last."""
+        """Logits (B, L, V) of the word after each of words (B, L), and the state after the last."""
         before = encoded.hidden[None].contiguous(), encoded.cell[None].contiguous()
         states, (hidden, cell) = self.lstm(self.dropout(self.embedding(words)), before)
         seen, _ = self.look(self.dropout(states), encoded.states, encoded.mask)
@@ -124,7 +124,7 @@ class WordDecoder(nn.Module):
 
 
 class SpeakerWriter:
-    """The decoder in the middle of B instructions; see `genera.blocks.decoding.Writer`."""
+    """Decodes B instructions word by word; see `genera.blocks.decoding.Writer`."""
 
     def __init__(self, decoder: WordDecoder, encoded: EncodedPath) -> None:
         self.decoder, self.encoded = decoder, encoded
