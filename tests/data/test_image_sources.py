@@ -228,7 +228,7 @@ def test_without_the_extra_the_install_line_is_given(monkeypatch):
     [
         ("text:a.txt", "text:a.txt gives texts, but images are needed here: idx:DIR, .*world:shapes"),
         ("world:captions", "world:captions gives texts, but images are needed here"),
-        ("pairs:d", r"gives image pairs \(two domains\), but images are needed here"),
+        ("pairs:d", r"gives image pairs \(two domains\) or parallel texts .*, but images are needed here"),
         ("world:shapes-pairs", "gives image pairs"),
         ("world:shape", "unknown world 'shape'; did you mean shapes"),
         ("image:d", r"unknown data scheme 'image'; did you mean images\? \(there are: idx, cifar"),

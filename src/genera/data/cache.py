@@ -1,6 +1,6 @@
 """Where prepared data is kept between runs, how it is made once, and how damage to it is noticed.
 
-Every folder that is made here has `checksums.json`. When it is opened, files up to 4 MB are read whole, and of
+Every folder that is made here has a file `checksums`. When it is opened, files up to 4 MB are read whole, and of
 larger ones 64 blocks; a change elsewhere in a large file is noticed by `verify` alone, which reads everything. A
 damaged folder is made again, for nothing in it is anybody's work.
 """
@@ -20,7 +20,7 @@ from genera.console import say
 from genera.errors import GeneraError
 from genera.files import atomic, checksum, read_json, write_json, write_text
 
-CHECKSUMS = "checksums.json"
+CHECKSUMS = "checksums"
 SMALL = 1 << 22
 """bytes of a file up to which it is read whole when its folder is opened"""
 BLOCKS, BLOCK = 64, 1 << 12
