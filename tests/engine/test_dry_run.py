@@ -2,6 +2,8 @@
 
 import pytest
 
+from genera.blocks.optimisers import OPTIMISERS
+from genera.engine import registry
 from genera.engine.dry_run import dry_run
 from small_methods import configured
 
@@ -41,3 +43,10 @@ def test_a_dry_run_measures_every_stage_that_can_be_sketched():
     assert list(result["stages"]) == ["autoencoder", "again"]
     assert result["stages"]["autoencoder"]["basis"] == "16 items of the largest size" == result["basis"]
     assert result["flops_per_step"] == 2 * result["stages"]["again"]["flops_per_step"]
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_every_optimiser_has_a_dry_run(optimiser):
+    memory = dry_run(registry.configure("gpt2-lm:nano", optimiser=optimiser))["memory_bytes"]
+    copies = {"sgd": 0, "asgd": 1, "nt-asgd": 1, "rmsprop": 1, "adagrad": 1}.get(optimiser, 2)
+    assert memory["optimiser"] == pytest.approx(copies * memory["weights"], rel=0.01, abs=1000)

@@ -61,7 +61,7 @@ LANGUAGE_MODEL = {"model.schedule": "inverse-sqrt", "model.warmup": 8, "train.st
         {"optimiser": "sgd", "momentum": 0.9, "nesterov": True},
         {"optimiser": "asgd", "average_from": 6},
         {"optimiser": "nt-asgd", "patience": 1, "lr": 12.0},
-        {"optimiser": "adafactor"},
+        {"optimiser": "adagrad"},
         {"optimiser": "rmsprop", "momentum": 0.5},
     ],
 )

@@ -85,10 +85,6 @@ OPTIMISERS: dict[str, OptimiserKind] = {
         options={"eps": 1e-6, "smoothing": 0.9},
         keywords={"smoothing": "rho"},
     ),
-    "adafactor": OptimiserKind(
-        summary="Adafactor (Shazeer and Stern 2018): the second moment takes rows and columns of memory",
-        implementation="torch.optim:Adafactor",
-    ),
 }
 
 

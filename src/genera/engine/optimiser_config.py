@@ -27,11 +27,11 @@ class OptimiserConfig(MethodConfig):
     """Of these fields' options on the command line, as `speaker.`."""
 
     optimiser: str = "adamw"
-    """Optimiser: adamw, adam, nadam, radam, adamax, sgd, asgd, nt-asgd, rmsprop, adagrad, adadelta, adafactor."""
+    """Optimiser: adamw, adam, nadam, radam, adamax, sgd, asgd, nt-asgd, rmsprop, adagrad, adadelta."""
     lr: float = 5e-5
     """Peak learning rate."""
     weight_decay: float = 0.0
-    """Weight decay: decoupled for adamw and adafactor, an L2 term for the others."""
+    """Weight decay: decoupled for adamw, an L2 term for the others."""
     betas: tuple[float, float] | None = None
     """Decays of the first and second moment of adam, adamw, nadam, radam, adamax [0.9 0.999]."""
     eps: float | None = None
