@@ -345,3 +345,18 @@ def test_real_pairs(real_data):
     # lemons are greener against red than oranges
     a, b = (data.domains[domain]["train"].images().mean((0, 2, 3)) for domain in "ab")
     assert (b[1] - b[0]) > (a[1] - a[0])
+
+
+@pytest.mark.parametrize(("name", "classes", "count"), [("orl_faces", 30, 300), ("coil20", 14, 700)])
+def test_real_archives_are_classes_packed_or_as_folders(real_data, tmp_path, name, classes, count):
+    (packed,) = real_data(name).glob("*.npz")
+    source = parse_images(f"npz:{packed}")
+    assert (len(source.classes), sum(map(len, source.parts)), source.splits) == (classes, count, ())
+    content = np.load(packed)
+    labels = next(content[key] for key in ("subject", "object") if key in content)
+    for number in range(0, count, 10):
+        file = tmp_path / f"class {labels[number]}" / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(content["images"][number].squeeze()).save(file)
+    folders = parse_images(f"images:{tmp_path}")
+    assert (len(folders.classes), sum(map(len, folders.parts))) == (classes, count // 10)

@@ -189,7 +189,7 @@ def _file_name(files: list[Path], row: int) -> str:
 
 
 _NPZ_ARRAYS = (("train", "images", "labels"), ("train", "x_train", "y_train"), ("test", "x_test", "y_test"))
-_NPZ_LABELS = ("labels", "label", "subject")
+_NPZ_LABELS = ("labels", "label", "subject", "object")
 
 
 def npz(spec: str, rest: str) -> ImageSource:
