@@ -1,4 +1,5 @@
-"""Two small methods that prove the engine's contract: several players, and several stages. On points of a ring."""
+"""Small methods that prove the engine's contract: several players, several stages, every kind of state. On points of a
+ring."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,11 +10,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, normalize, softplus
 
 from genera.blocks.schedules import schedule
 from genera.data.batch import Batch
+from genera.data.cache import build_once, cache_folder
 from genera.engine.config import MethodConfig, RunConfig, TrainConfig
+from genera.engine.folder import RunFolder
+from genera.engine.import_weights import adopt
 from genera.engine.method import Method, Stage
 from genera.engine.optimisers import can_fuse
 from genera.engine.player import Player
@@ -230,16 +234,145 @@ class SmallPipeline(SmallTwoStage):
         return {"loss": batch.x.norm(dim=1).mean()}  # of the data alone
 
 
-def _entry(name: str, implementation: str) -> Entry:
+@dataclass
+class Chains(Points):
+    negatives: Tensor
+
+
+class SmallEnergy(Method):
+    """An energy model: Langevin chains start in a replay buffer, and the learning rate halves when validation does not
+    improve. Both are training state."""
+
+    dataset = Ring
+    validation_gradients = True
+
+    def __init__(self, config: SmallConfig, assets: RingAssets) -> None:
+        super().__init__(config, assets)
+        self.energy = mlp(2, 1)
+        self.register_training_state("replay", torch.randn(64, 2))
+        self.register_training_state("rate", 1.0)
+
+    def players(self) -> dict[str, Player]:
+        optimiser = torch.optim.Adam(self.energy.parameters(), lr=self.config.lr, eps=1e-4)
+        return {"energy": Player(self.energy, optimiser, lambda step, progress: self.rate)}
+
+    def update(self, batch, step) -> None:
+        rows, whole = len(batch), len(batch) * step.ranks.world
+        chains = (step.index * whole + torch.arange(whole)) % len(self.replay)
+        starts = self.replay[chains[step.ranks.rank * rows :][:rows]]
+        negatives = self.langevin(starts, step)
+        step.minimise("energy", self.contrast, Chains(ids=batch.ids, x=batch.x, negatives=negatives))
+        self.replay[chains] = step.gather(negatives)
+
+    def langevin(self, x, step):
+        for _ in range(3):
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(x).sum(), x)
+            x = x - 0.1 * slope + 0.05 * step.normal(len(x), 2)
+        return x.detach()
+
+    def contrast(self, batch, step):
+        real, fake = self.energy(batch.x), self.energy(batch.negatives)
+        return {"loss": real.mean() - fake.mean() + 0.1 * (real.square() + fake.square()).mean()}
+
+    def validate(self, batch, step):
+        return {"loss": self.energy(batch.x).mean() - self.energy(self.langevin(batch.x, step)).mean()}
+
+    def validated(self, figures, improved) -> None:
+        if not improved:
+            self.rate /= 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentConfig(SmallConfig):
+    teacher: str = ""
+    """Run folder of a small-gan; one with random weights if empty."""
+
+
+@dataclass
+class Carried(Points):
+    hidden: Tensor
+
+
+class SmallStudent(Method):
+    """A recurrent student of a frozen teacher. Row i of each batch continues with the hidden state of row i."""
+
+    dataset = Ring
+
+    def __init__(self, config: StudentConfig, assets: RingAssets) -> None:
+        super().__init__(config, assets)
+        self.student = nn.ModuleDict({"cell": nn.GRUCell(2, 8), "head": nn.Linear(8, 1)})
+        self.register_rank_state("hidden")
+        self.register_reference("teacher", config.teacher or small_teacher())
+
+    def players(self) -> dict[str, Player]:
+        optimiser = torch.optim.Adam(self.student.parameters(), lr=self.config.lr, eps=1e-4)
+        return {"student": Player(self.student, optimiser, LINEAR)}
+
+    def update(self, batch, step) -> None:
+        before = self.hidden if self.hidden is not None else batch.x.new_zeros(len(batch), 8)
+        after: list[Tensor] = []
+
+        def distil(rows, step):
+            hidden = self.student["cell"](rows.x, rows.hidden)
+            after.append(hidden.detach())
+            with torch.no_grad():
+                target = self.reference("teacher").discriminator(rows.x)
+            return {"loss": (self.student["head"](hidden) - target).square().mean()}
+
+        step.minimise("student", distil, Carried(ids=batch.ids, x=batch.x, hidden=before))
+        self.hidden = torch.cat(after)
+
+
+def small_teacher() -> str:
+    """The folder of a small-gan with random weights, made once for each cache."""
+    folder = cache_folder() / "small-teacher"
+
+    def make(temporary: Path) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            config = configured("small-gan")
+            adopt(config, SmallGan(config.model, RingAssets(2.0)), RunFolder(temporary))
+
+    build_once(folder, make)
+    return str(folder)
+
+
+class SmallContrastive(Method):
+    """Two noisy views of each point, told apart from those of all other points of the batch."""
+
+    dataset = Ring
+
+    def __init__(self, config: SmallConfig, assets: RingAssets) -> None:
+        super().__init__(config, assets)
+        self.encoder = mlp(2, 4)
+
+    def players(self) -> dict[str, Player]:
+        optimiser = torch.optim.Adam(self.encoder.parameters(), lr=self.config.lr, eps=1e-4)
+        return {"encoder": Player(self.encoder, optimiser, LINEAR)}
+
+    def update(self, batch, step) -> None:
+        step.minimise("encoder", self.info_nce, batch)
+
+    def info_nce(self, batch, step):
+        one, two = (normalize(self.encoder(batch.x + 0.1 * step.normal(len(batch), 2))) for _ in range(2))
+        similarity = one @ step.gather(two).T / 0.2
+        return {"loss": cross_entropy(similarity, torch.arange(len(batch)) + step.ranks.rank * len(batch))}
+
+
+def _entry(name: str, implementation: str, model: SmallConfig | None = None) -> Entry:
     schedule = TrainConfig(steps=40, batch_size=16, log_every=5, checkpoint_every=7, validate_every=10, seed=3)
-    preset = Preset(summary="test", model=SmallConfig(), train=schedule, data=RingConfig())
+    preset = Preset(summary="test", model=model or SmallConfig(), train=schedule, data=RingConfig())
     return Entry(
         name=name, summary="test", paper="", family="test", presets={"tiny": preset}, implementation=implementation
     )
 
 
+register(_entry("small-contrastive", "small_methods:SmallContrastive"))
+register(_entry("small-energy", "small_methods:SmallEnergy"))
 register(_entry("small-gan", "small_methods:SmallGan"))
 register(_entry("small-pipeline", "small_methods:SmallPipeline"))
+register(_entry("small-student", "small_methods:SmallStudent", StudentConfig()))
 register(_entry("small-two-stage", "small_methods:SmallTwoStage"))
 
 

@@ -155,8 +155,11 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
         | {"model.agent.ndh.hidden": 16, "model.agent.ndh.context": 16, "model.agent.ndh.batch_size": 8}
         | {"model.agent.ndh.horizon": 4, "model.agent.ndh.dropout": 0.0, "model.agent.ndh.history": "target"},
     ),
+    "small-contrastive": ("tiny", {}),
+    "small-energy": ("tiny", {}),
     "small-gan": ("tiny", {}),
     "small-pipeline": ("tiny", {}),
+    "small-student": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
     "spacefusion": ("nano", SHORT_DIALOGUES),
     "spacefusion:seq2seq": ("nano-seq2seq", SHORT_DIALOGUES),

@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 
 from genera.console import say
 from genera.engine.config import from_dict
+from genera.engine.ranks import Ranks
+from genera.engine.state import StatefulModule
 from genera.engine.step import Step
 from genera.engine.trainees import Trainee
 from genera.errors import GeneraError
@@ -24,6 +26,9 @@ from genera.files import atomic, checksum, read_json, write_json, write_tensors
 
 SHARES = "shares"
 """Folder of a checkpoint into which the ranks of a sharded run write what their optimisers keep."""
+
+RANKS = "ranks"
+"""Folder of a checkpoint into which each rank writes its per-rank state."""
 
 
 @dataclass
@@ -79,11 +84,11 @@ def pick(folder: Path, which: str = "last") -> Path | None:
 # writing
 
 
-def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: int) -> None:
+def save(folder: Path, method: StatefulModule, step: Step, position: Position, keep: int) -> None:
     """Write the checkpoint of `position` (all ranks call this) and let old ones go: `keep` newest and the best stay.
 
-    Weights and averages are whole files, however the run is spread over ranks. What the optimisers of a sharded run
-    keep is written by each rank for itself, into `shares/`.
+    Weights, averages and training state are whole files, however the run is spread over ranks. What the optimisers of a
+    sharded run keep is written by each rank for itself, into `shares/`, and per-rank state into `ranks/`.
     """
     ranks = step.ranks
     names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
@@ -93,6 +98,7 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     training = {
         f"random/{rank}/{k}": v for rank, state in enumerate(ranks.gather(_random_state())) for k, v in state.items()
     }
+    training |= {f"state/{name}": tensor for name, tensor in method.training_tensors().items()}
     groups = {}
     for name, trainee in step.trainees.items():
         groups[name], flat = _flatten(trainee.player.optimiser)
@@ -110,11 +116,15 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     with atomic(target) if ranks.main else nullcontext() as temporary:
         if temporary:
             temporary.mkdir()
-        fingerprints: dict[str, dict[str, int]] = {}
+        written: list[Path] = []
+        shared = ranks.gather(temporary)[0]
         if shares:
-            own = sharding.write_shares(ranks.gather(temporary)[0] / SHARES, shares, ranks)
-            for written in ranks.gather({f"{SHARES}/{p.name}": checksum(p) for p in own}):
-                fingerprints |= written
+            written += sharding.write_shares(shared / SHARES, shares, ranks)
+        if kept := method.rank_tensors():
+            written.append(_write_rank(shared / RANKS, kept, ranks))
+        fingerprints: dict[str, dict[str, int]] = {}
+        for files_of_rank in ranks.gather({p.relative_to(shared).as_posix(): checksum(p) for p in written}):
+            fingerprints |= files_of_rank
         if temporary:
             for name, tensors in files.items():
                 if tensors:
@@ -126,6 +136,7 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
                     "position": vars(position),
                     "groups": groups,
                     "scaler": step.scaler.state_dict() if step.scaler else None,
+                    "values": method.training_values(),
                     "files": fingerprints,
                 },
             )
@@ -134,6 +145,16 @@ def save(folder: Path, method: nn.Module, step: Step, position: Position, keep: 
     if ranks.main:
         _let_go(folder, target, position, keep)
     ranks.barrier()
+
+
+def _write_rank(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> Path:
+    path = folder / f"rank-{ranks.rank:05d}.safetensors"
+    try:
+        folder.mkdir(exist_ok=True)
+        write_tensors(path, tensors)
+    except OSError as error:
+        raise GeneraError(f"rank {ranks.rank} cannot write {path}: {error.strerror or error}.") from None
+    return path
 
 
 def _let_go(folder: Path, target: Path, position: Position, keep: int) -> None:
@@ -181,7 +202,7 @@ def _read_state(checkpoint: Path) -> dict[str, Any]:
 def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
     """The tensors of one file of a checkpoint, verified. Raises GeneraError for a missing or damaged file."""
     path = checkpoint / f"{name}.safetensors"
-    _verify(path, _read_state(checkpoint)["files"].get(path.name))
+    _verify(path, _read_state(checkpoint)["files"].get(f"{name}.safetensors"))
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -270,9 +291,13 @@ def position_of(checkpoint: Path) -> Position:
     return from_dict(Position, _read_state(checkpoint)["position"], f"{checkpoint / 'state.json'}: position")
 
 
-def load_training(checkpoint: Path, method: nn.Module, step: Step) -> None:
-    """Read weights, optimisers, averages, loss scale and random states, to go on exactly where `save` was called, on
-    this number of ranks or on another, sharded or not."""
+def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
+    """Read weights, optimisers, averages, loss scale, random states, and the method's training and per-rank state, to
+    resume exactly where `save` was called, on this number of ranks or on another, sharded or not.
+
+    Raises:
+        GeneraError: a file is damaged, the method keeps other state, or this number of ranks cannot share it.
+    """
     load_weights(method, checkpoint, average=False)
     tensors, state = read_tensors(checkpoint, "training"), _read_state(checkpoint)
     tensors |= _read_shares(checkpoint, step, [name for name in state["files"] if name.startswith(SHARES)])
@@ -292,9 +317,41 @@ def load_training(checkpoint: Path, method: nn.Module, step: Step) -> None:
             mean.copy_(_placed(averages[names[id(tensor)]], mean))
     if step.scaler:
         step.scaler.load_state_dict(state["scaler"])
+    _restore_state(checkpoint, method, tensors, state, step.ranks)
     own = f"random/{step.ranks.rank}/"
     if mine := {k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)}:
         _restore_random_state(mine)
+
+
+def _restore_state(
+    checkpoint: Path, method: StatefulModule, tensors: dict[str, Tensor], state: dict[str, Any], ranks: Ranks
+) -> None:
+    kept = {k.removeprefix("state/"): v for k, v in tensors.items() if k.startswith("state/")}
+    values = state.get("values", {})
+    expected = {*method.training_tensors(), *method.training_values()}
+    if lacking := sorted(expected - kept.keys() - values.keys()):
+        raise GeneraError(f"{checkpoint} is of another method or version: it lacks the training state {lacking[0]!r}.")
+    files = sorted(name for name in state["files"] if name.startswith(f"{RANKS}/"))
+    method.restore_state(kept | _rank_state(checkpoint, files, ranks), values)
+
+
+def _rank_state(checkpoint: Path, files: list[str], ranks: Ranks) -> dict[str, Tensor]:
+    """This rank's own, as it was saved; from another number of ranks, its share of the rows of all."""
+    names = [name.removesuffix(".safetensors") for name in files]
+    if not names or len(names) == ranks.world:
+        return read_tensors(checkpoint, names[ranks.rank]) if names else {}
+    parts = [read_tensors(checkpoint, name) for name in names]
+    shares = {}
+    for name, first in parts[0].items():
+        rows = sum(len(part[name]) for part in parts) if first.ndim else 0
+        if rows % ranks.world or not first.ndim:
+            held = f"{rows} rows" if first.ndim else "no rows"
+            raise GeneraError(
+                f"per-rank state {name!r} of {checkpoint} has {held} to share between {ranks.world} ranks; resume on "
+                f"{len(names)}, as it was saved."
+            )
+        shares[name] = torch.cat([part[name] for part in parts]).chunk(ranks.world)[ranks.rank]
+    return shares
 
 
 def _read_shares(checkpoint: Path, step: Step, files: list[str]) -> dict[str, Tensor]:

@@ -62,6 +62,8 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     nowhere = torch.device("meta")
     with nowhere:
         method = implementation(config.model, assets)
+    for reference in method.references.values():
+        reference.sketch()
     first, *later = [stage for stage in method.stages() if stage.players]
     measured = {first.name: _one_step(config, method, first, first.sketch or (lambda rows: batch))}
     measured |= {stage.name: _one_step(config, method, stage, stage.sketch) for stage in later if stage.sketch}

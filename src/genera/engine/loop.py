@@ -18,7 +18,7 @@ from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import prefetched
 from genera.engine.step import Step
-from genera.engine.trainees import averaged
+from genera.engine.trainees import averaged, gradients_of_inputs
 from genera.errors import Stopped
 
 CONTROL_EVERY = 10
@@ -106,14 +106,16 @@ def run_stage(
 
 
 def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
-    """Log mean figures of validation batches under `valid/`; True when the loss is the stage's best so far."""
+    """Log mean figures of validation batches under `valid/` and tell the method of them; True when the loss is the
+    stage's best so far."""
     config, ranks = step.config, step.ranks
     validate = stage.validate or method.validate
     size = min(stage.batch_size or config.batch_size, data.size("valid") // ranks.world * ranks.world)
     batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
     probe = Step(config, ranks, {}, stage=1 << 20)
     method.eval()
-    with torch.no_grad(), averaged(step.trainees):
+    differentiable = method.validation_gradients if stage.validation_gradients is None else stage.validation_gradients
+    with averaged(step.trainees), gradients_of_inputs(method, step.trainees) if differentiable else torch.no_grad():
         for index in range(min(config.validate_batches, batches.steps_per_epoch)):
             probe.begin(index, step.progress)
             probe.record(**step.evaluate(validate, batches.batch(index).to(ranks.device), probe))
@@ -122,13 +124,14 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     if not means:
         return False
     log.write(_row(stage, step, at, stream) | {f"valid/{name}": value for name, value in means.items()})
+    improved = math.isfinite(means["loss"]) and (at.best is None or means["loss"] < at.best)
+    if improved:
+        at.best, at.best_step = means["loss"], at.step
     if at.stage_step % config.validate_every == 0:  # not the pass at the end of a budget, which may be extended
         for trainee in step.trainees.values():
             trainee.validated(means["loss"])
-    if math.isfinite(means["loss"]) and (at.best is None or means["loss"] < at.best):
-        at.best, at.best_step = means["loss"], at.step
-        return True
-    return False
+        (stage.validated or method.validated)(means, improved)
+    return improved
 
 
 def stopped(folder: RunFolder, ranks: Ranks, step: int, signals: list[int]) -> NoReturn:

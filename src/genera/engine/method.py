@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from torch import nn
 
 from genera.data.batch import Batch, Stream
 from genera.engine.player import Player, Terms
 from genera.engine.ranks import Ranks
+from genera.engine.references import Reference
+from genera.engine.state import StatefulModule
 from genera.engine.step import Step
 
 
@@ -78,6 +79,10 @@ class Stage:
     """Rows of this stage's global batches, where not those of `--batch-size`."""
     validate: Callable[[Any, Step], Terms] | None = None
     """For batches of this stage's own data; `Method.validate` where None."""
+    validation_gradients: bool | None = None
+    """Whether `validate` asks for gradients; `Method.validation_gradients` where None."""
+    validated: Callable[[dict[str, float], bool], None] | None = None
+    """Told of the result of each validation; `Method.validated` where None."""
     best: bool = False
     """Whether the stage ends with the weights that validated best, which later stages and the run then have, instead of
     its last ones."""
@@ -87,19 +92,24 @@ class Stage:
     """What such a batch holds, and how far a step on shapes alone goes, in words that follow the number of rows."""
 
 
-class Method(nn.Module):
+class Method(StatefulModule):
     """One published training algorithm: owns its networks, gives its players and one visible training step.
 
-    Networks are assigned as attributes, so `state_dict` is all of the method's weights.
+    Networks are assigned as attributes, so `state_dict` is all of the method's weights. State of other kinds is
+    registered in `__init__`: `register_training_state`, `register_rank_state`, `register_reference`.
     """
 
     dataset: ClassVar[type[Any]]
     """The Dataset class that reads this method's data."""
+    validation_gradients: ClassVar[bool] = False
+    """Whether `validate` asks for gradients with respect to its inputs (`torch.autograd.grad`), as Langevin chains of
+    energy models do. Parameters take no gradient meanwhile."""
 
     def __init__(self, config: Any, assets: Any) -> None:
         super().__init__()
         self.config = config
         self.assets = assets
+        self.references: dict[str, Reference] = {}
 
     begins_from: ClassVar[tuple[str, ...]] = ()
     """Other methods whose runs `--init` may name too."""
@@ -116,6 +126,25 @@ class Method(nn.Module):
         """First weights of the networks `new`, which the run that `--init` names has not got, where those of
         construction are not it; called once, at the first start."""
 
+    def register_reference(self, name: str, path: str | Path) -> None:
+        """Declare what this method reads and never changes: a run folder, or any other folder or file.
+
+        The run records its path and content hash and checks them each time it is resumed. `reference(name)` opens it.
+        Its weights are no part of `state_dict`, of a player or of a checkpoint.
+        """
+        self.references[name] = Reference(name, path)
+
+    def reference(self, name: str) -> Any:
+        """The frozen method of the run that is registered under `name`, on this method's device; the path of another
+        folder or file. It is opened on first use.
+
+        Raises GeneraError when it is missing, or has changed since this run began.
+        """
+        opened = self.references[name].open()
+        if isinstance(opened, Method) and opened._device() != self._device():
+            opened.to(self._device())
+        return opened
+
     def players(self) -> dict[str, Player]:
         """Networks and optimisers of a method with a single stage."""
         raise TypeError(f"{type(self).__name__} must define players() or stages()")
@@ -130,3 +159,10 @@ class Method(nn.Module):
     def validate(self, batch: Any, step: Step) -> Terms:
         """Mean figures of a validation batch; `loss` decides which checkpoint is best. Default: none."""
         return {}
+
+    def validated(self, figures: dict[str, float], improved: bool) -> None:
+        """Called on all ranks after each validation that `--validate-every` schedules, before a checkpoint is written.
+
+        figures: means over batches and ranks. improved: `loss` is the lowest of this stage so far. What is remembered
+        here must be training state. A run whose result depends on it needs the same `--validate-every` to the end.
+        """

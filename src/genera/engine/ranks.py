@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.autograd.function import once_differentiable
 
 from genera.console import PATIENCE
 from genera.errors import GeneraError
@@ -72,6 +73,41 @@ class Ranks:
     def barrier(self) -> None:
         if self.world > 1:
             dist.barrier(group=self.control)
+
+
+def gather_rows(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """(B, …) of this rank → (world · B, …) of all ranks in their order, through which gradients flow back."""
+    if ranks.world == 1:
+        return rows
+    if rows.requires_grad and torch.is_grad_enabled():
+        gathered: torch.Tensor = _GatherRows.apply(rows, ranks)
+        return gathered
+    return _all_rows(rows, ranks)
+
+
+class _GatherRows(torch.autograd.Function):
+    """All ranks' losses depend on a row, so its gradient is the sum of theirs. The mean over ranks that is taken of the
+    parameters' gradients then makes it that of the mean loss."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+        ctx.ranks, ctx.rows = ranks, len(rows)
+        return _all_rows(rows, ranks)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        first = ctx.ranks.rank * ctx.rows
+        return total[first : first + ctx.rows], None
+
+
+def _all_rows(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    rows = rows.contiguous()
+    parts = [torch.empty_like(rows) for _ in range(ranks.world)]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from genera.engine.config import TrainConfig
 from genera.engine.guard import Guard, Turn
 from genera.engine.noise import Noise
 from genera.engine.player import Terms
-from genera.engine.ranks import Ranks
+from genera.engine.ranks import Ranks, gather_rows
 from genera.engine.telemetry import Telemetry
 from genera.engine.trainees import AUTOCAST, Trainee, only
 from genera.errors import GeneraError
@@ -78,6 +78,25 @@ class Step:
     def chance(self) -> float:
         """One U[0, 1) on the host for the whole batch at hand, the same on all ranks and for all accumulated parts."""
         return self.noise.chance()
+
+    # rows of other ranks
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """(B, …) rows of this rank → (world · B, …) rows of all ranks in the order of the global batch.
+
+        Gradients flow back to the rows of every rank. A loss over gathered rows (contrastive: all pairs of a batch)
+        has the gradient of one rank that holds the whole batch, whether each rank takes the mean over its own rows
+        against all others, or over all rows.
+
+        Raises GeneraError within an accumulated part, which has only its own rows: the sum over parts would be another
+        loss.
+        """
+        if self.noise.parts > 1:
+            raise GeneraError(
+                f"this loss needs the whole batch, which --accumulate {self.noise.parts} cuts into parts; use "
+                "--accumulate 1."
+            )
+        return gather_rows(rows, self.ranks)
 
     # telemetry
 

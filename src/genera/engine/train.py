@@ -21,6 +21,7 @@ from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
 from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks, join_ranks
+from genera.engine.references import open_references
 from genera.engine.runtime import seed_all, stop_signals
 from genera.engine.step import Step
 from genera.engine.trainees import enrol
@@ -104,6 +105,10 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     stages = method.stages()
     _check_stages(config, stages, ranks)
     start = ckpt.pick(folder.checkpoints, resume)
+    for turn in (True, False):  # the main rank records what is referred to; the others then find that
+        if ranks.main is turn:
+            open_references(method.references, folder, new=start is None, main=ranks.main)
+        ranks.barrier()
     position = ckpt.position_of(start) if start else Position()
     extended = budget_of(folder.config().train) != budget_of(config.train)
     if extended:

@@ -101,6 +101,25 @@ def averaged(trainees: dict[str, Trainee]) -> Iterator[None]:
                 p.copy_(weights)
 
 
+@contextmanager
+def gradients_of_inputs(method: nn.Module, trainees: dict[str, Trainee]) -> Iterator[None]:
+    """Gradients can be taken with respect to inputs and not to parameters, of which no graph is kept.
+
+    Raises GeneraError for sharded players, whose parameters are gathered without gradients only.
+    """
+    if any(trainee.sharded for trainee in trainees.values()):
+        raise GeneraError("--sharding fsdp cannot validate with gradients; leave it out, or use --validate-every 0.")
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
 def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:
     """Prepare players for training: data-parallel or sharded over ranks, averages, fused-step guards.
 

@@ -26,6 +26,7 @@ from genera.engine.capabilities import (
 )
 from genera.engine.config import RunConfig, from_dict
 from genera.engine.folder import RunFolder
+from genera.engine.loading import load_method
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.errors import GeneraError, Lacks, unknown
@@ -38,21 +39,10 @@ def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") ->
     checkpoint: last, best, previous or a step number.
     Raises GeneraError when there is no run, no checkpoint, or a damaged one.
     """
-    folder = RunFolder.existing(path)
-    config = folder.config()
-    chosen = ckpt.pick(folder.checkpoints, checkpoint)
-    if chosen is None:
-        raise GeneraError(f"{path} has no checkpoint yet; train it first: the command that began it goes on.")
-    implementation = registry.entry(config.method).load()
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten below
-        method: Method = implementation(config.model, implementation.dataset.assets_type.load(folder.assets))
-    for stage in method.stages():
-        artefact = folder.artefacts / stage.name
-        if stage.restore and artefact.exists():
-            stage.restore(artefact)
-    ckpt.load_weights(method, chosen)
-    method.lay_out()
-    return Run(folder, config, method.to(pick_device(device)).eval(), ckpt.position_of(chosen).step)
+    loaded = load_method(path, checkpoint)
+    method: Method = loaded.method
+    step = ckpt.position_of(loaded.checkpoint).step
+    return Run(loaded.folder, loaded.config, method.to(pick_device(device)).eval(), step)
 
 
 class Run:
