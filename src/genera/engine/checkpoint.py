@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genera.console import say
 from genera.engine.config import from_dict
 from genera.engine.ranks import Ranks
 from genera.engine.state import StatefulModule
@@ -231,43 +230,31 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     Raises:
         GeneraError: the checkpoint is of another method or size, naming the tensors.
     """
-    own, tensors = method.state_dict(), _weights(checkpoint, average)
+    own, tensors = method.state_dict(), weights_of(checkpoint, average=average)
     _check_fit(checkpoint, own, tensors)
     method.load_state_dict({name: _placed(tensor, own[name]) for name, tensor in tensors.items()})
 
 
-def take_over(method: nn.Module, checkpoint: Path) -> list[str]:
-    """Read those networks (children of the method) that `checkpoint` has too, and say which; the others stay, and their
-    names are returned.
+def load_networks(method: nn.Module, checkpoint: Path, names: Sequence[str]) -> None:
+    """Read the networks (children of the method) `names` of a checkpoint; the others stay.
 
-    Raises:
-        GeneraError: no network is in both, or one is of another size, naming the tensors.
+    Raises GeneraError when one is of another size, naming the tensors.
     """
-    own, tensors = method.state_dict(), _weights(checkpoint, average=True)
-    ours, theirs = _networks(own), _networks(tensors)
-    shared = [name for name in ours if name in theirs]
-    if not shared:
-        raise GeneraError(
-            f"{checkpoint} has no network of this run: it has {', '.join(theirs)}, and {', '.join(ours)} are asked for."
-        )
-    own, tensors = (
-        {name: tensor for name, tensor in state.items() if name.partition(".")[0] in shared} for state in (own, tensors)
+    ours, theirs = (
+        {name: tensor for name, tensor in state.items() if name.partition(".")[0] in names}
+        for state in (method.state_dict(), weights_of(checkpoint))
     )
-    _check_fit(checkpoint, own, tensors)
-    method.load_state_dict(tensors, strict=False)
-    new = [name for name in ours if name not in theirs]
-    if ours != theirs:
-        facts = {"begins with": shared, "new": new}
-        facts["left aside"] = [name for name in theirs if name not in ours]
-        say("; ".join(f"{what}: {', '.join(names)}" for what, names in facts.items() if names))
-    return new
+    _check_fit(checkpoint, ours, theirs)
+    method.load_state_dict(theirs, strict=False)
 
 
-def _networks(names: Iterable[str]) -> list[str]:
+def networks(names: Iterable[str]) -> list[str]:
+    """Names of the networks to which tensors belong, in their order."""
     return list(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
-def _weights(checkpoint: Path, average: bool) -> dict[str, Tensor]:
+def weights_of(checkpoint: Path, *, average: bool = True) -> dict[str, Tensor]:
+    """The weights of a checkpoint; the moving average in the place of those that it follows."""
     tensors = read_tensors(checkpoint, "weights")
     if average and (checkpoint / "average.safetensors").exists():
         tensors |= read_tensors(checkpoint, "average")

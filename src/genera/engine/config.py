@@ -41,9 +41,9 @@ class TrainConfig:
     gathers a transformer layer when it is its turn; for models that do not fit one device. One rank holds all of it."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
-    init: str | None = None
-    """Run folder whose tokenisers (or other assets) and weights a new run begins with, those of all networks that both
-    have: of the same method, or of one that it builds on."""
+    init: tuple[str, ...] = ()
+    """Initialise a new run from these runs, of the same method or of one that it builds on: its tokenisers and other
+    assets are those of the first, and each network is that of the run that has it. NETWORK=RUN takes one network."""
     seed: int = 42
     """Seed of initial weights, order of data and noise."""
     device: str = "auto"
@@ -60,6 +60,10 @@ class TrainConfig:
     """Newest checkpoints kept, besides the best."""
     track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Dashboards that also get the metrics: tensorboard, wandb, trackio (extra: track)."""
+
+    def __post_init__(self) -> None:
+        if self.init is None or isinstance(self.init, str):  # one run, as Python code and older config files name it
+            object.__setattr__(self, "init", (self.init,) if self.init else ())
 
     def check(self) -> list[str]:
         """Every complaint about these values, in words."""

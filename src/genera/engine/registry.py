@@ -142,6 +142,13 @@ def run_config(values: Any, where: str) -> RunConfig:
     return replace(
         empty,
         data=from_dict(type(shape.data), values["data"], f"{where}: data"),
-        train=from_dict(TrainConfig, values["train"], f"{where}: train"),
+        train=from_dict(TrainConfig, _several_parents(values["train"]), f"{where}: train"),
         model=from_dict(type(shape.model), values["model"], f"{where}: model"),
     )
+
+
+def _several_parents(train: Any) -> Any:
+    """`init` as a list, where an older config.yaml has one run or null."""
+    if isinstance(train, dict) and (train.get("init") is None or isinstance(train["init"], str)):
+        return train | {"init": [train["init"]] if train.get("init") else []}
+    return train

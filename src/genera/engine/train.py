@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
 from genera.engine.method import Method, Stage
+from genera.engine.parents import inherit, parents
 from genera.engine.ranks import Ranks, join_ranks
 from genera.engine.references import open_references
 from genera.engine.runtime import seed_all, stop_signals
@@ -122,7 +123,7 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     if start:
         say(f"going on from step {position.step} of {folder.path}")
     elif config.train.init:
-        method.complete(ckpt.take_over(method, _predecessor(config).checkpoint))
+        method.complete(inherit(method, parents(config)))
     else:
         method.initialise()
     method.lay_out()
@@ -271,24 +272,6 @@ def _networks(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-class _Predecessor(NamedTuple):
-    method: str
-    assets: Path
-    checkpoint: Path
-
-
-def _predecessor(config: RunConfig) -> _Predecessor:
-    """The run that `--init` names. Raises GeneraError when it has no checkpoint, or its method does not fit."""
-    folder = RunFolder.existing(config.train.init or "")
-    method = folder.config().method
-    if method not in (config.method, *registry.entry(config.method).load().begins_from):
-        raise GeneraError(f"--init {folder.path} is a run of {method}, and {config.method} is to be trained.")
-    found = ckpt.pick(folder.checkpoints)
-    if found is None:
-        raise GeneraError(f"--init {folder.path} has no checkpoint yet; train it first.")
-    return _Predecessor(method, folder.assets, found)
-
-
 def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks: Ranks) -> Any:
     """The main rank opens first and leaves cache and assets; the others then find them."""
     data = None
@@ -299,8 +282,7 @@ def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks:
             if saved.exists():
                 assets = implementation.dataset.assets_type.load(folder.assets)
             elif config.train.init:
-                other = _predecessor(config)
-                assets = registry.entry(other.method).load().dataset.assets_type.load(other.assets)
+                assets = parents(config)[0].assets()
             data = implementation.dataset.open(config.data, assets)
             if not saved.exists() and ranks.main:
                 data.assets.save(folder.assets)

@@ -73,7 +73,8 @@ def _data(run: Run) -> str:
     rules = [f"texts of at most {data.max_words} words and {data.max_tokens} tokens"]
     if data.limit is not None:
         rules.append(f"the first {data.limit:,} of them")
-    begun = f" Training began with the weights of {run.config.train.init}." if run.config.train.init else ""
+    parents = run.config.train.init
+    begun = f" Training began with the weights of {' and '.join(parents)}." if parents else ""
     return f"Trained on `{data.data}`: {', '.join(rules)}.{begun}"
 
 
