@@ -258,7 +258,7 @@ class SmallEnergy(Method):
 
     def update(self, batch, step) -> None:
         rows, whole = len(batch), len(batch) * step.ranks.world
-        chains = (step.index * whole + torch.arange(whole)) % len(self.replay)
+        chains = (step.index * whole + torch.arange(whole, device=batch.x.device)) % len(self.replay)
         starts = self.replay[chains[step.ranks.rank * rows :][:rows]]
         negatives = self.langevin(starts, step)
         step.minimise("energy", self.contrast, Chains(ids=batch.ids, x=batch.x, negatives=negatives))
@@ -357,7 +357,8 @@ class SmallContrastive(Method):
     def info_nce(self, batch, step):
         one, two = (normalize(self.encoder(batch.x + 0.1 * step.normal(len(batch), 2))) for _ in range(2))
         similarity = one @ step.gather(two).T / 0.2
-        return {"loss": cross_entropy(similarity, torch.arange(len(batch)) + step.ranks.rank * len(batch))}
+        own = torch.arange(len(batch), device=batch.x.device) + step.ranks.rank * len(batch)
+        return {"loss": cross_entropy(similarity, own)}
 
 
 def _entry(name: str, implementation: str, model: SmallConfig | None = None) -> Entry:
