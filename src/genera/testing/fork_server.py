@@ -63,12 +63,15 @@ def _serve(job: dict[str, Any]) -> dict[str, Any]:
         if pid == 0:
             _child(job, environment, folder, rank)
         running[pid] = rank
-    codes = _wait(running, time.monotonic() + job["timeout"])
+    started = time.monotonic()
+    codes = _wait(running, started + job["timeout"])
     failed = next((code for code in codes if code), 0)
     texts = {
         stream: "".join((folder / f"{stream}-{rank}").read_text(errors="replace") for rank in range(world))
         for stream in ("stdout", "stderr")
     }
+    if time.monotonic() - started > job["timeout"]:
+        texts["stderr"] += f"killed after {job['timeout']} seconds"
     return {"returncode": failed, **texts}
 
 

@@ -24,7 +24,7 @@ def forked(
     ranks: int = 1,
     imports: Sequence[str] = (),
     hash_seed: int = AGAIN,
-    timeout: float = 600,
+    timeout: float = 3600,
     directory: str | Path | None = None,
     **options: Any,
 ) -> Done:
@@ -35,7 +35,7 @@ def forked(
 
     ranks: so many processes, which join through gloo; when one fails the others are ended.
     imports: modules that the warm process imports first, once.
-    timeout: seconds after which the processes are killed.
+    timeout: seconds after which the processes are killed, so that a hanging one does not hang its caller.
     directory: working folder [this process's].
     """
     server = _server(hash_seed)
