@@ -127,7 +127,7 @@ def evaluates(case: Case, run: Path) -> None:
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)["counts"]
     assert counts, "nothing was measured"
-    assert min(counts.values()) > 0, f"measured on no item: {counts}"
+    assert any(counts.values()), f"measured on no item: {counts}"
     done = forked("genera.cli.main:main", ["report", str(run)])
     assert done.returncode == 0, done.stderr
     assert case.name in (run / "report.html").read_text(encoding="utf-8")
