@@ -166,10 +166,10 @@ def test_the_real_set_and_its_overlap_with_the_annotated_paths(r2r):
     scans = sorted({episode.scan for episode in train.episodes})
     nodes = enumerate_paths(r2r.graphs, scans)
     assert (len(nodes), int((nodes >= 0).sum())) == (178_300, 1_080_378)
-    ends = set(synthesis._ends(r2r.graphs, nodes).tolist())
+    ends = set(synthesis._endpoints(r2r.graphs, nodes).tolist())
     for table, count in ((train, 4_667), (seen, 339)):
         paths = {episode.id.split("_")[0]: row for row, episode in enumerate(table.episodes)}
-        found = synthesis._ends(r2r.graphs, table.reference[list(paths.values())])
+        found = synthesis._endpoints(r2r.graphs, table.reference[list(paths.values())])
         assert sum(pair in ends for pair in found.tolist()) == count
 
 
@@ -178,7 +178,7 @@ def test_a_synthesis_without_paths(tmp_path):
     write_json(tmp_path / "connectivity" / "street_connectivity.json", entries(POSITIONS, EDGES))
     write_json(tmp_path / "R2R_train.json", content)
     street = NavigationData.open(NavigationConfig(data=f"r2r:{tmp_path}"))
-    with pytest.raises(GeneraError, match=r"no path of the train scans of r2r:.* has 4 to 6 edges"):
+    with pytest.raises(GeneraError, match=r"no path in the train scans of r2r:.* has 4 to 6 edges"):
         plan_paths(FEW, street)
 
 
@@ -187,7 +187,7 @@ def test_a_synthesis_without_paths(tmp_path):
     [
         (lambda folder: (folder / "manifest.json").unlink(), "no finished synthesis"),
         (lambda folder: (folder / "00000.json").unlink(), "00000.json is missing"),
-        (lambda folder: (folder / "00001.json").write_text("[]"), "00001.json is not what was written"),
+        (lambda folder: (folder / "00001.json").write_text("[]"), "00001.json has changed since it was written"),
         (lambda folder: (folder / "manifest.json").write_text('{"format": 0}'), "has format 0; 1 was expected"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "not readable as JSON"),
     ],
