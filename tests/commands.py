@@ -11,7 +11,10 @@ from typing import Any
 from genera.cli.main import main
 
 TINY = "train optimus:nano --data world:captions-small --limit 2000 --steps 60 --batch-size 16 --vocabulary 400"
-QUICK = "--items 40 --likelihood-items 8 --importance-samples 12 --prior-samples 16 --pairs 2"
+QUICK = (
+    "--likelihood.items 30 --likelihood.samples 12 --latent.items 40 --reconstruction.items 40 --samples.items 40 "
+    "--samples.count 16 --interpolation.pairs 2 --analogy.count 20"
+)
 """An evaluation of seconds."""
 
 

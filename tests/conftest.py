@@ -16,7 +16,7 @@ from commands import train
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.registry import configure
 from genera.navigation.sources import NavigationSource, open_navigation
-from genera.uses.run import Run
+from genera.run import Run
 from genera.worlds import load
 
 

@@ -17,7 +17,7 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["navigation", "images", "data", "train"])
+@pytest.mark.parametrize("page", ["navigation", "images", "data", "train", "evaluate"])
 def test_the_example_runs(page, tmp_path):
     (example,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / f"docs/{page}.md").read_text(), re.M | re.S)
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ import yaml
 from commands import contents, genera
 from genera.engine.folder import RunFolder
 from genera.errors import GeneraError
-from genera.uses.run import load
+from genera.run import load
 
 SOURCE = Path(__file__).parents[1] / "src"
 SHORT = ["--steps=200", "--batch-size=16", "--limit=200", "--image-size=12", "--width=4"]
@@ -100,7 +100,7 @@ def test_the_new_package_trains_resumes_evaluates_and_passes_its_tests(python, t
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["plugin"] == {"package": "tiny-vae", "version": "0.1.0"}
 
-    evaluated = json.loads(call("-m", "genera", "evaluate", "run", "--images", "64", "--json"))
+    evaluated = json.loads(call("-m", "genera", "evaluate", "run", "--fidelity.images", "64", "--json"))
     assert evaluated["method"] == "tiny-vae"
     call("-m", "genera", "report", "run")
     assert "tiny-vae:nano" in (tmp_path / "run" / "report.html").read_text()

@@ -158,6 +158,7 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "small-contrastive": ("tiny", {}),
     "small-energy": ("tiny", {}),
     "small-gan": ("tiny", {}),
+    "small-image-vae": ("tiny", {}),
     "small-pipeline": ("tiny", {}),
     "small-student": ("tiny", {}),
     "small-two-stage": ("tiny", {}),
@@ -194,10 +195,14 @@ def words(overrides: dict[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in overrides.items()]
 
 
-EVALUATION: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("optimus", "gpt2-lm"),
-    ("--items=40", "--likelihood-items=8", "--importance-samples=12", "--prior-samples=16", "--pairs=2"),
-)
+_WORDS = ("--likelihood.items=8", "--likelihood.samples=12", "--samples.items=40", "--samples.count=16")
+EVALUATION: dict[str, tuple[str, ...]] = {
+    "gpt2-lm": _WORDS,
+    "optimus": (
+        *_WORDS,
+        *("--latent.items=40", "--reconstruction.items=40", "--interpolation.pairs=2", "--analogy.count=20"),
+    ),
+}
 """Words of a short `genera evaluate`, for the methods that one takes seconds for. The others train networks to be
 measured by, and are evaluated in tests/evaluation."""
 

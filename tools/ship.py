@@ -11,14 +11,15 @@ from pathlib import Path
 from genera.engine import checkpoint
 from genera.engine.shipped import FOLDER, SHIPPED
 from genera.errors import GeneraError, unknown
+from genera.evaluation.storage import FOLDER as EVALUATIONS
 from genera.files import atomic, read_json, write_json, write_text
-from genera.uses.card import model_card
-from genera.uses.run import load
+from genera.report.card import model_card
+from genera.run import load
 
 WEIGHTS = "weights.safetensors"
 FILES = f"""\
 - `checkpoints/`: `{WEIGHTS}`, the weights, and how far training was.
-- `assets/`: the two tokenisers. `config.yaml`: all settings. `metrics.jsonl`, `evaluation.json`: training and measures.
+- `assets/`: the two tokenisers. `config.yaml`: all settings. `metrics.jsonl`, `evaluations/`: training and measures.
 - `genera export NAME --out FOLDER` writes the same model in the Hugging Face layout."""
 
 LIMITS = (
@@ -34,12 +35,13 @@ def ship(source: Path, out: Path) -> None:
     """Write the run at `source` to `out`, which is replaced."""
     run = load(source)
     (chosen,) = [checkpoint.pick(run.folder.checkpoints)]
-    if chosen is None or (chosen / "average.safetensors").exists() or not (source / "evaluation.json").exists():
+    if chosen is None or (chosen / "average.safetensors").exists() or not (source / EVALUATIONS).exists():
         raise GeneraError(f"{source} must have a checkpoint without moving average, and `genera evaluate` behind it.")
     shutil.rmtree(out, ignore_errors=True)
     with atomic(out) as folder:
         shutil.copytree(source / "assets", folder / "assets", ignore=shutil.ignore_patterns(".done"))
-        for name in ("config.yaml", "metrics.jsonl", "status.json", "evaluation.json"):
+        shutil.copytree(source / EVALUATIONS, folder / EVALUATIONS)
+        for name in ("config.yaml", "metrics.jsonl", "status.json"):
             shutil.copyfile(source / name, folder / name)
         target = folder / "checkpoints" / chosen.name
         target.mkdir(parents=True)

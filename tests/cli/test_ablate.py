@@ -1,5 +1,6 @@
 """`genera ablate`: from settings to a comparison over seeds; and `genera.ablate`."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pytest
 import genera as library
 from commands import contents, genera
 from genera.engine.folder import RunFolder
+from genera.evaluation.image_options import ImageOptions
+from genera.evaluation.settings import EvaluateConfig
+from genera.evaluation.storage import chosen, stored_in
 from genera.files import read_json
 from genera.report.ablation import ablate
-from genera.uses.settings import EvaluateConfig
 
 TRAINING = "--data world:shapes --image-size 28 --limit 60 --width 2 --steps 4 --log-every 2 --batch-size 8"
-SMALL = [*TRAINING.split(), "--evaluate.images", 12, "--evaluate.measures", "training", "samples"]
+SMALL = [*TRAINING.split(), "--evaluate.fidelity.images", 12, "--evaluate.measures", "training", "pictures"]
 FQ = "fq=biggan:nano-fq --quantiser.codes 8"
 
 
@@ -36,28 +39,25 @@ def test_every_variant_is_trained_with_every_seed(done):
             run = library.load(out / variant / f"seed-{seed}", device="cpu")
             assert (run.config.train.seed, run.config.train.steps, run.config.model.width) == (seed, 4, 2)
             assert run.config.model.quantiser.codes == (8,) if variant == "fq" else not run.config.model.quantiser.after
-            assert read_json(run.folder.path / "evaluation.json")["settings"]["images"] == 12
+            assert chosen(run.folder.path).settings == {"fidelity": {"images": 12}}
 
 
 def test_the_table_has_means_over_seeds(done):
     out, shown = done
     row = shown.json["measures"]["discriminator_gap"]["values"][1]
-    gaps = [
-        read_json(out / "fq" / f"seed-{seed}" / "evaluation.json")["measures"]["discriminator_gap"]["value"]
-        for seed in (0, 7)
-    ]
+    gaps = [chosen(out / "fq" / f"seed-{seed}").values["discriminator_gap"] for seed in (0, 7)]
     assert row["runs"] == gaps
     assert row["value"] == pytest.approx(sum(gaps) / 2)
     assert row["sd"] == pytest.approx(abs(gaps[0] - gaps[1]) / 2**0.5)
     assert read_json(out / "comparison.json") == shown.json
-    assert "| Gap of the discriminator, score |" in (out / "comparison.md").read_text()
+    assert "| Discriminator gap, score |" in (out / "comparison.md").read_text()
 
 
 def test_the_page_has_the_dictionaries_over_training_and_samples(done):
     out, _ = done
     page = (out / "comparison.html").read_text(encoding="utf-8")
     assert "quantiser/blocks.0/usage" in page
-    assert page.split('id="samples"')[1].count("data:image/png") == 2
+    assert page.split('id="section-images"')[1].count("data:image/png") == 4  # samples and real images of each
 
 
 def test_the_same_command_does_nothing_twice_and_more_seeds_are_added(done):
@@ -74,21 +74,25 @@ def test_the_same_command_does_nothing_twice_and_more_seeds_are_added(done):
 
 def test_a_run_that_was_killed_goes_on_and_another_evaluation_is_made(done, tmp_path):
     variants = {"a": _small(steps=3), "b": _small(steps=3, g_lr=1e-3)}
-    asked = EvaluateConfig(images=12, measures=("training",))
+    asked = EvaluateConfig(measures=("training", "pictures"), options={"fidelity": ImageOptions(images=12)})
     ablate(variants, tmp_path, seeds=[1], evaluation=asked)
     weights = contents(tmp_path / "b" / "seed-1" / "checkpoints")
-    file = tmp_path / "b" / "seed-1" / "evaluation.json"
-    file.unlink()
-    table = ablate(variants, tmp_path, seeds=[1], evaluation=replace(asked, images=13))
+    shutil.rmtree(tmp_path / "b" / "seed-1" / "evaluations")
+    before = contents(tmp_path / "a")
+    ablate(variants, tmp_path, seeds=[1], evaluation=asked)
+    assert contents(tmp_path / "a") == before
+    other = replace(asked, options={"fidelity": ImageOptions(images=13)})
+    table = ablate(variants, tmp_path, seeds=[1], evaluation=other)
     for variant in variants:
-        assert read_json(tmp_path / variant / "seed-1/evaluation.json")["settings"]["images"] == 13
+        kept = stored_in(tmp_path / variant / "seed-1")
+        assert [stored.settings["fidelity"]["images"] for stored in kept] == [12, 13]
     assert contents(tmp_path / "b" / "seed-1" / "checkpoints") == weights
     assert table["groups"][1] == {"name": "b/seed-1", "runs": ["b/seed-1"]}
 
 
 def test_a_run_whose_loss_explodes_is_left_out_and_named(tmp_path):
     variants = {"fine": _small(), "broken": _small(g_lr=1e30, d_lr=1e30)}
-    table = ablate(variants, tmp_path, seeds=[0, 1], evaluation=EvaluateConfig(images=12, measures=("training",)))
+    table = ablate(variants, tmp_path, seeds=[0, 1], evaluation=EvaluateConfig(measures=("training",)))
     assert table["groups"] == [{"name": "seed-0, seed-1", "runs": ["seed-0", "seed-1"]}]
     assert len(table["failed"]) == 2
     assert all("broken" in message and "finite" in message for message in table["failed"])
@@ -112,7 +116,7 @@ def _small(**changed):
         (["biggan:nano", "biggan:nano-fq --quantiser.codes 1", "--out", "x"], "--quantiser.codes must be at least 2"),
         (["biggan:nano", "biggan:nan", "--out", "x"], "unknown preset of biggan 'nan'"),
         (["biggan:nano", "'biggan:nano-fq", "--out", "x"], "cannot be read: No closing quotation"),
-        (["biggan:nano", "--out", "x", "--evaluate.images", "0"], "--images must be at least 1"),
+        (["biggan:nano", "--out", "x", "--evaluate.fidelity.images", "0"], "--fidelity.images must be"),
     ],
 )
 def test_bad_words_get_one_sentence(words, message, tmp_path, monkeypatch):

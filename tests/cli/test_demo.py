@@ -10,7 +10,7 @@ from commands import genera
 from genera.cli import demo
 from genera.engine import registry
 from genera.engine.step import Step
-from genera.uses.settings import EvaluateConfig
+from genera.evaluation.evaluate import evaluate
 
 
 @pytest.fixture
@@ -25,8 +25,9 @@ def small_demo(monkeypatch):
     )
     monkeypatch.setitem(entry.presets, "demo-size", small)
     monkeypatch.setattr(demo, "SPEC", "optimus:demo-size")
-    quick = partial(EvaluateConfig, items=20, likelihood_items=4, importance_samples=11, prior_samples=8, pairs=2)
-    monkeypatch.setattr("genera.evaluation.evaluate.EvaluateConfig", quick)
+    few = {"likelihood": {"items": 4, "samples": 11}, "samples": {"count": 8, "items": 20}, "analogy": {"count": 20}}
+    few |= {"latent": {"items": 20}, "reconstruction": {"items": 20}, "interpolation": {"pairs": 2}}
+    monkeypatch.setattr("genera.evaluation.evaluate.evaluate", partial(evaluate, **few))
 
 
 def test_killed_halfway_it_goes_on_and_the_second_time_it_is_done(tmp_path, monkeypatch, small_demo):
@@ -49,11 +50,12 @@ def test_killed_halfway_it_goes_on_and_the_second_time_it_is_done(tmp_path, monk
     assert "The demo is done: a text VAE that turns sentences into 32 numbers and back." in first.out
     assert f"The report: {out / 'report.html'}" in first.out
 
-    evaluation = (out / "evaluation.json").stat().st_mtime_ns
+    (file,) = (out / "evaluations").glob("*.json")
+    evaluation = file.stat().st_mtime_ns
     second = genera("demo", "--out", out)
     assert second.out == first.out
     assert "already trained" in second.err
-    assert (out / "evaluation.json").stat().st_mtime_ns == evaluation
+    assert file.stat().st_mtime_ns == evaluation
 
     _, _, advice = first.out.partition("Try next:\n")
     commands = [shlex.split(line) for line in advice.splitlines()]

@@ -12,7 +12,7 @@ from commands import genera
 from genera.errors import GeneraError
 from genera.navigation.sources import open_navigation
 from genera.navigation.trajectories import check_trajectories
-from genera.uses.run import load
+from genera.run import load
 
 SMALL = "--limit 60 --steps 3 --stages finetune --validate-every 0"
 
@@ -175,11 +175,10 @@ def test_a_feature_file_takes_the_place_of_made_up_views(episode, tmp_path):
     assert "views.tsv does not exist; say where the views are with --features" in missing
     again = genera("navigate", tmp_path / "run", "go", *place(episode), "--features", moved)
     assert again.lines == told.lines
-    measured = genera(
-        "evaluate", tmp_path / "run", "--features", moved, *["--measures", "walks", "--items", "8", "--json"]
-    )
+    few = ["--measures", "navigation", "--navigation.episodes", "8", "--json"]
+    measured = genera("evaluate", tmp_path / "run", "--features", moved, *few)
     figures = genera("navigate", tmp_path / "run", "--split", "val_seen", "--features", moved, "--json").json
-    assert measured.json["counts"]["SR"] == 8
+    assert measured.json["counts"]["SR/val_seen"] == 8
     assert 0 <= figures["SR"] <= 1
 
 

@@ -124,7 +124,7 @@ def test_a_method_without_a_latent_says_who_has_one(tmp_path):
     words = "train gpt2-lm:nano --data world:captions-small --limit 300 --steps 2 --batch-size 8 --vocabulary 400"
     assert genera(*words.split(), "--out", tmp_path / "lm").code == 0
     failed = genera("interpolate", tmp_path / "lm", "a", "b")
-    assert failed.error == "gpt2-lm cannot encode; methods that can: optimus."
+    assert failed.error.startswith("gpt2-lm cannot encode; methods that can: optimus")
     assert len(genera("sample", tmp_path / "lm", "--count", "2", "--json").json) == 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from setuptools import build_meta
 
 import genera as library
-from commands import contents, genera
+from commands import QUICK, contents, genera
 from genera import worlds
 from genera.engine.shipped import FOLDER, SHIPPED, unpacked
 from genera.errors import GeneraError
@@ -139,8 +139,7 @@ def test_shipping_keeps_what_a_use_needs(tiny_run, tmp_path, monkeypatch):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     with pytest.raises(GeneraError, match="`genera evaluate` behind it"):
         ship(run, tmp_path / "out")
-    words = "--items 40 --likelihood-items 8 --importance-samples 2 --prior-samples 8 --pairs 2"
-    assert genera("evaluate", run, *words.split()).code == 0
+    assert genera("evaluate", run, *QUICK.split()).code == 0
     ship(run, tmp_path / "out")
     assert genera("reconstruct", tmp_path / "out", A).out == genera("reconstruct", run, A).out
     assert not any("training" in name for name in contents(tmp_path / "out"))

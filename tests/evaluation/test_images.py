@@ -1,7 +1,7 @@
 """Evaluation of image models whose state of health is known, on the shapes world and on labelled files."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.errors import GeneraError
 from genera.evaluation.evaluate import evaluate
+from genera.evaluation.registry import definition
+from genera.evaluation.settings import EvaluateConfig
 from genera.files import write_text
 from genera.measures import in_domain
-from genera.measures.catalogue import definition
 from genera.report.page import write_report
+from genera.run import Run
 from genera.uses import run as runs
-from genera.uses.run import Run
-from genera.uses.settings import EvaluateConfig
 from genera.worlds.shapes import SHAPES
 
 DATA = ImageConfig(image_size=32, limit=1500)
@@ -81,11 +81,11 @@ def painted(tmp_path_factory):
     """painted(health) → a run of such a painter, and its evaluation."""
     made = {}
 
-    def paint(health, **settings):
-        if (health, *settings) not in made:
+    def paint(health):
+        if health not in made:
             run = running(Painter(health), tmp_path_factory.mktemp(health.replace(" ", "-")) / "run")
-            made[health, *settings] = run, evaluate(run, EvaluateConfig(**(FEW | settings)))
-        return made[health, *settings]
+            made[health] = run, evaluate(run, fidelity=FEW)
+        return made[health]
 
     return paint
 
@@ -98,12 +98,17 @@ def running(method, path, data=DATA):
     return Run(folder, config, method, step=1)
 
 
-def values(result):
-    return {name: figure["value"] for name, figure in result["measures"].items()}
+def values(stored):
+    return {figure.key: figure.value for figure in stored.figures}
 
 
-def findings(result):
-    return " ".join(finding["finding"] for finding in result["diagnosis"])
+def findings(stored):
+    return " ".join(finding["finding"] for finding in stored.diagnosis)
+
+
+def blocks(stored, kind):
+    """{title: block}"""
+    return {block["title"]: block for block in stored.blocks if block["kind"] == kind}
 
 
 def test_a_healthy_painter(painted):
@@ -120,11 +125,15 @@ def test_a_healthy_painter(painted):
     assert abs(found["copies"] - found["copies_of_data"]) < 0.2
     assert "No mode is dropped" in findings(result)
     assert all(definition(name) for name in found)
-    shares = result["factor_shares"]
+    shares = blocks(result, "shares")
     assert set(shares) == {"shape", "colour", "background"}
-    for values_of in shares.values():
-        assert sum(share["generated"] for share in values_of.values()) == pytest.approx(1, abs=0.01)
-    assert json.loads((run.folder.path / "evaluation.json").read_text())["features"] == "in-domain classifier"
+    for block in shares.values():
+        assert sum(share["generated"] for share in block["values"].values()) == pytest.approx(1, abs=0.01)
+    by_class = blocks(result, "table")["FID by class"]["rows"]
+    assert [name for name, _ in by_class] == list(SHAPES.classes)
+    assert np.mean([fid for _, fid in by_class]) == pytest.approx(found["fid_within_classes"])
+    (file,) = (run.folder.path / "evaluations").glob("*.json")
+    assert json.loads(file.read_text())["results"]["fidelity"]["facts"]["features"] == "in-domain classifier"
 
 
 def test_a_dropped_mode_is_named(painted):
@@ -155,7 +164,7 @@ def test_copies_are_called_out_and_shown(painted):
     run, result = painted("copies")
     assert values(result)["copies"] > 0.95
     assert "Memorisation" in findings(result)
-    shown = next(item for item in result["images"] if item["title"] == "Nearest training images")
+    shown = blocks(result, "picture")["Nearest training images"]
     picture = np.asarray(Image.open(run.folder.path / shown["file"]))
     assert (picture[:64, :64] == picture[:64, 66:130]).all()  # a copy beside the image that it is a copy of
 
@@ -164,7 +173,7 @@ def test_without_labels_classes_are_not_asked_for(tmp_path):
     pixels = SHAPES.render(SHAPES.draw(200), 32).transpose(0, 2, 3, 1)
     np.savez(tmp_path / "a.npz", images=pixels)
     run = running(Painter("healthy", ()), tmp_path / "run", ImageConfig(data=f"npz:{tmp_path}/a.npz"))
-    found = values(evaluate(run, EvaluateConfig(images=60)))
+    found = values(evaluate(run, fidelity={"images": 60}))
     assert found["fid"] > 0
     assert not {"class_accuracy", "fid_within_classes", "inception_score", "valid_images"} & found.keys()
 
@@ -173,7 +182,7 @@ def test_a_single_class_is_no_label_to_learn_from(tmp_path):
     pixels = SHAPES.render(SHAPES.draw(300), 32).transpose(0, 2, 3, 1)
     np.savez(tmp_path / "a.npz", images=pixels, labels=np.zeros(300, np.int64), label_names=np.array(["shape"]))
     run = running(Painter("healthy", ("shape",)), tmp_path / "run", ImageConfig(data=f"npz:{tmp_path}/a.npz"))
-    found = values(evaluate(run, EvaluateConfig(images=60)))
+    found = values(evaluate(run, fidelity={"images": 60}))
     assert found["fid_within_classes"] > 0
     assert not {"class_accuracy", "inception_score", "rarest_value"} & found.keys()
     assert in_domain.in_domain(ImageData.open(run.config.data)).logits is None  # of quarter turns, which are no class
@@ -185,9 +194,9 @@ def test_labelled_files_are_judged_by_the_classifier(tmp_path):
     names = np.array(SHAPES.classes)
     np.savez(tmp_path / "a.npz", images=pixels, labels=factors.shape, label_names=names)
     run = running(Painter("healthy"), tmp_path / "run", ImageConfig(data=f"npz:{tmp_path}/a.npz"))
-    result = evaluate(run, EvaluateConfig(images=100, measures=("factors", "fidelity")))
-    assert set(result["factor_shares"]) == {"class"}
-    assert set(result["factor_shares"]["class"]) == set(SHAPES.classes)
+    result = evaluate(run, measures=("factors", "fidelity"), fidelity={"images": 100})
+    assert set(blocks(result, "shares")) == {"class"}
+    assert set(blocks(result, "shares")["class"]["values"]) == set(SHAPES.classes)
     assert 1 <= values(result)["inception_score"] <= 6
     assert values(result)["class_accuracy"] > 0.15
 
@@ -197,7 +206,7 @@ def test_the_end_of_training_is_read_from_the_log(tmp_path):
     for step in range(1, 40):
         row = {"discriminator/real": step, "discriminator/fake": -5.0, "quantiser/blocks.1/usage": 0.5}
         run.folder.log({"step": step, **row, "quantiser/blocks.2/usage": 0.01, "quantiser/blocks.2/perplexity": 1.2})
-    result = evaluate(run, EvaluateConfig(measures=("training",)))
+    result = evaluate(run, measures=("training",))
     assert values(result)["discriminator_gap"] == pytest.approx(np.mean(range(20, 40)) + 5)
     assert values(result)["dictionary_usage"] == pytest.approx(0.01)
     assert "The discriminator wins" in findings(result)
@@ -208,9 +217,10 @@ def test_the_report_shows_the_images_and_the_histograms(painted):
     run, _ = painted("no red")
     page = write_report(run.folder.path).read_text()
     assert page.count("data:image/png;base64,") == 3
-    assert "How often each value occurs among the generated images" in page
+    assert "How often each value occurs in generated images" in page
     assert "magenta" in page
-    (run.folder.samples / "samples.png").unlink()
+    (picture,) = (run.folder.path / "evaluations").glob("*/samples.png")
+    picture.unlink()
     assert write_report(run.folder.path).read_text().count("data:image/png;base64,") == 2
 
 
@@ -231,7 +241,7 @@ def test_sampling_writes_a_grid(painted, tmp_path, monkeypatch, capsys):
         (["run"], "say where they should go: --out"),
         (["run", "--out", "g.jpg"], "must end in .png, or be a folder"),
         (["run", "--out", str(tmp_path / "new"), "--columns", "2"], "of a grid"),
-        (["run", "--out", "g.png", "--temperature", "0.5", "--top-k", "3"], "--temperature, --top-k is for sentences"),
+        (["run", "--out", "g.png", "--temperature", "0.5", "--top-k", "3"], "--temperature, --top-k are for sentences"),
     ):
         with pytest.raises(GeneraError, match=message):
             sample.main(wrong)
@@ -249,15 +259,78 @@ def test_sampling_writes_a_file_each_that_reads_back_as_data(painted, tmp_path, 
         sample.main(["run", "--out", str(tmp_path / "drawn")])
 
 
-def test_the_items_measured_are_the_images_of_the_split(painted):
-    assert painted("healthy")[1]["items"] == 300
-
-
-def test_bad_settings_are_named(painted):
+def test_bad_settings_are_named(painted, tmp_path):
     run, _ = painted("healthy")
-    with pytest.raises(GeneraError, match="--images must be at least 1"):
-        evaluate(run, EvaluateConfig(images=0))
-    with pytest.raises(GeneraError, match="unknown measure 'likelihood'"):
-        evaluate(run, EvaluateConfig(measures=("likelihood",)))
+    with pytest.raises(GeneraError, match=r"--fidelity.images must be at least 1, got 0"):
+        evaluate(run, fidelity={"images": 0})
+    with pytest.raises(GeneraError, match="cannot be measured by 'likelihood', which needs Scores"):
+        evaluate(run, measures=("likelihood",))
+    with pytest.raises(GeneraError, match="cannot be measured by 'navigation', which is for navigation"):
+        evaluate(run, measures=("navigation",))
     with pytest.raises(GeneraError, match=r"missing\.pt does not exist"):
-        evaluate(run, EvaluateConfig(features="missing.pt", **FEW))
+        evaluate(run, fidelity={"features": "missing.pt"} | FEW)
+    with pytest.raises(GeneraError, match="images"):  # the factors are those of the images of fidelity
+        evaluate(run, factors={"images": 10})
+    untold = running(Painter("healthy"), tmp_path / "run")
+    with pytest.raises(GeneraError, match="measured by 'training': needs a training log with terms of a disc"):
+        evaluate(untold, measures=("training",))
+
+
+class Decoder(Painter):
+    """An image model that samples by decoding, as an autoencoder does: no discriminator, no classes."""
+
+    latent_size = 4
+
+    def __init__(self) -> None:
+        super().__init__("healthy", ())
+
+    def sample(self, count, *, generator=None):
+        return self.decode(torch.randn(count, self.latent_size, generator=generator))
+
+    def decode(self, z, *, generator=None):
+        return super().sample(len(z), generator=torch.Generator().manual_seed(int(1000 * z[0, 0].abs())))
+
+
+def test_any_model_that_samples_images_has_its_images_measured(tmp_path):
+    result = evaluate(running(Decoder(), tmp_path / "run"), fidelity={"images": 100})
+    assert {"fid", "kid", "recall", "valid_images", "copies"} <= values(result).keys()
+    assert not {"class_accuracy", "fid_within_classes", "discriminator_gap"} & values(result).keys()
+    assert set(result.results) >= {"pictures", "fidelity", "factors", "memorisation"}
+    assert "training" not in result.results
+
+
+def test_evaluators_of_images_look_at_the_same_images(tmp_path):
+    drawn = []
+
+    class Counting(Painter):
+        def sample(self, count, **options):
+            drawn.append(count)
+            return super().sample(count, **options)
+
+    evaluate(running(Counting("healthy"), tmp_path / "run"), fidelity={"images": 80})
+    assert drawn == [80]
+
+
+def test_pictures_of_another_evaluation_stay(tmp_path):
+    run = running(Painter("healthy"), tmp_path / "run")
+    for split in ("test", "valid"):
+        evaluate(run, EvaluateConfig(split=split), measures=("pictures",), fidelity={"images": 60})
+    assert len(list((run.folder.path / "evaluations").glob("*/data.png"))) == 2
+
+
+def test_images_of_data_that_is_not_split_are_the_reference(tmp_path, monkeypatch):
+    class Whole(ImageData):
+        @classmethod
+        def open(cls, config, assets=None, **options):
+            data = super().open(config, assets)
+            store = data.stores["train"]
+            return replace(data, stores={"test": store}, key=f"{data.key}-whole", world=None)
+
+    class OfFiles(Painter):
+        dataset = Whole
+
+    found = values(evaluate(running(OfFiles("healthy"), tmp_path / "run"), fidelity={"images": 100}))
+    assert {"fid", "kid", "precision", "fid_within_classes", "factor_distance"} <= found.keys()
+    assert not {"copies", "fid_of_data", "fid_held_out", "precision_of_data"} & found.keys()
+    noise = values(evaluate(running(OfFiles("noise"), tmp_path / "noise"), fidelity={"images": 100}))
+    assert found["fid"] < noise["fid"] / 5

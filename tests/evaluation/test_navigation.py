@@ -8,24 +8,24 @@ import pytest
 import torch
 from torch import nn
 
-from genera.engine.capabilities import Walk
+from genera.engine.capabilities import PretrainingFigures, Walk
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
 from genera.errors import GeneraError, Lacks
 from genera.evaluation.evaluate import evaluate
-from genera.evaluation.navigation import behaviour, misled, revisits
-from genera.files import write_json, write_text
-from genera.measures.catalogue import definition
+from genera.evaluation.settings import EvaluateConfig
+from genera.evaluation.shuffled_instructions import with_shuffled_instructions
+from genera.files import write_text
+from genera.measures.navigation import behaviour, revisits
 from genera.navigation.config import NavigationConfig
 from genera.navigation.dataset import NavigationData
 from genera.navigation.walkers import AGENTS, shortest
 from genera.report.page import write_report
-from genera.uses.run import Run
-from genera.uses.settings import EvaluateConfig
+from genera.run import Run
 from small_graphs import street, table_of
 
-FEW = EvaluateConfig(items=60)
+FEW = {"episodes": 60}
 
 
 class Known(Method):
@@ -62,6 +62,13 @@ class Known(Method):
         ]
         return Walk(paths, attention=attention, words=words)
 
+    def pretraining_figures(self):
+        if self.kind != "deaf":
+            raise Lacks("no pre-training.")
+        classes = {"0": {"share": 0.2, "accuracy": 0.9}, "1": {"share": 0.8, "accuracy": 0.6}}
+        figures = PretrainingFigures(9, accuracy=0.7, majority=0.5, mlm=1.5, words_right=0.4, classes=classes)
+        return {"valid": figures, "val_unseen": figures}
+
     def describe(self, nodes, headings, *, data, generator=None):
         if self.kind == "lost":
             raise Lacks("no speaker.")
@@ -87,108 +94,114 @@ def results(data, tmp_path_factory):
     found = {}
     for kind in ("obedient", "deaf", "lost", "speaker"):
         run = run_of(data, kind, tmp_path_factory.mktemp("navigation") / kind)
-        if kind == "deaf":
-            figures = {
-                split: {"triplets": 9, "accuracy": 0.7, "majority": 0.5, "mlm": 1.5, "words_right": 0.4,
-                        "classes": {"0": {"share": 0.2, "accuracy": 0.9}, "1": {"share": 0.8, "accuracy": 0.6}}}
-                for split in ("valid", "val_unseen")
-            }  # fmt: skip
-            write_json(run.folder.artefacts / "pretrain" / "figures.json", figures)
-        found[kind] = evaluate(run, FEW), run
+        found[kind] = evaluate(run, navigation=FEW), run
     return found
 
 
-def value(results, kind, name):
-    return results[kind][0]["measures"][name]["value"]
+def value(results, kind, key):
+    return values(results[kind][0])[key]
+
+
+def values(stored):
+    return {figure.key: figure.value for figure in stored.figures}
+
+
+def blocks(stored, section):
+    return [block for block in stored.blocks if block["section"] == section]
 
 
 def warnings(results, kind):
-    return " ".join(f["finding"] for f in results[kind][0]["diagnosis"] if f["level"] == "warning")
+    return " ".join(f["finding"] for f in results[kind][0].diagnosis if f["level"] == "warning")
 
 
-@pytest.mark.parametrize("suffix", ["", "_unseen"])
-def test_one_who_obeys_succeeds_and_needs_its_words(results, suffix):
-    assert value(results, "obedient", f"SR{suffix}") == 1
-    assert value(results, "obedient", f"nDTW{suffix}") == 1
-    assert value(results, "obedient", f"SR_shuffled{suffix}") < 0.2
-    assert value(results, "obedient", f"SR_random{suffix}") < 0.5
-    assert value(results, "obedient", f"revisits{suffix}") == 0
+@pytest.mark.parametrize("split", ["val_seen", "val_unseen"])
+def test_one_who_obeys_succeeds_and_needs_its_words(results, split):
+    assert value(results, "obedient", f"SR/{split}") == 1
+    assert value(results, "obedient", f"nDTW/{split}") == 1
+    assert value(results, "obedient", f"SR_shuffled/{split}") < 0.2
+    assert value(results, "obedient", f"SR_random/{split}") < 0.5
+    assert value(results, "obedient", f"revisits/{split}") == 0
     assert warnings(results, "obedient") == ""
 
 
 def test_one_who_is_deaf_is_found_out(results):
-    assert value(results, "deaf", "SR_unseen") == value(results, "deaf", "SR_shuffled_unseen") == 1
+    assert value(results, "deaf", "SR/val_unseen") == value(results, "deaf", "SR_shuffled/val_unseen") == 1
     assert "ignores the instruction" in warnings(results, "deaf")
 
 
 def test_one_who_stays_is_told_so(results):
-    assert value(results, "lost", "stopped_early") == 1
+    assert value(results, "lost", "stopped_early/val_seen") == 1
     assert value(results, "lost", "SR_gap") == 0
     assert "no better than chance" in warnings(results, "lost")
     assert "stops too early" in warnings(results, "lost")
-    assert "speaker_bleu" not in results["lost"][0]["measures"]
+    assert "speaker" not in results["lost"][0].results
 
 
 def test_a_speaker_alone_is_measured_as_far_as_it_goes(results):
-    measures = results["speaker"][0]["measures"]
-    assert set(measures) == {"speaker_bleu", "speaker_bleu_unseen"}
-    assert measures["speaker_bleu"]["value"] == pytest.approx(100)
-    assert measures["speaker_bleu"]["n"] == 20
-    example = results["speaker"][0]["instructions"][0]
-    assert len(example["annotated"]) == 3
+    stored = results["speaker"][0]
+    assert values(stored) == pytest.approx({"speaker_bleu/val_seen": 100, "speaker_bleu/val_unseen": 100})
+    assert {figure.n for figure in stored.figures} == {20}
+    (block,) = blocks(stored, "Instructions")
+    assert [line["role"] for line in block["cards"][0]] == ["house", "speaker", *["annotated"] * 3]
 
 
 def test_what_pretraining_left_is_read(results):
-    assert value(results, "deaf", "action_accuracy_unseen") == 0.7
-    assert value(results, "deaf", "masked_word_nats") == 1.5
-    assert results["deaf"][0]["actions"]["valid"]["1"]["share"] == 0.8
+    assert value(results, "deaf", "action_accuracy/val_unseen") == 0.7
+    assert value(results, "deaf", "masked_word_nats/val_seen") == 1.5
+    assert blocks(results["deaf"][0], "Action prediction")[0]["rows"][1] == ["neighbour 1", 0.8, 0.6]
+    assert "pretraining" not in results["obedient"][0].results
 
 
 def test_what_pretraining_left_is_of_the_splits_and_data_that_are_measured(results):
     run = results["deaf"][1]
-    before = run.folder.path / "evaluation.json"
-    kept = before.read_bytes()
-    seen = evaluate(run, replace(FEW, split="valid", measures=("pretraining",)))["measures"]
-    assert set(seen) == {"action_accuracy", "action_majority", "masked_word_nats", "masked_words_right"}
-    elsewhere = replace(FEW, data="world:houses-ndh", measures=("pretraining",))
-    with pytest.raises(GeneraError, match="cannot be measured by 'pretraining'"):
-        evaluate(run, elsewhere)
-    before.write_bytes(kept)
-
-
-def test_every_figure_is_in_the_catalogue(results):
-    for result, _ in results.values():
-        for name in result["measures"]:
-            assert definition(name).title
-
-
-def test_breakdowns_count_every_episode_once(results, data):
-    breakdown = results["obedient"][0]["breakdowns"]["val_seen"]
-    lengths = (data.table("val_seen").reference[:60] >= 0).sum(axis=1) - 1
-    assert {edges: group["episodes"] for edges, group in breakdown["edges"].items()} == {
-        str(n): int((lengths == n).sum()) for n in np.unique(lengths) if (lengths == n).sum() >= 5
+    seen = evaluate(run, EvaluateConfig(split="valid"), measures=("pretraining",))
+    assert set(values(seen)) == {
+        f"{name}/val_seen" for name in ("action_accuracy", "action_majority", "masked_word_nats", "masked_words_right")
     }
-    assert all(group["SR"] == 1 for group in breakdown["scan"].values())
+    for elsewhere, reason in (
+        (EvaluateConfig(data="world:houses-ndh"), "its figures are those of world:houses, taken as pre-training"),
+        (EvaluateConfig(split="train"), "its figures are those of val_seen and val_unseen, taken"),
+    ):
+        with pytest.raises(GeneraError, match=f"cannot be measured by 'pretraining': {reason}"):
+            evaluate(run, elsewhere, measures=("pretraining",))
+
+
+def test_breakdowns_are_of_the_episodes_walked(results, data):
+    shown = {block["title"]: block for block in blocks(results["obedient"][0], "Where it succeeds")}
+    table = data.table("val_seen")
+    lengths = (table.reference[:60] >= 0).sum(axis=1) - 1
+    points = shown["SR by edges of the reference"]["series"]["seen houses"]
+    assert points == [[float(n), 1.0] for n in np.unique(lengths) if (lengths == n).sum() >= 5]
+    houses, counts = np.unique([episode.scan for episode in table.episodes[:60]], return_counts=True)
+    bars = shown["SR by house, seen houses"]
+    assert set(bars["values"]) == {1.0}
+    assert sorted(bars["labels"]) == [
+        f"{house}: 100.0% of {count} episodes" for house, count in zip(houses, counts, strict=True) if count >= 5
+    ]
 
 
 def test_the_split_that_is_asked_for_is_measured(data, tmp_path):
     run = run_of(data, "obedient", tmp_path / "run")
-    result = evaluate(run, replace(FEW, split="valid", measures=("walks",)))
-    assert (result["split"], result["items"]) == ("valid", 60)
-    assert not any("unseen" in name for name in result["measures"])
-    with pytest.raises(GeneraError, match="cannot be measured by 'pretraining'"):
-        evaluate(run, replace(FEW, measures=("pretraining",)))
+    result = evaluate(run, EvaluateConfig(split="valid"), measures=("navigation",), navigation=FEW)
+    assert result.split == "val_seen"
+    assert {figure.n for figure in result.figures if figure.measure == "SR"} == {60}
+    assert {figure.split for figure in result.figures} == {"val_seen"}
+    with pytest.raises(GeneraError, match="cannot be measured by 'pretraining': no pre-training"):
+        evaluate(run, measures=("pretraining",))
+    with pytest.raises(GeneraError, match="cannot be measured by 'random': no agent"):
+        evaluate(run_of(data, "speaker", tmp_path / "speaker"), measures=("random",))
 
 
 def test_other_data_have_their_own_graphs(data, tmp_path):
     told = replace(data, config=replace(data.config, graphs=tmp_path / "of the training data"))
     run = run_of(told, "deaf", tmp_path / "run")
-    result = evaluate(run, replace(FEW, items=10, data="world:houses", measures=("random",)))
-    assert set(result["measures"]) >= {"SR_random", "SR_random_unseen"}
+    elsewhere = EvaluateConfig(data="world:houses")
+    result = evaluate(run, elsewhere, measures=("random",), navigation={"episodes": 10})
+    assert values(result).keys() >= {"SR_random/val_seen", "SR_random/val_unseen"}
 
 
 def test_walks_of_the_report_stay_in_their_house(results):
-    walk = results["obedient"][0]["walks"][-1]
+    walk = blocks(results["obedient"][0], "Rollouts")[0]["walks"][-1]
     assert walk["split"] == "val_unseen"
     assert walk["path"] == walk["reference"]
     edges = {frozenset(edge) for edge in walk["edges"]}
@@ -200,9 +213,9 @@ def test_walks_of_the_report_stay_in_their_house(results):
     json.dumps(walk)
 
 
-def test_misled_episodes_keep_their_ways(data):
+def test_episodes_with_shuffled_instructions_keep_their_ways(data):
     table = data.table("val_seen")
-    other = misled(table)
+    other = with_shuffled_instructions(table)
     assert np.array_equal(other.reference, table.reference)
     assert sorted(e.instruction for e in other.episodes) == sorted(e.instruction for e in table.episodes)
     moved = [a.instruction != b.instruction for a, b in zip(table.episodes, other.episodes, strict=True)]
@@ -224,31 +237,33 @@ def test_the_random_agent_is_the_floor(results, data):
     few = replace(table, episodes=table.episodes[:60])
     ends = AGENTS["random"](few, 0)
     metres = few.goal_distance(np.array([path[path >= 0][-1] for path in ends]), np.arange(60))
-    assert value(results, "lost", "SR_random") == pytest.approx((metres < 3).mean())
+    assert value(results, "lost", "SR_random/val_seen") == pytest.approx((metres < 3).mean())
 
 
 @pytest.mark.parametrize(("task", "own"), [("ndh", "goal_progress"), ("hanna", "requests")])
 def test_the_other_tasks_have_their_own_figures(task, own, tmp_path):
     data = NavigationData.open(NavigationConfig(data=f"world:houses-{task}"))
     run = run_of(data, "deaf", tmp_path / "run")
-    measures = evaluate(run, replace(FEW, items=30))["measures"]
-    assert measures["SR_unseen"]["value"] == 1
-    assert {own, f"{own}_unseen", "SR_gap", "SR_shuffled", "SR_random_unseen", "revisits"} <= set(measures)
-    compared = {f"goal_progress_{how}" for how in ("gap", "shuffled", "random_unseen")}
-    assert compared & set(measures) == (compared if task == "ndh" else set())
+    measured = values(evaluate(run, navigation={"episodes": 30}))
+    assert measured["SR/val_unseen"] == 1
+    wanted = {"SR_gap", "SR_shuffled/val_seen", "SR_random/val_unseen", "revisits/val_seen"}
+    assert {f"{own}/val_seen", f"{own}/val_unseen", *wanted} <= set(measured)
+    compared = {f"goal_progress_{how}" for how in ("gap", "shuffled/val_seen", "random/val_unseen")}
+    assert compared & set(measured) == (compared if task == "ndh" else set())
     if task == "ndh":
-        seen, unseen = (measures[name]["value"] for name in ("goal_progress", "goal_progress_unseen"))
-        assert measures["goal_progress_gap"]["value"] == pytest.approx(seen - unseen)
-        assert measures["goal_progress_random"]["value"] < seen == measures["goal_progress_shuffled"]["value"]
-    assert not any(name.startswith("speaker") for name in measures)
+        seen, unseen = (measured[f"goal_progress/{split}"] for split in ("val_seen", "val_unseen"))
+        assert measured["goal_progress_gap"] == pytest.approx(seen - unseen)
+        shuffled, random = (measured[f"goal_progress_{how}/val_seen"] for how in ("shuffled", "random"))
+        assert random < seen == shuffled
+    assert not any(name.startswith("speaker") for name in measured)
     assert 'class="plan"' in write_report(run.folder.path).read_text()
 
 
 def test_the_report_draws_the_maps(results):
     result, run = results["obedient"]
     page = write_report(run.folder.path).read_text()
-    assert page.count('class="plan"') == page.count('class="walked"') == len(result["walks"]) == 12
+    assert page.count('class="plan"') == page.count('class="walked"') == 12
     assert page.count("SR by house") >= 2
     assert "words attended to" in page
-    assert result["instructions"][0]["written"] in page
+    assert blocks(result, "Instructions")[0]["cards"][0][1]["text"] in page
     assert "neighbour 1" in write_report(results["deaf"][1].folder.path).read_text()

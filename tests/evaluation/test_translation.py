@@ -12,13 +12,13 @@ from genera.data.images.store import to_float, to_uint8
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.method import Method
+from genera.errors import GeneraError
 from genera.evaluation.evaluate import evaluate
+from genera.evaluation.registry import definition
 from genera.files import write_text
 from genera.measures import in_domain
-from genera.measures.catalogue import definition
 from genera.report.page import write_report
-from genera.uses.run import Run
-from genera.uses.settings import EvaluateConfig
+from genera.run import Run
 from genera.worlds.shapes import SHAPES_PAIRS
 
 
@@ -49,32 +49,32 @@ def evaluated(tmp_path_factory):
             config = RunConfig(method="t", preset="t", data=data, train=TrainConfig(steps=1), model=None)
             folder = RunFolder(path)
             write_text(folder.config_file, "method: t\npreset: t\ndata: {data: 'world:shapes-pairs'}\n")
-            result = evaluate(Run(folder, config, Translator(able), 1), EvaluateConfig(images=150))
-            found[able] = path, {name: figure["value"] for name, figure in result["measures"].items()}
+            result = evaluate(Run(folder, config, Translator(able), 1), translation={"images": 150})
+            found[able] = path, {figure.key: figure.value for figure in result.figures}
     return found
 
 
 @pytest.mark.parametrize("way", ["a2b", "b2a"])
 def test_the_true_translation_is_perfect_and_none_is_not(evaluated, way):
     true, none = (evaluated[able][1] for able in (True, False))
-    assert true[f"translation_error_{way}"] < 0.01
-    assert none[f"translation_error_{way}"] == none[f"untranslated_error_{way}"] > 0.2
+    assert true[f"translation_error/{way}"] < 0.01
+    assert none[f"translation_error/{way}"] == none[f"untranslated_error/{way}"] > 0.2
     for name in ("valid", "shape", "colour"):
-        assert true[f"translation_{name}_{way}"] > 0.95
-        assert none[f"translation_{name}_{way}"] < 0.2
-    assert true[f"translation_domain_{way}"] > 0.9 > 0.1 > none[f"translation_domain_{way}"]
-    assert none[f"translation_domain_{way}"] == none[f"translation_domain_of_source_{way}"]
-    assert true[f"translation_domain_of_data_{way}"] > 0.9
-    assert true[f"kid_{way}"] < 0.1 * none[f"kid_{way}"]
-    assert none[f"kid_{way}"] == pytest.approx(none[f"kid_of_source_{way}"])
-    assert true[f"fid_infinity_{way}"] < true[f"fid_{way}"] < none[f"fid_infinity_{way}"]
+        assert true[f"translation_{name}/{way}"] > 0.95
+        assert none[f"translation_{name}/{way}"] < 0.2
+    assert true[f"translation_domain/{way}"] > 0.9 > 0.1 > none[f"translation_domain/{way}"]
+    assert none[f"translation_domain/{way}"] == none[f"translation_domain_of_source/{way}"]
+    assert true[f"translation_domain_of_data/{way}"] > 0.9
+    assert true[f"kid/{way}"] < 0.1 * none[f"kid/{way}"]
+    assert none[f"kid/{way}"] == pytest.approx(none[f"kid_of_source/{way}"])
+    assert true[f"fid_infinity/{way}"] < true[f"fid/{way}"] < none[f"fid_infinity/{way}"]
     # U-GAT-IT's own figure prefers doing nothing: it is mostly the distance from the source
-    assert true[f"kid_u_gat_it_{way}"] > none[f"kid_u_gat_it_{way}"]
+    assert true[f"kid_u_gat_it/{way}"] > none[f"kid_u_gat_it/{way}"]
 
 
 def test_figures_are_defined_and_images_shown(evaluated):
     path, figures = evaluated[True]
-    assert all("to" in definition(name).title for name in figures)
+    assert all(key.endswith(("/a2b", "/b2a")) and definition(key[:-4]).title for key in figures)
     assert write_report(path).read_text().count("data:image/png;base64,") == 2
 
 
@@ -86,9 +86,21 @@ def test_collapsed_dictionaries_of_a_translator_are_named(tmp_path):
     for step in range(3):
         row = {"quantiser/a/layers.1/usage": 0.6, "quantiser/b/layers.1/usage": 0.01}
         folder.log({"step": step, **row, "quantiser/b/layers.1/perplexity": 1.5})
-    result = evaluate(Run(folder, config, Translator(True), 1), EvaluateConfig(measures=("training",)))
-    assert result["measures"]["dictionary_usage"]["value"] == pytest.approx(0.01)
-    assert "The dictionary has collapsed" in result["diagnosis"][0]["finding"]
+    result = evaluate(Run(folder, config, Translator(True), 1), measures=("training",))
+    assert {figure.key: figure.value for figure in result.figures}["dictionary_usage"] == pytest.approx(0.01)
+    assert "The dictionary has collapsed" in result.diagnosis[0]["finding"]
+
+
+def test_one_image_of_each_domain_is_too_few_for_distances(tmp_path):
+    (tmp_path / "run").mkdir()
+    data = ImageConfig(data="world:shapes-pairs", limit=1000)
+    config = RunConfig(method="t", preset="t", data=data, train=TrainConfig(steps=1), model=None)
+    run = Run(RunFolder(tmp_path / "run"), config, Translator(True), 1)
+    with pytest.raises(GeneraError, match="'translation': needs at least two images of each domain"):
+        evaluate(run, measures=("translation",), translation={"images": 1})
+    shown = evaluate(run, measures=("translation-truth", "translation-pictures"), translation={"images": 1})
+    assert {figure.n for figure in shown.figures} == {1}
+    assert [block["title"] for block in shown.blocks] == ["A to B", "B to A"]
 
 
 def test_a_domain_alone_is_a_data_set(tmp_path):

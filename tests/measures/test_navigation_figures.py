@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genera.errors import GeneraError
-from genera.measures.catalogue import definition
+from genera.evaluation.registry import definition
 from genera.measures.navigation import goal_progress, hanna_figures, last, path_figures, path_length, score, summary
 from genera.navigation.trajectories import check_trajectories
 from genera.navigation.walkers import random, shortest, stop

@@ -8,6 +8,7 @@ from sacrebleu.metrics.bleu import BLEU
 
 from genera.errors import GeneraError
 from genera.measures import text
+from genera.measures.paths import monotone_steps
 
 FACTORS = {
     "number": ("a", "two"),
@@ -121,11 +122,11 @@ def test_a_straight_path_is_monotone_and_a_wandering_one_is_not():
     straight = [start, "two red dog", "two red dog", "two blue dog", end]
     wandering = [start, end, start, end, start]
     assert text.progress([start, end], start, end) == [-1, 1]
-    assert text.monotone_steps(straight, start, end) == 1
-    assert text.monotone_steps(wandering, start, end) == 0.5
+    assert monotone_steps(text.progress(straight, start, end)) == 1
+    assert monotone_steps(text.progress(wandering, start, end)) == 0.5
     assert text.distinct_on_path(straight) == 4
     with pytest.raises(GeneraError, match="at least 2"):
-        text.monotone_steps([start], start, end)
+        monotone_steps(text.progress([start], start, end))
 
 
 def test_grammatical_share_and_entropy_floor():
@@ -135,44 +136,6 @@ def test_grammatical_share_and_entropy_floor():
     estimate = text.entropy_floor(sentences, WORLD)
     entropy = math.log(8) + 1.5 * math.log(2)
     assert estimate.value == pytest.approx(entropy, abs=4 * estimate.error)
-
-
-def test_factor_accuracy_of_copies_of_one_sentence_is_chance():
-    draw = random.Random(0)
-    targets = [
-        f"{draw.choice(['a', 'two'])} {draw.choices(list(CHANCES), CHANCES.values())[0]} dog" for _ in range(300)
-    ]
-    chance = text.factor_chance(targets, WORLD)
-    assert chance["colour"] == pytest.approx(0.5, abs=0.1)
-    assert chance["animal"] == 1  # every target is a dog: being right about it shows nothing
-    perfect = text.factor_accuracy(targets, targets, WORLD)
-    assert all(estimate.value == 1 and estimate.n == 300 for estimate in perfect.values())
-    commonest = max(("a red dog", "two red dog"), key=lambda s: sum(t.startswith(s.split()[0]) for t in targets))
-    collapsed = text.factor_accuracy([commonest] * 300, targets, WORLD)
-    assert {name: e.value for name, e in collapsed.items()} == pytest.approx(chance)
-
-
-def test_ungrammatical_outputs_are_wrong_in_every_factor():
-    accuracy = text.factor_accuracy(["a red", "a red cat"], ["a red dog", "a red dog"], WORLD)
-    assert {n: e.value for n, e in accuracy.items()} == {"number": 0.5, "colour": 0.5, "animal": 0, "time": 0.5}
-    with pytest.raises(GeneraError, match="no sentence of this world"):
-        text.factor_accuracy(["a red dog"], ["a red"], WORLD)
-
-
-def test_analogy_accuracy_looks_at_the_changed_factor_alone():
-    outputs = ["two blue dog", "a red dog", "two red cat today"]
-    targets = ["two red dog", "two red dog", "two red cat"]
-    accuracy = text.analogy_accuracy(outputs, targets, ["number", "number", "animal"], WORLD)
-    assert {n: e.value for n, e in accuracy.items()} == {"number": 0.5, "animal": 1}
-
-
-def test_analogy_chance_counts_only_the_analogies_that_change_the_factor():
-    targets = ["two red dog", "two red cat", "a red cat", "a blue dog today"]
-    changed = ["number", "number", "number", "time"]
-    assert text.analogy_chance(targets, changed, WORLD) == {"number": pytest.approx(2 / 3), "time": 1}
-    always_two = ["two green dog"] * 4
-    accuracy = text.analogy_accuracy(always_two, targets, changed, WORLD)
-    assert accuracy["number"].value == pytest.approx(2 / 3)
 
 
 def test_multi_reference_bleu_takes_as_many_references_as_each_output_has():

@@ -9,7 +9,7 @@ from genera.blocks.pretrained import export_weights
 from genera.engine.registry import preset
 from genera.errors import GeneraError
 from genera.methods.gpt2_lm import method as module
-from genera.uses.run import Run
+from genera.run import Run
 
 
 @pytest.fixture

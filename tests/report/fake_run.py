@@ -4,8 +4,11 @@ import json
 import math
 import random
 
-from genera.files import write_json, write_text, write_yaml
-from genera.measures.diagnosis import diagnose
+from genera.evaluation.blocks import Bars, Curves, Examples, Line, Scatter, Shares
+from genera.evaluation.evaluator import diagnose
+from genera.evaluation.registry import definitions, evaluators
+from genera.files import read_json, write_json, write_text, write_yaml
+from genera.measures.schema import Figure, Figures
 from genera.worlds.captions import CAPTIONS
 
 HOSTILE = "<script>alert('a & b')</script> a man is holding a kite ."
@@ -15,7 +18,7 @@ FIGURES = {
         "reconstruction": 4.67,
         "kl": 17.5,
         "elbo": -22.2,
-        "iw_bound_10": -20.2,
+        "iw_bound/K=10": -20.2,
         "iw_bound": -19.0,
         "ppl_word": 3.83,
         "ppl_token": 3.51,
@@ -45,7 +48,7 @@ FIGURES["collapsed"] = FIGURES["healthy"] | {
     "reconstruction": 16.72,
     "kl": 0.01,
     "elbo": -16.73,
-    "iw_bound_10": -16.73,
+    "iw_bound/K=10": -16.73,
     "iw_bound": -16.73,
     "ppl_word": 3.25,
     "mi": -0.07,
@@ -60,7 +63,7 @@ FIGURES["collapsed"] = FIGURES["healthy"] | {
 
 
 def make_run(path, health="healthy", seed=0, items=2000, split="test", steps=3125):
-    """Write config.yaml, metrics.jsonl, status.json and evaluation.json into `path`, and return it."""
+    """Write config.yaml, metrics.jsonl, status.json and an evaluation into `path`, and return it."""
     draw = random.Random(seed)
     figures = FIGURES[health]
     sentences = CAPTIONS.sentences(400, seed, "test")
@@ -77,8 +80,60 @@ def make_run(path, health="healthy", seed=0, items=2000, split="test", steps=312
     )
     write_text(path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in log_rows(figures, steps, draw)))
     write_json(path / "status.json", {"state": "done", "step": steps, "seconds": 151.2, "ranks": 1})
-    write_json(path / "evaluation.json", evaluation(figures, sentences, items, split, steps, draw))
+    blocks = [block.plain() for block in blocks_of(figures, sentences, draw)]
+    write_evaluation(path, figures, items=items, split=split, step=steps, blocks=blocks)
     return path
+
+
+def evaluation_file(run):
+    """The one evaluation of a run that `make_run` made."""
+    (file,) = (run / "evaluations").glob("*.json")
+    return file
+
+
+def write_evaluation(run, figures, *, items=2000, split="test", step=3125, blocks=(), data="world:captions", **changes):
+    """A stored evaluation of these figures ({key: value, or a Figure}), as one evaluator's."""
+    figures = [value if isinstance(value, Figure) else figure_of(key, value, items) for key, value in figures.items()]
+    known = definitions()
+    entry = {
+        "question": "All of it?",
+        "options": {},
+        "seconds": 38.4,
+        "figures": [vars(figure) for figure in figures],
+        "blocks": list(blocks),
+        "facts": {},
+        "measures": [vars(known[name]) for name in dict.fromkeys(figure.measure for figure in figures)],
+    }
+    findings = diagnose(Figures(figures), list(evaluators().values()))
+    stored = {
+        "method": "optimus",
+        "preset": "nano",
+        "data": data,
+        "split": split,
+        "step": step,
+        "settings": {},
+        "written": 1000.0,
+        "results": {"everything": entry},
+        "diagnosis": [vars(finding) for finding in findings],
+        "whole": True,
+    }
+    file = run / "evaluations" / f"{data.replace(':', '-')}.{split}.step-{step}.json"
+    write_json(file, stored | changes)
+    return file
+
+
+def figure_of(key, value, n):
+    measure, _, samples = key.partition("/K=")
+    error = abs(value) * 0.004 if isinstance(value, int | float) and value % 1 else None
+    return Figure(measure, value, error, n, samples=int(samples) if samples else None)
+
+
+def change(run, *, blocks=None, **changes):
+    """Replace fields of the stored evaluation, and of its one evaluator's result."""
+    file = evaluation_file(run)
+    stored = read_json(file)
+    stored["results"]["everything"] |= {} if blocks is None else {"blocks": [block.plain() for block in blocks]}
+    write_json(file, stored | changes)
 
 
 def log_rows(figures, steps, draw):
@@ -106,57 +161,48 @@ def log_rows(figures, steps, draw):
             yield {"step": step, "epoch": row["epoch"]} | {f"valid/{t}": row[t] * draw.gauss(1.02, 0.01) for t in terms}
 
 
-def evaluation(figures, sentences, items, split, steps, draw):
+def blocks_of(figures, sentences, draw):
     names = list(CAPTIONS.factors)
     labels = {name: [CAPTIONS.factors_of(s).get(name, "none") for s in sentences] for name in names[:6]}
     centres = {value: (draw.gauss(0, 4), draw.gauss(0, 4)) for value in sorted(set(labels[names[2]]))}
-    points = [[c + draw.gauss(0, 0.9) for c in centres[value]] for value in labels[names[2]]]
-    lengths = {
-        "words": [8, 10, 12, 14, 16, 18],
-        "reconstruction_nats": [2.1, 3.2, 4.4, 5.1, 6.0, 7.2],
-        "exact": [1.0, 0.995, 0.99, 0.985, 0.97, 0.95],
-    }
+    points = [tuple(c + draw.gauss(0, 0.9) for c in centres[value]) for value in labels[names[2]]]
     exact = figures["exact_reconstruction"] > 0.5
     outputs = sentences[:8] if exact else [sentences[50]] * 8
-    reconstructions = [{"input": a, "output": b, "exact": a == b} for a, b in zip(sentences[:8], outputs, strict=True)]
-    reconstructions[3] |= {"output": reconstructions[3]["input"].replace(" a ", " the ", 1), "exact": False}
-    return {
-        "method": "optimus",
-        "preset": "nano",
-        "split": split,
-        "items": items,
-        "step": steps,
-        "seed": 0,
-        "seconds": 38.4,
-        "measures": {
-            name: {"value": value, "error": abs(value) * 0.004 if value % 1 else None, "n": items}
-            for name, value in figures.items()
-        },
-        "diagnosis": [vars(finding) for finding in diagnose(figures, lengths)],
-        "examples": {
-            "samples": [HOSTILE, *sentences[60:79]],
-            "reconstructions": reconstructions,
-            "interpolations": [
-                {"start": a, "end": b, "path": path(a, b)} for a, b in (sentences[20:22], sentences[30:32])
+    outputs[3] = sentences[3].replace(" is ", " was ")
+    pairs = zip(sentences[:8], outputs, strict=True)
+    kl = [abs(draw.gauss(figures["kl"] / 32, 0.1)) for _ in range(32)]
+    lengths = [(8, 2.1), (10, 3.2), (12, 4.4), (14, 5.1), (16, 6.0), (18, 7.2)]
+    chance = (0.3, 0.5, 0.06, 0.5, 0.5, 0.5, 0.34, 0.09, 0.07, 0.17, 0.06, 0.5)
+    latent = "Latent space"
+    return [
+        Scatter(section=latent, points=points, texts=sentences, labels=labels, method="PCA"),
+        Bars(section=latent, title="KL", values=kl, labels=[f"dimension {i}" for i in range(32)], y="nats"),
+        Curves(section=latent, title="Nats by length", series={"nats": lengths}, x="words", y="nats", from_zero=True),
+        Examples(
+            section="Reconstructions",
+            cards=[[Line(text=a, role="input"), Line(text=b, role="output", right=a == b)] for a, b in pairs],
+            compare=True,
+        ),
+        Examples(section="Samples", cards=[[Line(text=text)] for text in (HOSTILE, *sentences[60:79])]),
+        Examples(
+            section="Interpolations",
+            cards=[
+                [Line(text=text, role=f"{i / 10:.1f}") for i, text in enumerate(path(a, b))]
+                for a, b in (sentences[20:22], sentences[30:32])
             ],
-            "analogies": analogies(9, 0),
-        },
-        "latent_map": {"method": "PCA", "points": points, "texts": sentences, "labels": labels},
-        "factors": {
-            name: {
-                "reconstruction": draw.uniform(0.93, 1),
-                "analogy": draw.uniform(0.85, 1),
-                "chance": share,
-                "analogy_chance": share,
-            }
-            for name, share in zip(
-                names, (0.3, 0.5, 0.06, 0.5, 0.5, 0.5, 0.34, 0.09, 0.07, 0.17, 0.06, 0.5), strict=False
-            )
-        },
-        "lengths": lengths,
-        "kl_per_dimension": [abs(draw.gauss(figures["kl"] / 32, 0.1)) for _ in range(32)],
-        "variance_per_dimension": [draw.uniform(0.4, 0.9) for _ in range(32)],
-    }
+            compare=True,
+        ),
+        Examples(section="Analogies", cards=analogies(9, 0), compare=True),
+        Shares(
+            section="Factors",
+            values={
+                name: {"right": draw.uniform(0.93, 1), "chance": share}
+                for name, share in zip(names, chance, strict=False)
+            },
+            bar="right",
+            mark="chance",
+        ),
+    ]
 
 
 def path(start, end, steps=11):
@@ -167,9 +213,16 @@ def path(start, end, steps=11):
 
 def analogies(count, seed):
     """The answers of a good model, but for one that keeps the factor of C."""
-    found = [vars(a) for a in CAPTIONS.analogies(count, seed)]
-    expected = [a.pop("answer") for a in found]
-    outputs = [found[0]["c"], *expected[1:]]
-    return [
-        a | {"expected": e, "output": o, "correct": e == o} for a, e, o in zip(found, expected, outputs, strict=True)
-    ]
+    cards = []
+    for place, analogy in enumerate(CAPTIONS.analogies(count, seed)):
+        output = analogy.answer if place else analogy.c
+        cards.append(
+            [
+                Line(text=analogy.a, role="A"),
+                Line(text=analogy.b, role="B"),
+                Line(text=analogy.c, role="C", anew=True),
+                Line(text=output, role="answer", right=output == analogy.answer),
+                *([] if output == analogy.answer else [Line(text=analogy.answer, role="expected")]),
+            ]
+        )
+    return cards

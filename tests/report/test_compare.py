@@ -6,9 +6,11 @@ import pytest
 
 from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_yaml
+from genera.measures.schema import Figure
 from genera.report.compare import comparison_table, kept, write_comparison
 from genera.report.markdown import markdown_table
-from report.fake_run import FIGURES, HOSTILE, make_run
+from genera.worlds.captions import CAPTIONS
+from report.fake_run import FIGURES, HOSTILE, change, evaluation_file, make_run, write_evaluation
 
 
 @pytest.fixture
@@ -28,31 +30,64 @@ def test_the_best_of_a_row_follows_the_catalogue(runs):
 
 
 def test_values_within_noise_share_the_first_place(runs):
-    evaluation = read_json(runs[1] / "evaluation.json")
-    ours = {"value": 0.980, "error": 0.004, "n": 2000}
-    write_json(runs[1] / "evaluation.json", evaluation | {"measures": {"exact_reconstruction": ours}})
+    write_evaluation(runs[1], {"exact": Figure("exact_reconstruction", 0.980, 0.004, 2000)})
     table = comparison_table(runs)
     assert table["measures"]["exact_reconstruction"]["best"] == [0, 1]
     assert table["measures"]["ppl_word"]["values"][1] is None
     assert table["measures"]["ppl_word"]["best"] == []
 
 
-@pytest.mark.parametrize(("part", "value"), [("split", "valid"), ("items", 500)])
-def test_other_items_are_not_compared(runs, part, value):
-    write_json(runs[1] / "evaluation.json", read_json(runs[1] / "evaluation.json") | {part: value})
+def test_other_splits_and_data_are_not_compared(runs):
+    change(runs[1], split="valid")
     table = comparison_table(runs)
     assert table["comparable"] is False
-    assert f"plain: {value}" in table["warnings"][0]
+    assert table["warnings"] == ["Not comparable: the split differs (main: test, plain: valid)."]
     assert all(row["best"] == [] for row in table["measures"].values())
+    change(runs[1], split="test", data="text:mine.txt")
+    assert "the data differs (main: world:captions, plain: text:mine.txt)" in comparison_table(runs)["warnings"][0]
 
 
-def test_other_data_are_not_compared(runs):
+def test_runs_trained_on_other_data_and_measured_on_the_same_are_compared(runs):
     config = read_yaml(runs[1] / "config.yaml")
     write_yaml(runs[1] / "config.yaml", config | {"data": {"data": "text:mine.txt"}})
-    assert "the data differs (main: world:captions, plain: text:mine.txt)" in comparison_table(runs)["warnings"][0]
-    measured = read_json(runs[1] / "evaluation.json") | {"data": "world:captions"}
-    write_json(runs[1] / "evaluation.json", measured)  # trained on other data, measured on the same
     assert comparison_table(runs)["comparable"] is True
+
+
+def test_the_newest_evaluation_that_all_runs_have_is_compared(runs, tmp_path):
+    write_evaluation(runs[0], {"kl": 1.0}, split="valid", written=3000.0)
+    table = comparison_table(runs)
+    assert [run["split"] for run in table["runs"]] == ["test", "test"]
+    assert table["runs"][0]["others"] == ["world-captions.valid.step-3125"]
+    write_evaluation(runs[1], {"kl": 2.0}, split="valid", written=2000.0)
+    assert [value["value"] for value in comparison_table(runs)["measures"]["kl"]["values"]] == [1.0, 2.0]
+    table = comparison_table(runs, evaluation="world-captions.test")
+    assert [run["evaluation"] for run in table["runs"]] == ["world-captions.test.step-3125"] * 2
+    page = write_comparison(runs, tmp_path / "c.html", evaluation="world-captions.test").read_text()
+    assert "world:captions, test split, step 3125" in page
+    assert "also there: <code>world-captions.valid.step-3125</code>" in page
+    with pytest.raises(GeneraError, match="unknown evaluation of"):
+        comparison_table(runs, evaluation="other")
+
+
+def test_measures_with_other_options_have_no_best(runs):
+    for run, samples in zip(runs, (10, 100), strict=True):
+        file = evaluation_file(run)
+        stored = read_json(file)
+        stored["results"]["everything"]["options"] = {"samples": samples}
+        write_json(file, stored)
+    assert comparison_table(runs)["measures"]["ppl_word"]["best"] == []
+
+
+def test_directions_and_splits_are_rows_of_their_own(runs, tmp_path):
+    for run, value in zip(runs, (3.0, 9.0), strict=True):
+        figures = [Figure("fid", value + i, 0.1, 50, direction=d) for i, d in enumerate(("a2b", "b2a"))]
+        write_evaluation(run, dict(enumerate(figures)))
+    table = comparison_table(runs)
+    assert [row["title"] for row in table["measures"].values()] == ["FID, a2b", "FID, b2a"]
+    assert table["measures"]["fid/b2a"]["best"] == [0]
+    page = write_comparison(runs, tmp_path / "c.html").read_text()
+    assert "FID, b2a" in page
+    assert "fid/b2a" not in page
 
 
 def test_another_vocabulary_spoils_the_perplexity_per_token_alone(runs):
@@ -65,12 +100,11 @@ def test_another_vocabulary_spoils_the_perplexity_per_token_alone(runs):
 
 
 def test_measures_over_different_numbers_of_items_have_no_best(runs):
-    evaluation = read_json(runs[0] / "evaluation.json")
-    evaluation["measures"]["iw_bound"]["n"] = 500
-    write_json(runs[0] / "evaluation.json", evaluation)
+    figures = {key: value for key, value in FIGURES["healthy"].items() if key != "iw_bound"}
+    write_evaluation(runs[0], figures | {"iw_bound": Figure("iw_bound", -19.0, 0.1, 500)})
     measures = comparison_table(runs)["measures"]
     assert measures["iw_bound"]["best"] == []
-    assert measures["iw_bound_10"]["best"] == [1]
+    assert measures["iw_bound/K=10"]["best"] == [1]
 
 
 def test_the_page_holds_both_runs(runs, tmp_path):
@@ -80,6 +114,8 @@ def test_the_page_holds_both_runs(runs, tmp_path):
     assert "model.free_bits" in html  # the setting that differs
     assert "model.latent_size" not in html.split('id="config"')[1]
     assert HOSTILE not in html
+    samples = html.split('id="section-samples"')[1].split("</section>")[0]  # side by side
+    assert all(CAPTIONS.sentences(61, seed, "test")[60] in samples for seed in (0, 1))
     assert html.count("<polyline") >= 2 * 8
     assert html.count('number best"') >= len(FIGURES["healthy"]) // 2
 
@@ -92,7 +128,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
 def test_too_few_runs_and_an_unmeasured_run_are_named(runs):
     with pytest.raises(GeneraError, match="at least two"):
         comparison_table(runs[:1])
-    (runs[0] / "evaluation.json").unlink()
+    evaluation_file(runs[0]).unlink()
     with pytest.raises(GeneraError, match="genera evaluate"):
         comparison_table(runs)
 
@@ -103,10 +139,7 @@ def seeds(tmp_path):
     runs = [make_run(tmp_path / "main" / f"seed-{seed}", seed=seed) for seed in (3, 4, 5)]
     runs.append(make_run(tmp_path / "plain" / "seed-3", "collapsed", seed=3))
     for run, fid in zip(runs, (10.0, 12.0, 17.0, 12.5), strict=True):
-        write_json(
-            run / "evaluation.json",
-            read_json(run / "evaluation.json") | {"measures": {"fid": {"value": fid, "error": 0.1, "n": 2000}}},
-        )
+        write_evaluation(run, {"fid": Figure("fid", fid, 0.1, 2000)})
     return runs
 
 
@@ -124,14 +157,12 @@ def test_runs_that_differ_in_their_seed_alone_are_one_column(seeds):
 
 def test_the_spread_over_seeds_decides_who_is_best(seeds):
     for run, fid in zip(seeds, (12.9, 13.0, 13.1), strict=False):
-        evaluation = read_json(run / "evaluation.json")
-        write_json(run / "evaluation.json", evaluation | {"measures": {"fid": {"value": fid, "error": 9, "n": 2000}}})
+        write_evaluation(run, {"fid": Figure("fid", fid, 9.0, 2000)})
     assert comparison_table(seeds)["measures"]["fid"]["best"] == [1]
 
 
 def test_a_seed_whose_figure_is_no_number_leaves_no_mean(seeds):
-    evaluation = read_json(seeds[1] / "evaluation.json")
-    write_json(seeds[1] / "evaluation.json", evaluation | {"measures": {"fid": {"value": None, "error": None, "n": 9}}})
+    write_evaluation(seeds[1], {"fid": Figure("fid", None, None, 9)})
     table = comparison_table(seeds)
     assert table["measures"]["fid"]["values"][0] == {
         "value": None, "sd": None, "error": None, "n": None, "runs": [10.0, None, 17.0],
@@ -154,7 +185,7 @@ def test_the_page_shows_mean_deviation_and_band_of_several_seeds(seeds, tmp_path
     page = write_comparison(seeds, tmp_path / "compare.html").read_text(encoding="utf-8")
     assert "13.00 <small>± 3.61</small>" in page
     assert 'title="10.00, 12.00, 17.00"' in page  # each seed, on hovering
-    curves = page.split('id="curves"')[1].split('id="samples"')[0]
+    curves = page.split('id="curves"')[1].split('id="config"')[0]
     loss = curves.split("</figure>")[0]
     assert loss.count("<polyline") == 2
     assert loss.count("<polygon") == 1  # around the one group with seeds

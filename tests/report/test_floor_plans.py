@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from genera.report.floor_plans import action_tables, attention_rows, breakdown_charts, floor_plan, walk_cards
+from genera.report.floor_plans import attention_rows, floor_plan, walk_cards
 
 # A square of 4 m with a far-away annex, and a floor above the first corner.
 WALK = {
@@ -59,19 +59,3 @@ def test_a_card_says_how_it_went():
     assert len(card["steps"]) == 4
     (card,) = walk_cards([WALK | {"figures": {"SR": 0, "NE": 4.0, "goal_progress": -1.5}}])
     assert card["figures"] == "NE 4.00 m, progress −1.50 m"
-
-
-def test_breakdowns_draw_what_was_measured():
-    group = {"episodes": 5, "SR": 0.5, "SPL": 0.4, "goal_progress": -0.5}
-    parts = {"val_seen": {"edges": {"4": group, "5": group}, "scan": {"a": group, "b": {**group, "SR": 0.9}}}}
-    charts = breakdown_charts(parts)
-    assert [chart["title"] for chart in charts] == [
-        "SR by edges of the reference", "SPL by edges of the reference", "goal progress by edges of the reference",
-        "SR by house, seen houses",
-    ]  # fmt: skip
-    assert charts[3]["svg"].index("b: 90.0 %") < charts[3]["svg"].index("a: 50.0 %")
-
-
-def test_actions_have_names():
-    (table,) = action_tables({"valid": {"0": {"share": 0.2, "accuracy": 0.9}, "1": {"share": 0.8, "accuracy": 0.6}}})
-    assert table["rows"] == [("STOP", 0.2, 0.9), ("neighbour 1", 0.8, 0.6)]

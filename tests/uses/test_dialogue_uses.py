@@ -1,8 +1,7 @@
 """Responses of a trained model: from Python, measured, reported, compared, and as a conversation."""
 
-import json
 import shutil
-from dataclasses import replace
+from html import unescape
 
 import pytest
 import torch
@@ -11,14 +10,17 @@ import genera
 from genera.engine.registry import configure
 from genera.errors import GeneraError
 from genera.evaluation.evaluate import evaluate
-from genera.measures.catalogue import definition
-from genera.measures.diagnosis import diagnose
+from genera.evaluation.evaluator import diagnose
+from genera.evaluation.registry import definition, evaluators
+from genera.evaluation.settings import EvaluateConfig
+from genera.evaluation.storage import FOLDER
+from genera.files import read_json, write_json
+from genera.measures.schema import Figure, Figures
 from genera.report.compare import comparison_table, write_comparison
 from genera.report.page import write_report
 from genera.uses.conversation import Conversation
-from genera.uses.settings import EvaluateConfig
 
-FEW = EvaluateConfig(contexts=12, responses=4, likelihood_items=30, importance_samples=3)
+FEW = {"responses": {"contexts": 12, "count": 4}, "response-likelihood": {"items": 30, "samples": 3}}
 CONTEXT = ["what is the actress hiding near the castle ?"]
 
 
@@ -38,7 +40,12 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(trained):
-    return evaluate(genera.load(trained, device="cpu"), FEW)
+    return evaluate(genera.load(trained, device="cpu"), **FEW)
+
+
+def shown(stored):
+    """Contexts with their responses, as the report has them."""
+    return next(block["cards"] for block in stored.blocks if block["section"] == "Responses")
 
 
 def test_responses_are_drawn_by_the_seed(trained):
@@ -53,62 +60,68 @@ def test_responses_are_drawn_by_the_seed(trained):
 
 
 def test_every_figure_is_measured_and_defined(measured):
-    figures = measured["measures"]
+    figures = measured.values
     assert set(figures) == {
         *("bleu_recall", "bleu_precision", "bleu_f1", "bow_average", "bow_greedy", "bow_extrema"),
         *("distinct_1_within", "distinct_2_within", "distinct_1_across", "distinct_2_across"),
         *("response_nats", "response_ppl_word", "response_floor", "response_lost_on_swap"),
         *("valid_responses", "valid_covered", "style_ngram", "style_ngram_references", "style_ngram_style"),
     }
-    value = {name: figure["value"] for name, figure in figures.items()}
-    assert all(definition(name).group == "Responses" for name in value)
-    assert value["bleu_recall"] >= value["bleu_f1"] >= value["bleu_precision"] > 0
-    assert value["response_nats"] > value["response_floor"] > 1
-    assert value["style_ngram_references"] < 0.2 < 0.8 < value["style_ngram_style"]
+    assert all(definition(name).group == "Responses" for name in figures)
+    assert figures["bleu_recall"] >= figures["bleu_f1"] >= figures["bleu_precision"] > 0
+    assert figures["response_nats"] > figures["response_floor"] > 1
+    assert figures["style_ngram_references"] < 0.2 < 0.8 < figures["style_ngram_style"]
 
 
 def test_the_style_is_measured_with_the_style_alone(tmp_path):
     run = genera.load(train(tmp_path / "plain", "nano-seq2seq", steps=2), device="cpu")
-    few = replace(FEW, contexts=3)
-    assert not any(name.startswith("style") for name in evaluate(run, few)["measures"])
-    with pytest.raises(GeneraError, match="cannot be measured by 'style'"):
-        evaluate(run, replace(few, measures=("style",)))
-    asked = evaluate(run, replace(few, style="world:dialogues-style"))["measures"]
-    assert asked["style_ngram_style"]["value"] > 0.8
+    few = FEW | {"responses": {"contexts": 3, "count": 4}}
+    assert not any(name.startswith("style") for name in evaluate(run, **few).values)
+    with pytest.raises(GeneraError, match="cannot be measured by 'style': needs sentences in a style: --style SOURCE"):
+        evaluate(run, measures=("style",))
+    asked = evaluate(
+        run, EvaluateConfig(style="world:dialogues-style", measures=("style",)), responses=few["responses"]
+    )
+    assert asked.values["style_ngram_style"] > 0.8
 
 
 def test_word_vectors_may_come_from_a_file(trained, tmp_path):
     run = genera.load(shutil.copytree(trained, tmp_path / "copy"), device="cpu")
     words = ["the", "is", "a", "thank", "you", "."]
     (tmp_path / "vectors.txt").write_text("".join(f"{word} 1 {i}\n" for i, word in enumerate(words)))
-    few = replace(FEW, contexts=4, measures=("responses",))
-    one = evaluate(run, few)["measures"]
-    other = evaluate(run, replace(few, embeddings=str(tmp_path / "vectors.txt")))["measures"]
+
+    def with_vectors(**options):
+        few = {"contexts": 4, "count": 4, **options}
+        return evaluate(run, measures=("responses",), responses=few).values
+
+    one, other = with_vectors(), with_vectors(embeddings=str(tmp_path / "vectors.txt"))
     assert one["bow_average"] != other["bow_average"]
     assert one["bleu_f1"] == other["bleu_f1"]
     with pytest.raises(GeneraError, match="cannot read"):
-        evaluate(run, replace(few, embeddings="nowhere.txt"))
+        with_vectors(embeddings="nowhere.txt")
 
 
 def test_the_report_shows_contexts_and_responses(trained, measured):
-    page = write_report(trained).read_text()
-    example = measured["examples"]["responses"][0]
-    assert example["context"][0] in page
-    assert example["responses"][0]["text"] in page
+    page = unescape(write_report(trained).read_text())
+    card = shown(measured)[0]
+    assert [line["role"] for line in card if line["role"] == "response"] == ["response"] * 4
+    assert all(line["text"] in page for line in card)
     assert "<h2>Responses</h2>" in page
     assert "Reconstructions" not in page
 
 
 def test_runs_are_compared(trained, measured, tmp_path):
     other = shutil.copytree(trained, tmp_path / "other")
-    figures = json.loads((other / "evaluation.json").read_text())
-    figures["measures"]["bleu_f1"]["value"] = 0.9
-    (other / "evaluation.json").write_text(json.dumps(figures))
+    file = other / FOLDER / f"{measured.name}.json"
+    values = read_json(file)
+    (f1,) = [f for f in values["results"]["responses"]["figures"] if f["measure"] == "bleu_f1"]
+    f1["value"] = 0.9
+    write_json(file, values)
     table = comparison_table([trained, other])
     assert table["comparable"]
     assert table["measures"]["bleu_f1"]["best"] == [1]
     page = write_comparison([trained, other], tmp_path / "comparison.html").read_text()
-    assert measured["examples"]["responses"][0]["context"][0] in page
+    assert shown(measured)[0][0]["text"] in page
     assert "<h2>Samples</h2>" not in page
 
 
@@ -143,7 +156,7 @@ def test_other_methods_say_who_can(tmp_path):
     out = genera.train(configure("gpt2-lm:nano", data="world:captions-small", **small), tmp_path / "lm").path
     with pytest.raises(GeneraError, match="gpt2-lm cannot respond to a dialogue; methods that can: spacefusion"):
         genera.load(out, device="cpu").respond(CONTEXT)
-    with pytest.raises(GeneraError, match="--style is for dialogue models, and gpt2-lm is none"):
+    with pytest.raises(GeneraError, match="--style does not apply to gpt2-lm, whose items are text"):
         evaluate(genera.load(out, device="cpu"), EvaluateConfig(style="world:dialogues-style"))
 
 
@@ -158,5 +171,6 @@ def test_other_methods_say_who_can(tmp_path):
     ],
 )
 def test_the_diagnosis_says_it_in_words(figures, said):
-    (finding,) = diagnose(figures)
+    measured = Figures(Figure(name, value, None, 100) for name, value in figures.items())
+    (finding,) = diagnose(measured, list(evaluators().values()))
     assert said in finding.finding

@@ -115,3 +115,8 @@ def test_loading_leaves_the_random_numbers_of_the_caller_alone(trained):
     torch.manual_seed(3)
     genera.load(trained, device="cpu").sample(2, temperature=1.0)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_an_image_is_no_sentence(run):
+    with pytest.raises(GeneraError, match="optimus expects sentences, got a tensor 3x8x8"):
+        run.encode([torch.zeros(3, 8, 8)])

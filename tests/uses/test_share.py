@@ -16,7 +16,8 @@ import genera
 import small_methods  # noqa: F401  (registers the small methods)
 from genera.engine.origin import Origin
 from genera.errors import GeneraError
-from genera.uses.share import export_run, import_run
+from genera.report.export import export_run
+from genera.uses.share import import_run
 
 SENTENCES = ["many boys are hiding the bottle .", "a nurse is fixing a kite near the school ."]
 
@@ -168,25 +169,19 @@ def test_the_card_states_data_settings_measures_and_limits(trained, exported, tm
 
     measured = shutil.copytree(trained, tmp_path / "run")
     run = genera.load(measured, device="cpu", checkpoint="50")
-    genera.evaluate(genera.load(measured, device="cpu"), _quick())
+    whole = genera.load(measured, device="cpu")
+    stored = genera.evaluate(whole, measures=("likelihood",), likelihood={"items": 8, "samples": 12})
     card = (export_run(run, tmp_path / "out") / "README.md").read_text()
-    result = json.loads((measured / "evaluation.json").read_text())
-    kl = result["measures"]["kl"]
-    assert f"| {kl['value']:.4g} ± {kl['error']:.2g} | nats/item | 8 |" in card
-    assert "On the test split of `world:captions-small`, at step 100." in card
+    kl = next(figure for figure in stored.figures if figure.measure == "kl")
+    assert f"| {kl.value:.4g} ± {kl.error:.2g} | nats/item | 8 |" in card
+    assert "On the test split of `world:captions-small`, at step 100, with likelihood (items 8, samples 12)." in card
     assert "The measures are those of step 100, and these weights of step 50." in card
-    for finding in result["diagnosis"]:
+    for finding in stored.diagnosis:
         assert (f"- {finding['finding']}" in card) == (finding["level"] == "warning")
 
     again = import_run("optimus", tmp_path / "again", Origin(source=str(tmp_path / "out")))
     card = (export_run(genera.load(again.path, device="cpu"), tmp_path / "more") / "README.md").read_text()
     assert f"imported from `{tmp_path / 'out'}`" in card
-
-
-def _quick():
-    from genera.uses.settings import EvaluateConfig
-
-    return EvaluateConfig(likelihood_items=8, importance_samples=12, items=20, measures=("likelihood",))
 
 
 # what is refused

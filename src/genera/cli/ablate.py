@@ -2,17 +2,19 @@
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from genera.cli.evaluate import Evaluation, options_of
 from genera.cli.parsing import parse, print_json
 from genera.cli.train import run_of
 from genera.console import say
 from genera.engine.config import RunConfig
 from genera.errors import GeneraError
-from genera.uses.settings import EvaluateConfig
+from genera.evaluation.registry import evaluators
 
+PREFIX = "--evaluate."
 HELP = """usage: genera ablate VARIANT [VARIANT ...] --out DIR [--seeds N ...] [--evaluate.X VALUE] [training options]
 
 Trains every variant with every seed, measures each run alike, and writes one page that compares them: mean ± standard
@@ -24,11 +26,12 @@ before it names its folder. Training options outside of the quotes are for all v
 
   genera ablate biggan:nano biggan:nano-fq --data world:shapes --steps 1000 --out runs/fq
   genera ablate biggan:nano "k16=biggan:nano-fq --quantiser.codes 16" "k256=biggan:nano-fq --quantiser.codes 256" \\
-    --seeds 0 1 2 --out runs/codes --steps 1000 --evaluate.images 1000
+    --seeds 0 1 2 --out runs/codes --steps 1000 --evaluate.fidelity.images 1000
   genera ablate optimus:nano "optimus:nano --free-bits 0" gpt2-lm:nano --data text:my_sentences.txt --out runs/text
 
 Writes DIR/comparison.html, DIR/comparison.md and DIR/comparison.json.
-`genera train METHOD:PRESET --help` shows the training options, `genera ablate VARIANT --help` the others.
+`genera train METHOD:PRESET --help` shows the training options, `genera evaluate --help` those that follow --evaluate.,
+`genera ablate VARIANT --help` the others.
 """
 
 
@@ -44,8 +47,6 @@ class Ablate:
     """Measures of the table that is printed, by name (fid, precision, …); the written ones have all [all]."""
     json: bool = False
     """Print the comparison as JSON instead of a Markdown table."""
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    """How the runs are measured."""
 
 
 def main(arguments: list[str]) -> None:
@@ -55,8 +56,12 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"name the variants first: genera ablate METHOD:PRESET ... {' '.join(arguments)}")
         print(HELP)
         return
-    own, training = _dealt(arguments[len(specs) :])
+    own, evaluation, training = _dealt(arguments[len(specs) :])
     command = parse(Ablate, own, "ablate VARIANT ...")
+    options = Evaluation(options=options_of(evaluators().values()))
+    measured = parse(
+        Evaluation, evaluation, "ablate VARIANT ... (options that begin with --evaluate.)", default=options
+    )
     variants: dict[str, RunConfig] = {}
     for spec in specs:
         name, words = _variant(spec)
@@ -68,23 +73,24 @@ def main(arguments: list[str]) -> None:
     from genera.report.compare import kept
     from genera.report.markdown import markdown_table
 
-    table = ablate(variants, command.out, seeds=command.seeds, evaluation=command.evaluate)
+    table = ablate(variants, command.out, seeds=command.seeds, evaluation=measured.config())
     table = kept(table, command.only)
     print_json(table) if command.json else print(markdown_table(table), end="")
     say(f"the whole comparison: {command.out / 'comparison.html'}")
 
 
-def _dealt(words: list[str]) -> tuple[list[str], list[str]]:
-    """The ablation's own options with their values, and those of training."""
-    own, training = list[str](), list[str]()
+def _dealt(words: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """The ablation's own options with their values, those of `genera evaluate` (bare of their --evaluate.), and those
+    of training."""
+    own, evaluation, training = list[str](), list[str](), list[str]()
     names = ("--out", "--seeds", "--only", "--json", "--help", "-h")
     chosen = own
     for word in words:
         if word.startswith("--") or word == "-h":
             name = word.partition("=")[0]
-            chosen = own if name in names or name.startswith("--evaluate.") else training
-        chosen.append(word)
-    return own, training
+            chosen = own if name in names else evaluation if name.startswith(PREFIX) else training
+        chosen.append("--" + word.removeprefix(PREFIX) if word.startswith(PREFIX) else word)
+    return own, evaluation, training
 
 
 def _variant(spec: str) -> tuple[str, list[str]]:

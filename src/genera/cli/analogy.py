@@ -5,18 +5,18 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genera.cli.items import ItemOptions, items_of
 from genera.cli.parsing import parse
-from genera.cli.uses import DecodeOptions, show
 
 
 @dataclass(frozen=True, kw_only=True)
-class Analogy(DecodeOptions):
+class Analogy(ItemOptions):
     """A is to B as C is to what? Decodes z_C + degree (z_B - z_A)."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     a: Positional[str]
-    """An item."""
+    """An item: a sentence, or an image file."""
     b: Positional[str]
     """The same item, changed in some way."""
     c: Positional[str]
@@ -28,4 +28,7 @@ class Analogy(DecodeOptions):
 def main(arguments: list[str]) -> None:
     command = parse(Analogy, arguments, "analogy")
     run = command.load(command.run)
-    show([run.analogy(command.a, command.b, command.c, degree=command.degree, **command.options())], command.json)
+    items = items_of(run)
+    options = items.options(command, "decode")
+    a, b, c = (items.one(word) for word in (command.a, command.b, command.c))
+    items.show(command, [run.analogy(a, b, c, degree=command.degree, **options)])

@@ -20,7 +20,10 @@ class Compare:
     out: Path = Path("comparison.html")
     """The page to write."""
     only: tuple[str, ...] = ()
-    """Measures of the table that is printed, by name (fid, precision, …); the page has all [all]."""
+    """Measures of the table that is printed, by name (fid, precision, SR/val_unseen, …); the page has all [all]."""
+    evaluation: str | None = None
+    """The evaluation of each run to compare: its name, or how that begins [the newest of the same data, split and
+    settings]."""
     markdown: bool = False
     """Print the table as Markdown."""
     json: bool = False
@@ -35,8 +38,8 @@ def main(arguments: list[str]) -> None:
     from genera.report.markdown import markdown_table
 
     folders = [RunFolder.existing(run).path for run in command.runs]
-    table = kept(comparison_table(folders), command.only)
-    page = write_comparison(folders, command.out)
+    table = kept(comparison_table(folders, evaluation=command.evaluation), command.only)
+    page = write_comparison(folders, command.out, evaluation=command.evaluation)
     if command.json:
         print_json(table | {"page": str(page)})
     else:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from genera import worlds
 from genera.cli.parsing import parse
 from genera.console import say
 from genera.engine import registry
-from genera.files import read_json
+from genera.evaluation.storage import Stored
 
 SPEC = "optimus:nano"
 
@@ -30,32 +30,31 @@ def main(arguments: list[str]) -> None:
 
     train(config, out)
 
+    from genera.evaluation.evaluate import evaluate
+    from genera.evaluation.storage import chosen
     from genera.report.page import write_report
-    from genera.uses.run import load
+    from genera.run import load
 
-    if (out / "evaluation.json").exists():
-        result = read_json(out / "evaluation.json")
-    else:
-        from genera.evaluation.evaluate import evaluate
-
-        result = evaluate(load(out))
+    evaluation = chosen(out) or evaluate(load(out))
     page = write_report(out)
-    print(summary(result, out, page))
+    print(summary(evaluation, out, page))
 
 
-def summary(result: dict[str, Any], out: Path, page: Path) -> str:
+def summary(evaluation: Stored, out: Path, page: Path) -> str:
     """What came out, in plain words, and what to try next."""
+    figures = evaluation.values
 
     def share(name: str) -> str:
-        return f"{result['measures'][name]['value']:.0%}"
+        return f"{figures[name]:.0%}"
 
-    size = result["measures"]["latent_size"]["value"]
-    path = result["examples"]["interpolations"][0]
-    question = result["examples"]["analogies"][0]
-    findings = "\n".join(f"  - {finding['finding']}" for finding in result["diagnosis"])
+    count = figures.n("exact_reconstruction")
+    world = worlds.load("captions")
+    start, end = world.sentences(2, seed=1, split="test")
+    question = world.analogies(1, seed=1)[0]
+    findings = "\n".join(f"  - {finding['finding']}" for finding in evaluation.diagnosis)
     return f"""
-The demo is done: a text VAE that turns sentences into {size:.0f} numbers and back.
-  {share("exact_reconstruction")} of {result["items"]:,} unseen sentences come back word for word,
+The demo is done: a text VAE that turns sentences into {figures["latent_size"]:.0f} numbers and back.
+  {share("exact_reconstruction")} of {count:,} unseen sentences come back word for word,
   {share("grammatical_samples")} of the sentences drawn from the prior are grammatical and {share("novel")} are new,
   {share("analogy_exact")} of the analogies with one factor changed are answered exactly.
 What the diagnosis says:
@@ -65,6 +64,6 @@ The report: {page}
 
 Try next:
   genera sample {out} --count 5
-  genera interpolate {out} "{path["start"]}" "{path["end"]}"
-  genera analogy {out} "{question["a"]}" "{question["b"]}" "{question["c"]}"
+  genera interpolate {out} "{start}" "{end}"
+  genera analogy {out} "{question.a}" "{question.b}" "{question.c}"
   genera train {SPEC} --data text:YOUR_FILE.txt --out runs/mine"""

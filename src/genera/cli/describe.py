@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tyro.conf import Positional
 
+from genera.cli.items import print_texts, read_paths
 from genera.cli.parsing import parse
-from genera.cli.uses import DecodeOptions, show
-from genera.errors import GeneraError
+from genera.cli.uses import DecodeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +32,6 @@ class Describe(DecodeOptions):
 
 def main(arguments: list[str]) -> None:
     command = parse(Describe, arguments, "describe")
-    walks = _walks(command)
+    paths = read_paths(command.scan, command.path, command.heading, command.input)
     run = command.load(command.run)
-    show(run.describe(walks, data=command.data, features=command.features, **command.options()), command.json)
-
-
-def _walks(command: Describe) -> list[dict[str, Any]]:
-    if bool(command.path) == bool(command.input):
-        raise GeneraError("give the viewpoints of one path with --scan, or --input FILE with several, and not both.")
-    if command.input is None:
-        if command.scan is None:
-            raise GeneraError("say which scan the viewpoints belong to: --scan SCAN.")
-        return [{"scan": command.scan, "path": list(command.path), "heading": command.heading}]
-
-    from genera.navigation.episodes import load_json
-
-    walks = load_json(command.input)
-    if not isinstance(walks, list) or not all(isinstance(walk, dict) for walk in walks):
-        raise GeneraError(f"{command.input} is not a list of {{scan, path, heading}}.")
-    return walks
+    print_texts(run.describe(paths, data=command.data, features=command.features, **command.options()), command.json)

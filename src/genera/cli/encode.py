@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genera.cli.items import items_of
 from genera.cli.parsing import parse, print_json
-from genera.cli.uses import UseOptions, given
+from genera.cli.uses import UseOptions
 from genera.errors import GeneraError
 from genera.files import atomic
 
@@ -18,7 +19,7 @@ class Encode(UseOptions):
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     items: Positional[tuple[str, ...]] = ()
-    """The items."""
+    """The items: sentences, image files, or folders of images."""
     input: Path | None = None
     """A file with one item a line, - for standard input."""
     out: Path | None = None
@@ -31,8 +32,9 @@ def main(arguments: list[str]) -> None:
         raise GeneraError("say where the latents should go: --out FILE.npz, or --json for standard output.")
     if command.out is not None and command.out.suffix != ".npz":
         raise GeneraError(f"--out {command.out} must end in .npz.")
-    items = given(command.items, command.input)
-    posterior = command.load(command.run).encode(items)
+    run = command.load(command.run)
+    names, items = items_of(run).read(command.items, command.input)
+    posterior = run.encode(items)
     arrays = {"mean": posterior.mean.cpu().numpy()}
     if posterior.log_variance is not None:
         arrays["log_variance"] = posterior.log_variance.cpu().numpy()
@@ -40,6 +42,6 @@ def main(arguments: list[str]) -> None:
         import numpy as np
 
         with atomic(command.out) as temporary, open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, items=np.array(items), **arrays)
+            np.savez(file, allow_pickle=False, items=np.array(names), **arrays)
     if command.json:
-        print_json([{"item": item, **{k: v[i].tolist() for k, v in arrays.items()}} for i, item in enumerate(items)])
+        print_json([{"item": item, **{k: v[i].tolist() for k, v in arrays.items()}} for i, item in enumerate(names)])

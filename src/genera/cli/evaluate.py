@@ -1,71 +1,116 @@
 """`genera evaluate RUN`: figures with their meaning, and a diagnosis in plain words."""
 
-from dataclasses import dataclass, make_dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
-from genera.measures.catalogue import definition
+from genera.engine.folder import RunFolder
+from genera.engine.shipped import SHIPPED
+from genera.errors import GeneraError
+from genera.evaluation.evaluator import Evaluator
+from genera.evaluation.registry import evaluators
+from genera.evaluation.settings import EvaluateConfig, Measured
+from genera.evaluation.storage import FOLDER, Stored
+
+MARKS = {"good": "+", "note": "·", "warning": "!"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(UseOptions):
-    """Measure a run on held-out data; writes evaluation.json into it."""
+class Evaluation(UseOptions):
+    """How runs are measured."""
+
+    data: OmitArgPrefixes[Measured] = field(default_factory=Measured)
+    measures: tuple[str, ...] = ()
+    """Only these evaluators, whose options are below [all that fit the run]."""
+    seed: int = 0
+    """Seed of every draw."""
+    options: Annotated[dict[str, Any], tyro.conf.arg(name="")] = field(default_factory=dict)
+
+    def config(self) -> EvaluateConfig:
+        changed = {name: values for name, values in self.options.items() if values != type(values)()}
+        config = EvaluateConfig(**vars(self.data), measures=self.measures, seed=self.seed, options=changed)
+        config.check()
+        return config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Evaluation):
+    """Measure a run on held-out data with every evaluator that fits it, into RUN/evaluations/.
+
+    There is one evaluation for each data set, split, step and settings; measuring again adds to it.
+    """
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
 
 
 def main(arguments: list[str]) -> None:
-    from genera.uses.settings import EvaluateConfig
-
-    settings = Annotated[EvaluateConfig, tyro.conf.arg(name="")]
-    command: Any = parse(
-        make_dataclass(
-            "EvaluateCommand",
-            [("settings", settings, EvaluateConfig())],
-            bases=(Evaluate,),
-            frozen=True,
-            kw_only=True,
-            namespace={"__doc__": Evaluate.__doc__},
-        ),
-        arguments,
-        "evaluate",
-    )
-    command.settings.check()
+    shown = _fitting(arguments) if {"-h", "--help"} & set(arguments) else evaluators().values()
+    command = parse(Evaluate, arguments, "evaluate", default=Evaluate(run=tyro.MISSING, options=options_of(shown)))
+    config = command.config()
     from genera.evaluation.evaluate import evaluate
 
-    result = evaluate(command.load(command.run), command.settings)
-    print_json(flat(result)) if command.json else print(as_text(result))
+    run = command.load(command.run)
+    stored = evaluate(run, config)
+    print_json(flat(stored, run.folder.path)) if command.json else print(as_text(stored))
 
 
-def flat(result: dict[str, Any]) -> dict[str, Any]:
-    """The evaluation for programs: every figure under its own name, `errors` and `counts` beside them."""
-    figures = result["measures"]
+def options_of(shown: Iterable[Evaluator]) -> dict[str, Any]:
+    """The default options of each evaluator, which make its part of the command line."""
+    return {known.name: known.options() for known in shown if fields(known.options)}
+
+
+def flat(stored: Stored, run: Path) -> dict[str, Any]:
+    """The evaluation for programs: every figure under its key, `errors` and `counts` beside them."""
     return {
-        **{name: figure["value"] for name, figure in figures.items()},
-        "errors": {name: figure["error"] for name, figure in figures.items()},
-        "counts": {name: figure["n"] for name, figure in figures.items()},
-        **{name: value for name, value in result.items() if name not in ("measures", "latent_map")},
+        **{figure.key: figure.value for figure in stored.figures},
+        "errors": {figure.key: figure.error for figure in stored.figures},
+        "counts": {figure.key: figure.n for figure in stored.figures},
+        "evaluation": stored.name,
+        "file": str(run / FOLDER / f"{stored.name}.json"),
+        **{name: getattr(stored, name) for name in ("method", "preset", "data", "split", "step", "settings")},
+        "options": {name: result["options"] for name, result in stored.results.items()},
+        "diagnosis": stored.diagnosis,
     }
 
 
-def as_text(result: dict[str, Any]) -> str:
+def as_text(stored: Stored) -> str:
     """A table of figures and the findings."""
-    lines = [
-        f"{result['method']}:{result['preset']} at step {result['step']} on {result['data']} ({result['split']})",
-        "",
-    ]
-    for name, figure in result["measures"].items():
-        known = definition(name)
-        value = "not finite" if figure["value"] is None else f"{figure['value']:.4g}"
-        error = "" if figure["error"] is None else f" ± {figure['error']:.2g}"
-        lines.append(f"  {known.title:<44} {value + error:>18}  {known.unit}")
-    marks = {"good": "+", "note": "·", "warning": "!"}
-    for finding in result["diagnosis"]:
-        lines += ["", f"{marks[finding['level']]} {finding['finding']}", f"  {finding['advice']}"]
+    lines = [f"{stored.method}:{stored.preset}, {stored.title}", ""]
+    for figure in stored.figures:
+        value = "not finite" if figure.value is None else f"{figure.value:.4g}"
+        error = "" if figure.error is None else f" ± {figure.error:.2g}"
+        unit = stored.definitions[figure.measure].unit
+        lines.append(f"  {stored.title_of(figure):<52} {value + error:>18}  {unit}")
+    for finding in stored.diagnosis:
+        lines += ["", f"{MARKS[finding['level']]} {finding['finding']}", f"  {finding['advice']}"]
     return "\n".join(lines)
+
+
+def _fitting(arguments: list[str]) -> list[Evaluator]:
+    """The evaluators of the kind of items that the run on the command line has; all of them where it names no run."""
+    run = next((a for a in arguments if a in SHIPPED or (Path(a) / "config.yaml").is_file()), None)
+    if run is None:
+        return list(evaluators().values())
+    kinds = item_types(RunFolder.existing(run).config().data.data)
+    return [known for known in evaluators().values() if not known.items or kinds & set(known.items)]
+
+
+def item_types(source: str) -> set[str]:
+    """The types of items that a source may give, without opening it."""
+    from genera.data.registry import ITEMS, kinds_of, schemes
+
+    types: set[str] = set()
+    for part in source.split(" + "):
+        scheme, _, rest = part.partition(":")
+        try:
+            types |= set(kinds_of(rest) if scheme == "world" else schemes()[scheme].openers)
+        except (GeneraError, KeyError):
+            return set(ITEMS)
+    return types

@@ -17,11 +17,13 @@ class Export(UseOptions):
     """The run folder, or a shipped model's name."""
     out: Path
     """The folder to write, new."""
+    evaluation: str | None = None
+    """Name, or its beginning, of the evaluation whose figures the card gives [the newest]."""
 
 
 def main(arguments: list[str]) -> None:
     command = parse(Export, arguments, "export")
-    from genera.uses.share import export_run
+    from genera.report.export import export_run
 
-    folder = export_run(command.load(command.run), command.out)
+    folder = export_run(command.load(command.run), command.out, evaluation=command.evaluation)
     print_json({"export": str(folder)}) if command.json else print(folder)

@@ -6,15 +6,15 @@ from typing import Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from genera.cli.items import PICTURES, WORDS, ItemOptions, items_of
 from genera.cli.parsing import parse, print_json
-from genera.cli.uses import DecodeOptions, show
 from genera.errors import GeneraError
-from genera.measures.catalogue import definition
+from genera.evaluation.guide_measures import GUIDE_MEASURES
 from genera.uses.settings import GuideConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guide(DecodeOptions):
+class Guide(ItemOptions):
     """Items that carry a label. The guide is fitted once from labelled data and kept in RUN/guides."""
 
     run: Positional[Path]
@@ -36,14 +36,13 @@ def main(arguments: list[str]) -> None:
     if command.label and value and command.label != value:
         raise GeneraError(f"--label {command.label} and --factor {factor}={value} differ; give one of them.")
     label = command.label or value
-    decoding = command.options()
     count = command.count if command.count is not None else (100 if command.score else 10)
     if command.score:
         if label:
             raise GeneraError("--score measures every label; leave --label and the factor's value out.")
-        if decoding.keys() > {"seed"}:
-            raise GeneraError("--score decodes greedily; leave the decoding options out.")
-        from genera.uses.guide_scores import score_guide
+        if given := command.given((*WORDS, *PICTURES)):
+            raise GeneraError(f"--score decodes greedily and keeps a few examples; leave {', '.join(given)} out.")
+        from genera.evaluation.guide_scores import score_guide
 
         result = score_guide(command.load(command.run), config, count, seed=command.seed)
         print_json(result) if command.json else print(as_text(result))
@@ -52,7 +51,9 @@ def main(arguments: list[str]) -> None:
         raise GeneraError("say which label: --label VALUE, or --factor NAME=VALUE; --score measures all of them.")
     from genera.uses.guide import guide
 
-    show(guide(command.load(command.run), label, count, config, **decoding), command.json)
+    run = command.load(command.run)
+    items = items_of(run)
+    items.show(command, guide(run, label, count, config, **items.options(command, "decode")))
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -63,10 +64,12 @@ def as_text(result: dict[str, Any]) -> str:
         "",
     ]
     for name, figure in result["measures"].items():
-        known = definition(name)
+        known = GUIDE_MEASURES[name]
         error = "" if figure["error"] is None else f" ± {figure['error']:.2g}"
         lines.append(f"  {known.title:<32} {figure['value']:.4g}{error}  {known.unit}")
     for name, shares in result["labels"].items():
-        told = ", ".join(f"{definition(measure).title.lower()} {share:.2f}" for measure, share in shares.items())
-        lines += ["", f"{name}: {told}", *(f"  {example}" for example in result["examples"][name])]
+        told = ", ".join(f"{GUIDE_MEASURES[measure].title.lower()} {share:.2f}" for measure, share in shares.items())
+        lines += ["", f"{name}: {told}", *(f"  {example}" for example in result.get("examples", {}).get(name, ()))]
+    if "picture" in result:
+        lines += ["", f"examples: {result['picture']} in the run folder"]
     return "\n".join(lines)

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genera.cli.items import ItemOptions, items_of
 from genera.cli.parsing import parse
-from genera.cli.uses import DecodeOptions, show
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpolate(DecodeOptions):
+class Interpolate(ItemOptions):
     """Items on the straight way from one latent to another, ends included."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     start: Positional[str]
-    """Where to begin."""
+    """Where to begin: a sentence, or an image file."""
     end: Positional[str]
     """Where to arrive."""
     steps: int = 10
@@ -26,4 +26,7 @@ class Interpolate(DecodeOptions):
 def main(arguments: list[str]) -> None:
     command = parse(Interpolate, arguments, "interpolate")
     run = command.load(command.run)
-    show(run.interpolate(command.start, command.end, steps=command.steps, **command.options()), command.json)
+    items = items_of(run)
+    options = items.options(command, "decode")
+    start, end = items.one(command.start), items.one(command.end)
+    items.show(command, run.interpolate(start, end, steps=command.steps, **options), columns=command.steps + 1)

@@ -13,6 +13,7 @@ COMMANDS = {
     "list": "what there is: methods, presets, shipped models, data sources, worlds",
     "train": "train METHOD:PRESET on your data; the same command goes on after a kill",
     "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
+    "measure": "FID, KID, BLEU, … of two folders of images or two files of texts, without a run",
     "report": "one self-contained HTML page of a run",
     "compare": "the same page across runs",
     "ablate": "train, measure and compare several settings over several seeds",

@@ -243,15 +243,16 @@ def walk_as_text(walk: dict[str, Any]) -> str:
 
 def as_text(result: dict[str, Any]) -> str:
     """Counts, and figures with their titles and units."""
-    from genera.measures.catalogue import CATALOGUE
+    from genera.evaluation.registry import definitions
 
+    known = definitions()
     lines = []
     for name, value in result.items():
         if isinstance(value, dict):
             for split, counts in value.items():
                 lines.append(f"  {split:<44} " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
-        elif name in CATALOGUE:
-            lines.append(f"  {CATALOGUE[name].title:<44} {value:>12.4f}  {CATALOGUE[name].unit}")
+        elif name in known:
+            lines.append(f"  {known[name].title:<44} {value:>12.4f}  {known[name].unit}")
         else:
             lines.append(f"  {name:<44} {value:>12,}" if isinstance(value, int) else f"  {name:<44} {value}")
     return "\n".join(lines)

@@ -23,7 +23,7 @@ class Probe(UseOptions):
 def main(arguments: list[str]) -> None:
     command = parse(Probe, arguments, "probe")
     command.settings.check()
-    from genera.uses.probe import probe
+    from genera.evaluation.probe import probe
 
     result = probe(command.load(command.run), command.settings)
     print_json(result) if command.json else print(as_text(result))

@@ -15,6 +15,8 @@ class Report:
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
+    evaluation: str | None = None
+    """The evaluation to show: its name, or how that begins [the newest]."""
     json: bool = False
     """Print where it is as JSON."""
 
@@ -23,5 +25,5 @@ def main(arguments: list[str]) -> None:
     command = parse(Report, arguments, "report")
     from genera.report.page import write_report
 
-    page = write_report(RunFolder.existing(command.run).path)
+    page = write_report(RunFolder.existing(command.run).path, evaluation=command.evaluation)
     print_json({"report": str(page)}) if command.json else print(page)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genera.cli.items import lines
 from genera.cli.parsing import parse, print_json
-from genera.cli.uses import DecodeOptions, given
+from genera.cli.uses import DecodeOptions
 from genera.errors import GeneraError
 
 
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
     command = parse(Respond, arguments, "respond")
     if command.turns and command.input:
         raise GeneraError("give turns on the command line, or --input FILE (one context a line), and not both.")
-    contexts = [list(command.turns)] if command.turns else [line.split("\t") for line in given((), command.input)]
+    contexts = [list(command.turns)] if command.turns else [line.split("\t") for line in lines((), command.input)]
     run = command.load(command.run)
     rows = [
         {"context": context, "responses": run.respond(context, command.count, **command.options())}

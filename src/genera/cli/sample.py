@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genera.cli.items import ItemOptions, items_of
 from genera.cli.parsing import parse
-from genera.cli.uses import ShowOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(ShowOptions):
+class Sample(ItemOptions):
     """Draw from a trained model."""
 
     run: Positional[Path]
@@ -22,4 +22,5 @@ class Sample(ShowOptions):
 def main(arguments: list[str]) -> None:
     command = parse(Sample, arguments, "sample")
     run = command.load(command.run)
-    command.deliver(run.sample(command.count, **command.asked(run)))
+    items = items_of(run)
+    items.show(command, run.sample(command.count, **items.options(command, "sample")))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from genera.cli.items import ItemOptions, items_of
 from genera.cli.parsing import parse
-from genera.cli.uses import ShowOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walk(ShowOptions):
+class Walk(ItemOptions):
     """Items on the way between the latents of some seeds: what the model puts between two of its samples.
 
     A class-conditional model keeps to one class, drawn at random unless --classes names it.
@@ -27,4 +27,5 @@ class Walk(ShowOptions):
 def main(arguments: list[str]) -> None:
     command = parse(Walk, arguments, "walk")
     run = command.load(command.run)
-    command.deliver(run.walk(command.seeds, steps=command.steps, **command.asked(run)))
+    items = items_of(run)
+    items.show(command, run.walk(command.seeds, steps=command.steps, **items.options(command, "decode")))

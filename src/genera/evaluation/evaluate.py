@@ -1,127 +1,124 @@
-"""Measuring a trained model on held-out data: figures, diagnosis and examples, into evaluation.json.
+"""Measuring a trained model: every evaluator that fits the run, into RUN/evaluations/."""
 
-How items of one kind are measured stands in a module of its own, named in `PARTS`.
-"""
-
-import importlib
-import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from genera.console import say
-from genera.errors import GeneraError, unknown
-from genera.files import write_json
-from genera.measures.diagnosis import diagnose
-from genera.measures.estimate import Estimate
+from genera.data.splits import WHOLE
+from genera.engine.config import from_dict
+from genera.errors import GeneraError, Lacks
+from genera.evaluation.evaluator import Evaluation, Evaluator
+from genera.evaluation.registry import evaluator, evaluators
+from genera.evaluation.settings import EvaluateConfig
+from genera.evaluation.storage import FOLDER, Stored, add, name_of, read
 from genera.uses.run import Run
-from genera.uses.settings import EvaluateConfig
-
-PARTS = {
-    "text": "genera.evaluation.text",
-    "dialogues": "genera.evaluation.dialogue",
-    "images": "genera.evaluation.images",
-    "image-pairs": "genera.evaluation.translation",
-    "navigation": "genera.evaluation.navigation",
-}
-"""kind of items → module whose `PARTS` maps a part's name to its function; its `SPLITS`, where it has any, maps what
-`--split` says to the splits that are measured; and its `COUNT`, where it has one, names the option that says how many
-items those are [items]"""
 
 
-@dataclass
-class Evaluation:
-    """What the parts write into."""
+def evaluate(
+    run: Run, config: EvaluateConfig | None = None, *, measures: Sequence[str] = (), **options: Mapping[str, Any]
+) -> Stored:
+    """Measure `run` with every evaluator that fits it (or with `measures` alone), and add the results to the evaluation
+    of the same data, split, step and settings under RUN/evaluations/.
 
-    run: Run
-    data: Any
-    config: EvaluateConfig
-    measures: dict[str, Estimate] = field(default_factory=dict)
-    examples: dict[str, list[Any]] = field(default_factory=dict)
-    extras: dict[str, Any] = field(default_factory=dict)
-    """What evaluation.json holds besides: latent_map, factors, lengths, images, factor_shares, …"""
-    shared: dict[str, Any] = field(default_factory=dict)
-    """What one part made and others use; it is not written."""
-    splits: tuple[str, ...] = ()
-    """Those of `--split` that the data has: one, but for navigation, whose houses are seen or unseen"""
-
-    def items(self, count: int) -> list[Any]:
-        """The first `count` items of the split; the splits themselves are unordered."""
-        return self.data.items(self.config.split, count)
-
-
-def evaluate(run: Run, config: EvaluateConfig | None = None) -> dict[str, Any]:
-    """Measure `run`, write its evaluation.json, and return what was written.
-
-    Raises GeneraError for an unknown measure, or data that cannot be had.
+    options: fields of the evaluators' options by evaluator: `likelihood={"samples": 10}` (in Python a name's dashes are
+    underscores).
+    Raises GeneraError for an unknown evaluator or option, data that cannot be read, or a run that no evaluator fits.
     """
     config = config or EvaluateConfig()
+    named = {name.replace("_", "-"): dict(values) for name, values in options.items()}
+    given = {name: from_dict(evaluator(name).options, values, name) for name, values in named.items()}
+    config = replace(config, measures=tuple(measures) or config.measures, options={**config.options, **given})
     config.check()
     run.folder.check_writable()
-    dataset = run.method.dataset
-    module = importlib.import_module(PARTS[dataset.kind])
-    parts: dict[str, Callable[[Evaluation], bool]] = module.PARTS
-    for name in config.measures:
-        if name not in parts:
-            raise unknown("measure", name, parts)
-    started = time.monotonic()
-    data_config = run.config.data
+    kind = run.method.dataset.kind
+    fitting = _fitting(run, config, kind)
+    data, spec = _open(run, config)
+    splits = _splits(config, fitting, data, spec)
+    name = name_of(spec, " + ".join(splits), run.step, config.settings)
+    folder = run.folder.path / FOLDER / name
+    evaluation = Evaluation(run, data, splits, config.seed, {"data": config.data}, folder)
+    lacking = {}
+    for known in fitting:
+        say(f"measuring {known.name}")
+        started = time.monotonic()
+        evaluation.begin(known, config.of(known))
+        try:
+            known.measure(evaluation, config.of(known))
+        except Lacks as reason:
+            del evaluation.results[known.name]
+            lacking[known.name] = str(reason)
+            if known.name in config.measures:
+                raise GeneraError(
+                    f"{run.config.method} on {spec} cannot be measured by {known.name!r}: {reason}"
+                ) from None
+        else:
+            evaluation.results[known.name].seconds = time.monotonic() - started
+    if not evaluation.results:
+        raise GeneraError(_nothing(run, kind, lacking))
+
+    path = run.folder.path / FOLDER / f"{name}.json"
+    before = read(path) if path.exists() else None
+    stored = before or Stored(
+        name, run.config.method, run.config.preset, spec, " + ".join(splits), run.step, config.settings, time.time()
+    )
+    return add(run.folder.path, stored, evaluation.results, whole=not config.measures)
+
+
+def _fitting(run: Run, config: EvaluateConfig, kind: str) -> list[Evaluator]:
+    """Evaluators to run. Raises GeneraError, before anything is opened, where one that was asked for does not fit."""
+    known = evaluators()
+    for name in (*config.measures, *config.options):
+        if reason := known[name].lacks(run.method, kind):
+            raise GeneraError(f"{run.config.method} makes {kind} and cannot be measured by {name!r}, which {reason}.")
+    chosen = [e for e in known.values() if not e.lacks(run.method, kind)]
+    if not chosen:
+        raise GeneraError(_nothing(run, kind, {}))
+    return [e for e in chosen if not config.measures or e.name in config.measures]
+
+
+def _nothing(run: Run, kind: str, lacking: Mapping[str, str]) -> str:
+    """The sentence for a run that nothing can measure: what each evaluator misses."""
+    reasons = {e.name: e.lacks(run.method, kind) or lacking.get(e.name, "") for e in evaluators().values()}
+    near = {name: why for name, why in reasons.items() if why.startswith("needs") or name in lacking}
+    listed = "; ".join(f"{name} {why}" for name, why in (near or reasons).items())
+    return (
+        f"no evaluator can measure {run.config.method} on {kind} items: {listed}. "
+        "A method gets a capability by having its members (genera/engine/capabilities.py)."
+    )
+
+
+def _open(run: Run, config: EvaluateConfig) -> tuple[Any, str]:
+    """The data to measure on, and its source."""
+    data = run.config.data
     if config.data:
         belongs = {"text_column": config.text_column, "label_column": config.label_column, "graphs": None}
-        known = {name: value for name, value in belongs.items() if hasattr(data_config, name)}
-        data_config = replace(data_config, data=config.data, **known)
-    if dataset.kind == "navigation" and config.features != EvaluateConfig.features:
-        data_config = replace(data_config, features=Path(config.features).expanduser())
-    if config.style:
-        if not hasattr(data_config, "style"):
-            raise GeneraError(f"--style is for dialogue models, and {run.config.method} is none.")
-        data_config = replace(data_config, style=config.style)
+        data = replace(data, data=config.data, **{name: v for name, v in belongs.items() if hasattr(data, name)})
+    for name in ("features", "style"):
+        if (value := getattr(config, name)) is not None:
+            if not hasattr(data, name):
+                raise GeneraError(
+                    f"--{name} does not apply to {run.config.method}, whose items are {run.method.dataset.kind}."
+                )
+            data = replace(data, **{name: Path(value).expanduser() if name == "features" else value})
     try:
-        data = dataset.open(data_config, run.method.assets)
+        return run.method.dataset.open(data, run.method.assets, whole=config.data is not None), data.data
     except GeneraError as error:
         raise GeneraError(f"{error} To measure on other data, give --data SOURCE.") from None
-    wanted = getattr(module, "SPLITS", {}).get(config.split, (config.split,))
-    splits = tuple(split for split in wanted if data.size(split))
+
+
+def _splits(config: EvaluateConfig, fitting: Sequence[Evaluator], data: Any, spec: str) -> tuple[str, ...]:
+    """The splits of the data that `--split` means. Raises GeneraError when none of them has an item."""
+    if data.splits == (WHOLE,):
+        if config.split not in (None, WHOLE):
+            raise GeneraError(f"{spec} is not split into parts; leave --split out to measure all of it.")
+        return (WHOLE,)
+    asked = config.split or "test"
+    wanted = next((e.splits[asked] for e in fitting if asked in e.splits), (asked,))
+    splits = tuple(split for split in wanted if split in data.splits and data.size(split))
     if not splits:
-        raise GeneraError(f"{data_config.data} has no {' or '.join(wanted)} items; give another --split or --data.")
-    evaluation = Evaluation(run, data, config, splits=splits)
-    for name, part in parts.items():
-        if not config.measures or name in config.measures:
-            say(f"measuring {name}")
-            if not part(evaluation) and name in config.measures:
-                raise GeneraError(f"{run.config.method} on {data_config.data} cannot be measured by {name!r}.")
-
-    figures = {name: estimate.value for name, estimate in evaluation.measures.items()}
-    findings = diagnose(
-        figures, evaluation.extras.get("lengths"), evaluation.extras.get("factor_shares"), config.images
-    )
-    count = getattr(config, getattr(module, "COUNT", "items"))
-    written = {
-        "method": run.config.method,
-        "preset": run.config.preset,
-        "data": data_config.data,
-        "split": " + ".join(splits),
-        "items": sum(min(count, data.size(split)) for split in splits),
-        "step": run.step,
-        "seed": config.seed,
-        "seconds": round(time.monotonic() - started, 1),
-        "settings": asdict(config),
-        "measures": {name: asdict(estimate) for name, estimate in evaluation.measures.items()},
-        "diagnosis": [asdict(finding) for finding in findings],
-        "examples": evaluation.examples,
-        **evaluation.extras,
-    }
-    written = _finite(written)
-    write_json(run.folder.path / "evaluation.json", written)
-    return written
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinities: a figure that overflowed is null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        there = ", ".join(split for split in data.splits if data.size(split))
+        raise GeneraError(f"{spec} has no {' or '.join(wanted)} items; give another --split ({there}) or --data.")
+    return splits

@@ -1,6 +1,7 @@
-"""Linear classifiers of features and of texts, and how good they are. Imports no torch."""
+"""Linear classifiers of features, texts and pixels, and how good they are. Imports no torch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,27 @@ class TfidfClassifier:
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(N, classes), classes in ascending order."""
         return self._model.predict_proba(self._vectoriser.transform(texts))
+
+
+class PixelClassifier:
+    """Standardised pixels + logistic regression: what the colours alone tell, place by place. Items are (C, S, S)."""
+
+    def __init__(self, images: Sequence[Any]) -> None:
+        rows = self._flat(images)
+        self._mean, self._spread = rows.mean(0), rows.std(0) + 1e-8
+        self._rows = (rows - self._mean) / self._spread
+        self._model = logistic_regression(strength=0.01)  # many more values than a small class has items
+
+    def fit(self, rows: NDArray[np.int64], classes: Classes) -> "PixelClassifier":
+        """Learn from these rows of the images and their classes."""
+        self._model.fit(self._rows[rows], classes)
+        return self
+
+    def predict(self, images: Sequence[Any]) -> Classes:
+        return self._model.predict((self._flat(images) - self._mean) / self._spread)
+
+    def _flat(self, images: Sequence[Any]) -> NDArray[np.float64]:
+        return np.stack([np.asarray(image, np.float64).ravel() for image in images])
 
 
 def accuracy(predicted: Classes, classes: Classes) -> float:

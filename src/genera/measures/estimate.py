@@ -1,21 +1,12 @@
-"""A figure with its standard error: what every measured mean is reported as. Imports no torch."""
+"""The estimate of a mean, with its standard error. Imports no torch."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from genera.errors import GeneraError
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` items and its standard error, None where the spread cannot be told."""
-
-    value: float
-    error: float | None
-    n: int
+from genera.measures.schema import Estimate
 
 
 def mean_estimate(values: Any) -> Estimate:

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from genera.console import say
 from genera.errors import GeneraError
-from genera.measures.estimate import Estimate
+from genera.measures.schema import Estimate
 
 SIZES = 10
 """Sample sizes from which the distance at infinity is extrapolated."""

@@ -11,9 +11,10 @@ from torch import Generator, Tensor
 from torch.nn.functional import log_softmax
 
 from genera.errors import GeneraError
-from genera.measures.estimate import Estimate, mean_estimate
+from genera.measures.estimate import mean_estimate
 from genera.measures.frechet import Moments, frechet_distance
 from genera.measures.neighbours import distance_blocks, nearest, slices
+from genera.measures.schema import Estimate
 
 # Kernel inception distance
 

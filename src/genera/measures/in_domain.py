@@ -6,6 +6,7 @@ from. Its features see what matters in this data, at no download; figures from i
 nothing else.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,6 @@ from genera.console import say
 from genera.data.cache import build_once, cache_folder
 from genera.data.images.dataset import ImageData
 from genera.data.images.pairs import DOMAINS, PairData
-from genera.data.images.store import ImageStore
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.measures.features import Extractor
@@ -34,8 +34,8 @@ STEPS, BATCH, LEARNING_RATE = 600, 128, 3e-3
 _VERSION = "3"  # of network and training; a change makes the older ones unused
 _LARGEST = 64
 _BINS = 4
-Parts: TypeAlias = list[tuple[ImageStore, Tensor | None]]
-"""Sets of images, each with its (N, targets) int64, or None where nothing is known."""
+Parts: TypeAlias = list[tuple[NDArray[np.uint8], Tensor | None]]
+"""Sets of images (N, C, S, S), each with its (N, targets) int64, or None where nothing is known."""
 
 
 class Classifier(nn.Module):
@@ -68,22 +68,49 @@ class Classifier(nn.Module):
 def in_domain(data: ImageData | PairData, device: str | torch.device = "cpu") -> Extractor:
     """The extractor of `data`, trained now or found in the cache. Its logits are those of the first target: the domain,
     the world's first factor, the class, or nothing for images without labels."""
-    folder = _folder(data)
+    return _fitted(
+        _folder(data),
+        lambda: _parts(data, _learnt(data)),
+        lambda: _parts(data, "valid") if "valid" in _splits(data) else [],
+        data.assets.channels,
+        device,
+    )
+
+
+def in_domain_of(
+    pixels: NDArray[np.uint8], labels: NDArray[np.int64] | None = None, device: str | torch.device = "cpu"
+) -> Extractor:
+    """The extractor of images (N, C, S, S) with labels (N,) or none, trained now or found in the cache."""
+    content = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
+    content.update(b"" if labels is None else labels.tobytes())
+    folder = cache_folder() / f"in-domain-{content.hexdigest()[:20]}-{_VERSION}"
+    targets = None if labels is None else torch.from_numpy(labels[:, None].copy())
+    return _fitted(folder, lambda: [(pixels, targets)], lambda: [], pixels.shape[1], device)
+
+
+def _fitted(
+    folder: Path,
+    learnt: Callable[[], Parts],
+    held_out: Callable[[], Parts],
+    channels: int,
+    device: str | torch.device,
+) -> Extractor:
+    """The classifier in `folder`; trained on `learnt` where there is none yet."""
 
     def build(temporary: Path) -> None:
-        sets = _parts(data, "train")
+        sets = learnt()
         known = [targets for _, targets in sets if targets is not None]
         values = (torch.cat(known).max(0).values + 1).tolist() if known else [4]
         with seeded(0):
-            network = Classifier(data.assets.channels, values)
+            network = Classifier(channels, values)
         _train(network.to(device), sets)
         save_file(network.state_dict(), temporary / "weights.safetensors")
-        accuracy = _accuracy(network, _parts(data, "valid"))
+        accuracy = _accuracy(network, held_out())
         write_json(temporary / "about.json", {"classes": values, "labelled": bool(known), "accuracy": accuracy})
 
     build_once(folder, build)
     about = read_json(folder / "about.json")
-    network = Classifier(data.assets.channels, about["classes"])
+    network = Classifier(channels, about["classes"])
     try:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
     except (RuntimeError, OSError) as error:
@@ -102,14 +129,23 @@ def _folder(data: ImageData | PairData) -> Path:
     return cache_folder() / f"in-domain-{data.key}-{_VERSION}"
 
 
+def _splits(data: ImageData | PairData) -> tuple[str, ...]:
+    return tuple(data.stores if isinstance(data, ImageData) else data.domains["a"])
+
+
+def _learnt(data: ImageData | PairData) -> str:
+    """The split to learn from: the only one, of data that is not split."""
+    return "train" if "train" in _splits(data) else _splits(data)[0]
+
+
 def _parts(data: ImageData | PairData, split: str) -> Parts:
     if isinstance(data, ImageData):
-        return [(data.stores[split], _targets(data, split))]
+        return [(data.stores[split].pixels, _targets(data, split))]
     parts: Parts = []
     for number, domain in enumerate(map(data.domain, DOMAINS)):
-        store, targets = domain.stores[split], _targets(domain, split)
-        which = torch.full((len(store), 1), number)
-        parts.append((store, which if targets is None else torch.cat([which, targets], 1)))
+        pixels, targets = domain.stores[split].pixels, _targets(domain, split)
+        which = torch.full((len(pixels), 1), number)
+        parts.append((pixels, which if targets is None else torch.cat([which, targets], 1)))
     return parts
 
 
@@ -138,7 +174,7 @@ def _train(network: Classifier, sets: Parts) -> None:
     say("training the in-domain classifier for features (once for this data)")
     network.train()
     for _ in fit:
-        rows = [random.integers(len(store), size=BATCH // len(sets)) for store, _ in sets]
+        rows = [random.integers(len(pixels), size=BATCH // len(sets)) for pixels, _ in sets]
         images, wanted = _examples(sets, rows, lambda count: random.integers(4, size=count))
         logits = network(images.to(device))
         losses = [cross_entropy(scores, wanted[:, i].to(device)) for i, scores in enumerate(logits)]
@@ -149,7 +185,7 @@ def _train(network: Classifier, sets: Parts) -> None:
 def _examples(sets: Parts, rows: Sequence[Any], turns: Callable[[int], NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
     """These rows of each set, (B, C, H, W) uint8, and what is known of them (B, targets): if nothing, they are turned
     by as many quarters as `turns` says."""
-    images = torch.from_numpy(np.concatenate([store.pixels[own] for (store, _), own in zip(sets, rows, strict=True)]))
+    images = torch.from_numpy(np.concatenate([pixels[own] for (pixels, _), own in zip(sets, rows, strict=True)]))
     known = [targets[own] for (_, targets), own in zip(sets, rows, strict=True) if targets is not None]
     return (images, torch.cat(known)) if known else _turned(images, torch.from_numpy(turns(len(images))))
 

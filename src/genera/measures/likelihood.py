@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genera.errors import GeneraError
-from genera.measures.estimate import Estimate
+from genera.measures.schema import Estimate
 
 
 class ImportanceBound:

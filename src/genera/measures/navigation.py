@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.errors import GeneraError
+from genera.measures.schema import Estimate
 from genera.navigation.episodes import EpisodeTable, nearest
 from genera.navigation.graphs import Graphs
 
@@ -15,6 +16,8 @@ Figures = dict[str, NDArray[np.float64]]
 
 SUCCESS_RADIUS = 3.0  # metres, strictly inside
 HANNA_RADIUS = 2.0  # metres, the border included
+EARLY = 0.75
+"""An episode that fails after less than this share of the shortest path has stopped early."""
 
 
 def path_figures(graphs: Graphs, paths: NDArray[np.int64], references: NDArray[np.int64]) -> Figures:
@@ -84,6 +87,29 @@ def score(
     if task == "ndh":
         figures["goal_progress"] = goal_progress(table.graphs, paths, table.end_panos)
     return figures
+
+
+def behaviour(table: EpisodeTable, paths: NDArray[np.int64], success: NDArray[np.float64], radius: float) -> Figures:
+    """How episodes fail: (E,) whether each one stopped early, and whether it passed the goal and ended elsewhere.
+
+    success: (E,) 1 where an episode succeeded. radius: of success, metres.
+    """
+    rows = np.arange(len(table))
+    shortest = table.goal_distance(table.start, rows)
+    metres = [np.where(at >= 0, table.goal_distance(np.maximum(at, 0), rows), np.inf) for at in paths.T]
+    passed = (success == 0) & (np.min(metres, axis=0) <= radius)
+    early = (success == 0) & ~passed & (path_length(table.graphs, paths) < EARLY * shortest)
+    return {"stopped_early": early.astype(np.float64), "passed_by": passed.astype(np.float64)}
+
+
+def revisits(paths: NDArray[np.int64]) -> Estimate:
+    """Share of all moves that lead to a node where the trajectory has been before."""
+    moves = again = 0
+    for path in paths.tolist():
+        nodes = [node for node in path if node >= 0]
+        moves += len(nodes) - 1
+        again += len(nodes) - len(set(nodes))
+    return Estimate(again / max(1, moves), None, moves)
 
 
 def summary(figures: Figures) -> dict[str, float]:

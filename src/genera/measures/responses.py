@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from genera.measures.estimate import Estimate, mean_estimate
+from genera.measures.estimate import mean_estimate
+from genera.measures.schema import Estimate
 from genera.measures.text import distinct
 from genera.measures.word_vectors import WordVectors
 

@@ -1,19 +1,19 @@
 """Measures of sentences. Words are what white space separates; sentences are compared with it normalised.
 
-Imports no torch. `genera.measures.catalogue` tells the report's reader the same definitions.
+Imports no torch.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.helpers import extract_all_word_ngrams
 
 from genera.errors import GeneraError
-from genera.measures.estimate import Estimate, mean_estimate
+from genera.measures.estimate import mean_estimate
+from genera.measures.schema import Estimate
 
 R = TypeVar("R", str, str | None)
 
@@ -168,14 +168,6 @@ def progress(path: Sequence[str], start: str, end: str) -> list[float]:
     return [word_overlap(s, end) - word_overlap(s, start) for s in path]
 
 
-def monotone_steps(path: Sequence[str], start: str, end: str) -> float:
-    """Share of a path's steps in which `progress` does not fall: 1 goes straight, ½ wanders."""
-    steps = list(pairwise(progress(path, start, end)))
-    if not steps:
-        raise GeneraError(f"a path needs at least 2 sentences, got {len(path)}.")
-    return sum(after >= before for before, after in steps) / len(steps)
-
-
 def distinct_on_path(path: Iterable[str]) -> int:
     """How many different sentences a path visits."""
     return len({normalised(s) for s in path})
@@ -192,60 +184,6 @@ def grammatical(sentences: Sequence[str], world: World) -> Estimate:
 def entropy_floor(sentences: Sequence[str], world: World) -> Estimate:
     """Mean −log p(x) under the world itself, nats a sentence: no honest bound is lower on the average."""
     return mean_estimate([-world.log_probability(s) for s in sentences])
-
-
-def factor_accuracy(outputs: Sequence[str], targets: Sequence[str], world: World) -> dict[str, Estimate]:
-    """Per factor: share of outputs that carry their target's value, over the targets that have the factor.
-
-    An output that the world could not have said is wrong in every factor. Raises GeneraError for a target
-    that is none of the world's sentences.
-    """
-    hits: dict[str, list[bool]] = {name: [] for name in world.factors}
-    for output, target in _pairs(outputs, targets):
-        got = world.factors_of(output) or {}
-        for name, value in _factors(target, world).items():
-            hits[name].append(got.get(name) == value)
-    return {name: mean_estimate(values) for name, values in hits.items() if values}
-
-
-def analogy_accuracy(
-    outputs: Sequence[str], targets: Sequence[str], changed: Sequence[str], world: World
-) -> dict[str, Estimate]:
-    """Per factor: share of the analogies that change it in which the output carries the target's value of it.
-
-    changed: the factor that each analogy A : B :: C : ? changes. What must stay is judged by `exact_match`.
-    """
-    hits: dict[str, list[bool]] = {name: [] for name in world.factors}
-    for (output, target), name in zip(_pairs(outputs, targets), changed, strict=True):
-        hits[name].append((world.factors_of(output) or {}).get(name) == _factors(target, world)[name])
-    return {name: mean_estimate(values) for name, values in hits.items() if values}
-
-
-def factor_chance(targets: Sequence[str], world: World) -> dict[str, float]:
-    """Per factor: accuracy of the best answer that ignores the input: the targets' commonest value.
-
-    This, not 1 / number of values, is what a model that always says the same sentence can reach.
-    """
-    values: dict[str, Counter[str]] = {name: Counter() for name in world.factors}
-    for target in targets:
-        for name, value in _factors(target, world).items():
-            values[name][value] += 1
-    return {name: max(counts.values()) / counts.total() for name, counts in values.items() if counts}
-
-
-def analogy_chance(targets: Sequence[str], changed: Sequence[str], world: World) -> dict[str, float]:
-    """Per factor: `factor_chance` over the analogies that change it, what `analogy_accuracy` is to be read against."""
-    groups: dict[str, list[str]] = {}
-    for target, name in _pairs(targets, changed):
-        groups.setdefault(name, []).append(target)
-    return {name: factor_chance(groups[name], world)[name] for name in world.factors if name in groups}
-
-
-def _factors(sentence: str, world: World) -> dict[str, str]:
-    factors = world.factors_of(sentence)
-    if factors is None:
-        raise GeneraError(f"{sentence!r} is no sentence of this world, so it has no factors to compare with.")
-    return factors
 
 
 def _pairs(outputs: Sequence[str], references: Sequence[R]) -> list[tuple[str, R]]:

@@ -1,25 +1,27 @@
 """Ablations: several settings, each trained over the same seeds, measured alike and put side by side."""
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from genera.console import say
+from genera.data.splits import WHOLE
 from genera.engine.config import RunConfig, differences
 from genera.engine.folder import RunFolder
 from genera.engine.train import train
 from genera.errors import GeneraError
 from genera.evaluation.evaluate import evaluate
-from genera.files import read_json, write_json, write_text
+from genera.evaluation.registry import evaluators
+from genera.evaluation.settings import EvaluateConfig
+from genera.evaluation.storage import stored_in
+from genera.files import write_json, write_text
 from genera.report.compare import comparison_table, write_comparison
 from genera.report.markdown import markdown_table
-from genera.uses.run import load
-from genera.uses.settings import EvaluateConfig
+from genera.uses.run import Run
 
 
 def ablate(
@@ -59,8 +61,8 @@ def ablate(
             failed.append(f"{path}: {error}")
             say(f"left out: {error}")
             continue
-        if not _measured(folder, evaluation):
-            evaluate(load(path, device=config.train.device), evaluation)
+        if not _measured(folder, config, evaluation):
+            evaluate(Run.load(path, device=config.train.device), evaluation)
         done.append(path)
     if len(done) < 2:
         raise GeneraError(f"no two runs came through, so there is nothing to compare: {'; '.join(failed)}")
@@ -92,11 +94,14 @@ def _check(variants: Mapping[str, RunConfig], seeds: Sequence[int]) -> None:
             raise GeneraError(f"the variants {first} and {second} are the same run; change a setting or leave one out.")
 
 
-def _measured(folder: RunFolder, evaluation: EvaluateConfig) -> bool:
+def _measured(folder: RunFolder, config: RunConfig, asked: EvaluateConfig) -> bool:
     """Whether the run was evaluated as asked, where its training has ended."""
-    file = folder.path / "evaluation.json"
-    if not file.exists():
-        return False
-    known = read_json(file)
-    asked = json.loads(json.dumps(asdict(evaluation)))
-    return known.get("settings") == asked and known.get("step") == folder.status().get("step")
+    step, data = folder.status().get("step"), asked.data or config.data.data
+    split = asked.split or "test"
+    splits = {split, WHOLE, *(part for e in evaluators().values() for part in e.splits.get(split, ()))}
+    return any(
+        (stored.whole if not asked.measures else set(asked.measures) <= set(stored.results))
+        and (stored.data, stored.step, stored.settings) == (data, step, asked.settings)
+        and set(stored.split.split(" + ")) <= splits
+        for stored in stored_in(folder.path)
+    )

@@ -1,38 +1,48 @@
 """Runs side by side: the same measures in one table, curves over each other, samples next to each other. Runs that
 differ in their seed alone are taken together."""
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from genera.engine.folder import RunFolder
 from genera.errors import GeneraError, unknown
+from genera.evaluation.storage import Stored, all_definitions, stored_in
 from genera.files import write_text
-from genera.measures.definition import Definition
+from genera.measures.schema import Definition, Figure
 from genera.report.charts import line_chart
-from genera.report.formatting import in_catalogue_order
-from genera.report.page import CURVE_TITLES, curve_order, flat, images_of, template
+from genera.report.drawing import sections, slug
+from genera.report.page import CURVE_TITLES, curve_order, findings, flat, template
 from genera.report.run_files import Record, read_run
 from genera.report.seeds import Curve, Group, grouped
 
-SET = {"data": "data", "split": "split", "items": "number of items"}
+SHOWN = ("picture", "examples")
+"""Kinds of blocks that stand side by side."""
+SET = ("data", "split")
+"""What runs must have been measured on alike."""
 
 
-def comparison_table(run_folders: Sequence[str | Path]) -> dict[str, Any]:
+def comparison_table(run_folders: Sequence[str | Path], *, evaluation: str | None = None) -> dict[str, Any]:
     """All measures of all runs as plain values, ready for JSON. Runs that differ in their seed alone are one group.
 
-    {"runs": [{"run", "group", "method", "preset", "data", "split", "items"}], "groups": [{"name", "runs": [name]}],
-    "comparable": bool, "warnings": [str], "measures": {name: {"title", "unit", "better",
-    "values": [{"value", "error", "n"} | None], "best": [index]}}}, with values and indices by group.
+    evaluation: the name, or its beginning, of the one to compare [the newest that all runs have of the same data, split
+    and settings; else the newest of each].
+
+    {"runs": [{"run", "group", "method", "preset", "evaluation", "others", "data", "split", "step", "settings"}],
+    "groups": [{"name", "runs": [name]}], "comparable": bool, "warnings": [str], "measures": {key: {"measure", "title",
+    "unit", "better", "group", "values": [{"value", "error", "n"} | None], "best": [index]}}}, with values and indices
+    by group.
     A group of several runs has their mean as "value", "sd" over seeds, "error" sd/√runs, and "runs", each one's value.
-    `best` holds the best group and every group within two standard errors of it; it is empty where the catalogue knows
-    no direction or the figures are not of the same items.
+    `best` holds the best group and every group within two standard errors of it; it is empty where the measure has no
+    direction or the figures are not of the same items, measured with the same options.
 
     Raises:
-        GeneraError: fewer than two runs, or a folder that is no evaluated run.
+        GeneraError: fewer than two runs, a folder that is no evaluated run, or one without such an evaluation.
     """
-    return _table(grouped(_read(run_folders)))
+    return _table(grouped(_read(run_folders, evaluation)))
 
 
 def kept(table: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
@@ -46,70 +56,81 @@ def kept(table: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
     return table | {"measures": {name: table["measures"][name] for name in only or table["measures"]}}
 
 
-def write_comparison(run_folders: Sequence[str | Path], out: str | Path) -> Path:
+def write_comparison(run_folders: Sequence[str | Path], out: str | Path, *, evaluation: str | None = None) -> Path:
     """Write one self-contained HTML page that compares the runs to the file `out`, and return its path. Runs that
-    differ in their seed alone share a column: mean ± standard deviation."""
-    groups = grouped(_read(run_folders))
+    differ in their seed alone share a column: mean ± standard deviation. evaluation: as `comparison_table`."""
+    groups = grouped(_read(run_folders, evaluation))
     table = _table(groups)
     page = template("compare.html").render(
         groups=groups,
         count=len(table["runs"]),
         seeds=any(len(group.runs) > 1 for group in groups),
         table=table,
-        sections=[
-            (section, list(entries))
-            for section, entries in groupby(in_catalogue_order(table["measures"]), lambda entry: entry.group)
+        measures=[
+            (name, list(rows)) for name, rows in groupby(table["measures"].values(), key=lambda row: row["group"])
         ],
+        definitions=all_definitions(record.measured for group in groups for record in group.records),
+        findings=[findings(group.records[0].measured) for group in groups],
+        sections=_side_by_side(groups),
         curves=curve_charts(groups),
-        images=[images_of(group.records[0]) for group in groups],
         settings=_settings(groups),
     )
     write_text(out, page)
     return Path(out)
 
 
-def _read(run_folders: Sequence[str | Path]) -> list[Record]:
+def _read(run_folders: Sequence[str | Path], evaluation: str | None) -> list[Record]:
     if len(run_folders) < 2:
         raise GeneraError(f"a comparison needs at least two run folders, got {len(run_folders)}.")
-    records = [read_run(folder) for folder in run_folders]
-    for record in records:
-        if not record.measures:
-            raise GeneraError(f"{record.path} has no measures to compare; run: genera evaluate {record.path}")
-    return records
+    folders = [RunFolder.existing(folder).path for folder in run_folders]
+    for folder in folders:
+        if not stored_in(folder):
+            raise GeneraError(f"{folder} has no measures to compare; run: genera evaluate {folder}")
+    if evaluation is not None:
+        return [read_run(folder, evaluation) for folder in folders]
+    return [read_run(folder, name) for folder, name in zip(folders, _alike(folders), strict=True)]
+
+
+def _alike(folders: Sequence[Path]) -> list[str]:
+    """The name of the evaluation of each run: the newest of the same data, split and settings, if all runs have one."""
+    every = [{_kind(stored): stored for stored in stored_in(folder)} for folder in folders]
+    shared = set.intersection(*(set(evaluations) for evaluations in every))
+    best = max(shared, key=lambda kind: max(known[kind].written for known in every), default=None)
+    return [(known[best] if best else list(known.values())[-1]).name for known in every]
+
+
+def _kind(stored: Stored) -> str:
+    return json.dumps([stored.data, stored.split, stored.settings], sort_keys=True)
 
 
 def _table(groups: Sequence[Group]) -> dict[str, Any]:
-    runs = [
-        {
-            "run": name,
-            "group": group.name,
-            "method": record.config.get("method"),
-            "preset": record.config.get("preset"),
-            "data": record.measured_data,
-            "split": record.evaluation.get("split"),
-            "items": record.evaluation.get("items"),
-        }
-        for group in groups
-        for name, record in zip(group.runs, group.records, strict=True)
-    ]
+    runs = []
+    for group in groups:
+        for name, record in zip(group.runs, group.records, strict=True):
+            stored = record.measured
+            told = {key: getattr(stored, key) for key in ("method", "preset", "data", "split", "step", "settings")}
+            others = [other.name for other in record.others]
+            runs.append({"run": name, "group": group.name, "evaluation": stored.name, "others": others} | told)
     records = [record for group in groups for record in group.records]
     warnings = []
-    for key, words in SET.items():
+    for key in SET:
         if len({run[key] for run in runs}) > 1:
             each = ", ".join(f"{run['run']}: {run[key]}" for run in runs)
-            warnings.append(f"Not comparable: the {words} differs ({each}).")
+            warnings.append(f"Not comparable: the {key} differs ({each}).")
     readings = [record.config.get("data") for record in records]
     same_reading = all(reading == readings[0] for reading in readings)
-    names = {name for record in records for name in record.measures}
     measures = {}
-    for entry in in_catalogue_order(names):
-        values = [group.figure(entry.name) for group in groups]
+    for key, figure in _figures(records).items():
+        entry = next(d for record in records if (d := record.measured.definitions.get(figure.measure)))
+        values = [group.figure(key) for group in groups]
         # Tokens are the same only where the data was read the same way.
-        comparable = not warnings and (same_reading or entry.name != "ppl_token")
-        measures[entry.name] = {
-            "title": entry.title,
+        comparable = not warnings and (same_reading or key != "ppl_token") and _measured_alike(records, key)
+        measures[key] = {
+            "measure": figure.measure,
+            "title": ", ".join((entry.title, *figure.qualifiers)),
             "unit": entry.unit,
             "better": entry.better,
+            "group": entry.group,
             "values": values,
             "best": _best(entry, values) if comparable else [],
         }
@@ -120,6 +141,38 @@ def _table(groups: Sequence[Group]) -> dict[str, Any]:
         "warnings": warnings,
         "measures": measures,
     }
+
+
+def _figures(records: Sequence[Record]) -> dict[str, Figure]:
+    """Every figure that some run has, by key, in the order of the measures' groups and definitions."""
+    definitions = all_definitions(record.measured for record in records)
+    order = {name: place for place, name in enumerate(definitions)}
+    groups = list(dict.fromkeys(entry.group for entry in definitions.values()))
+    figures = {key: figure for record in reversed(records) for key, figure in record.measures.items()}
+
+    def place(entry: tuple[str, Figure]) -> tuple[int, int]:
+        return groups.index(definitions[entry[1].measure].group), order[entry[1].measure]
+
+    return dict(sorted(figures.items(), key=place))
+
+
+def _measured_alike(records: Sequence[Record], key: str) -> bool:
+    """Whether the evaluator of a figure had the same options in all runs, as far as they are known."""
+    stored = [record.measured for record in records if key in record.measures]
+    options = [one.results[one.evaluator_of(key)]["options"] for one in stored]
+    known = [each for each in options if each]
+    return all(each == known[0] for each in known)
+
+
+def _side_by_side(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The pictures and examples of the first run of each group, section by section."""
+    drawn = []
+    for group in groups:
+        record = group.records[0]
+        blocks = [block for block in record.measured.blocks if block["kind"] in SHOWN]
+        drawn.append({section["title"]: section for section in sections(blocks, record.path)})
+    titles = dict.fromkeys(title for each in drawn for title in each)
+    return [{"title": title, "id": slug(title), "groups": [each.get(title) for each in drawn]} for title in titles]
 
 
 def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[int]:

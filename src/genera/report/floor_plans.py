@@ -1,11 +1,11 @@
-"""What a page shows of navigation: houses from above with the ways walked in them, words by attention, breakdowns."""
+"""Floor plans: houses from above with the ways walked in them, and the words attended to at each step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from genera.report.charts import column_chart, line_chart, map_points
+from genera.report.charts import map_points
 from genera.report.formatting import figure
 
 SIZE = (460, 320)
@@ -13,7 +13,6 @@ MARGIN = 3.0
 """Metres of the house that are drawn around what was walked."""
 FAINT = 0.05
 """Shades below this are left out."""
-SHOWN = ("SR", "SPL", "nDTW", "goal_progress")
 TOLD = {"NE": ("NE", "m"), "SPL": ("SPL", "share"), "nDTW": ("nDTW", "share"), "goal_progress": ("progress", "m")}
 """Figures of a single walk: label and unit."""
 SPLITS = {"val_seen": "seen houses", "valid": "seen houses", "val_unseen": "unseen houses", "train": "training"}
@@ -83,39 +82,4 @@ def attention_rows(words: Sequence[str], attention: Sequence[Sequence[float]]) -
     return [
         [(word, round(shade, 2) if shade >= FAINT else 0.0) for word, shade in zip(words, row, strict=True)]
         for row in shades
-    ]
-
-
-def breakdown_charts(breakdowns: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Figures by the number of edges of the reference, and success in each house."""
-    charts = []
-    for name in SHOWN:
-        lines = {
-            SPLITS.get(split, split): [(float(edges), group[name]) for edges, group in parts["edges"].items()]
-            for split, parts in breakdowns.items()
-            if all(name in group for group in parts["edges"].values())
-        }
-        if any(lines.values()):
-            title = f"{name.replace('_', ' ')} by edges of the reference"
-            charts.append({"title": title, "legend": list(lines), "svg": line_chart(lines, title, from_zero=True)})
-    for split, parts in breakdowns.items():
-        houses = sorted(parts["scan"].items(), key=lambda entry: -entry[1]["SR"])
-        if houses:
-            title = f"SR by house, {SPLITS.get(split, split)}"
-            hover = [f"{scan}: {figure(g['SR'], 'share')} of {g['episodes']} episodes" for scan, g in houses]
-            charts.append({"title": title, "svg": column_chart([g["SR"] for _, g in houses], hover, title)})
-    return charts
-
-
-def action_tables(actions: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """Action prediction by class: which neighbour by |relative heading|, from 1; 0 is STOP."""
-    return [
-        {
-            "title": SPLITS.get(split, split),
-            "rows": [
-                ("STOP" if action == "0" else f"neighbour {action}", found["share"], found["accuracy"])
-                for action, found in classes.items()
-            ],
-        }
-        for split, classes in actions.items()
     ]

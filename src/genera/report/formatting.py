@@ -4,9 +4,6 @@ import math
 from difflib import SequenceMatcher
 from typing import Any
 
-from genera.errors import GeneraError
-from genera.measures.catalogue import CATALOGUE, Definition, definition
-
 
 def figure(value: Any, unit: str = "") -> str:
     """A number as short as it stays telling, a share in per cent; a dash where there is none, NaN and ∞ by name."""
@@ -54,25 +51,3 @@ def changed(sentence: str, other: str | None) -> list[tuple[str, bool]]:
 def fold(items: list[Any] | None, first: int) -> list[list[Any]]:
     """The first few items, and the rest apart where there is one: what a page shows and what it keeps folded."""
     return [part for part in ((items or [])[:first], (items or [])[first:]) if part]
-
-
-def define(name: str) -> Definition:
-    """The catalogue's definition, or for a figure that it does not know one that says so."""
-    try:
-        return definition(name)
-    except GeneraError:
-        return Definition(name, name, "", "neither", "This figure is not in the catalogue of measures.")
-
-
-def in_catalogue_order(names: Any) -> list[Definition]:
-    """Definitions of `names` in the catalogue's order; bounds by their samples; figures of a direction or of unseen
-    houses after the others."""
-    places = {name: place for place, name in enumerate(CATALOGUE)}
-
-    def place(entry: Definition) -> tuple[int, int, str]:
-        stem, _, samples = entry.name.rpartition("_")
-        if stem == "iw_bound" and samples.isdigit():
-            return places["iw_bound"], int(samples), ""
-        return places.get(entry.name, len(places)), places.get(stem, 0), entry.name
-
-    return sorted(map(define, names), key=place)

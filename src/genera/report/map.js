@@ -1,12 +1,11 @@
-// Colours the latent map by the chosen label and shows a point's sentence under the pointer.
-(() => {
-  const map = document.getElementById("latent-map");
-  if (!map) return;
-  const labels = JSON.parse(document.getElementById("latent-labels").textContent);
+// Colours each map by the chosen label and shows a point's text under the pointer.
+document.querySelectorAll(".map").forEach((map) => {
+  const labels = JSON.parse(map.querySelector("script").textContent);
   const points = [...map.querySelectorAll("circle")];
-  const chosen = document.getElementById("map-label");
-  const legend = document.getElementById("map-legend");
-  const tip = document.getElementById("map-tip");
+  const chosen = map.querySelector("select");
+  const legend = map.querySelector(".legend");
+  const tip = map.querySelector(".tip");
+  const svg = map.querySelector("svg");
   const most = 11;
 
   function colour() {
@@ -27,16 +26,16 @@
 
   const texts = points.map((point) => point.querySelector("title").textContent);
   points.forEach((point) => point.querySelector("title").remove());
-  map.addEventListener("pointermove", (event) => {
+  svg.addEventListener("pointermove", (event) => {
     const i = points.indexOf(event.target);
     tip.hidden = i < 0;
     if (i < 0) return;
     tip.textContent = texts[i];
-    const box = map.parentElement.getBoundingClientRect();
+    const box = map.getBoundingClientRect();
     tip.style.left = Math.min(event.clientX - box.left + 12, box.width - 240) + "px";
     tip.style.top = event.clientY - box.top + 14 + "px";
   });
-  map.addEventListener("pointerleave", () => { tip.hidden = true; });
+  svg.addEventListener("pointerleave", () => { tip.hidden = true; });
   if (chosen) chosen.addEventListener("change", colour);
   colour();
-})();
+});

@@ -1,11 +1,8 @@
 """One self-contained HTML page for a run: what came out, in plain words first, from the run folder's files alone."""
 
-import base64
-import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,50 +10,14 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader
 
+from genera.evaluation.storage import Stored, all_definitions
 from genera.files import write_text
-from genera.report.charts import column_chart, finite, line_chart, map_points
-from genera.report.floor_plans import action_tables, breakdown_charts, walk_cards
-from genera.report.formatting import changed, define, duration, figure, fold, in_catalogue_order
-from genera.report.labels import guides_of, probe_of
+from genera.measures.schema import Definition, Figure
+from genera.report.charts import line_chart
+from genera.report.drawing import sections
+from genera.report.formatting import duration, figure, fold
 from genera.report.run_files import Record, read_run
 
-HEADLINES = (
-    "ppl_word",
-    "kl",
-    "likelihood_lost_on_swap",
-    "valid_responses",
-    "bleu_f1",
-    "response_nats",
-    "response_lost_on_swap",
-    "distinct_2_across",
-    "exact_reconstruction",
-    "grammatical_samples",
-    "bleu_reconstruction",
-    "factor_accuracy_analogy",
-    "analogy_exact",
-    "novel",
-    "self_bleu",
-    "fid",
-    "kid",
-    "precision",
-    "recall",
-    "valid_images",
-    "modes_covered",
-    "fid_a2b",
-    "fid_b2a",
-    "kid_a2b",
-    "kid_b2a",
-    "translation_shape_a2b",
-    "translation_shape_b2a",
-    "SR",
-    "SR_unseen",
-    "SPL_unseen",
-    "goal_progress_unseen",
-    "SR_shuffled_unseen",
-    "SR_random_unseen",
-    "action_accuracy_unseen",
-    "speaker_bleu_unseen",
-)
 TILES = 6
 FIRST_CURVES = ("loss", "reconstruction", "kl", "beta", "lr", "grad_norm", "items_per_second", "memory_mb")
 CURVE_TITLES = {
@@ -65,16 +26,18 @@ CURVE_TITLES = {
     "items_per_second": "items a second",
     "memory_mb": "memory, MB",
 }
-MAP_SIZE = (900, 520)
 
 
-def write_report(run_folder: str | Path) -> Path:
+def write_report(run_folder: str | Path, *, evaluation: str | None = None) -> Path:
     """Write RUN/report.html and return its path. What is not measured yet is named, with the command that makes it.
 
+    evaluation: the name, or its beginning, of the one to show [the newest]; the page lists the others.
+
     Raises:
-        GeneraError: `run_folder` is no run, one of its files is broken, or the page cannot be written.
+        GeneraError: `run_folder` is no run, has no such evaluation, one of its files is broken, or the page cannot be
+            written.
     """
-    record = read_run(run_folder)
+    record = read_run(run_folder, evaluation)
     path = record.path / "report.html"
     write_text(path, render_report(record))
     return path
@@ -82,31 +45,19 @@ def write_report(run_folder: str | Path) -> Path:
 
 def render_report(record: Record) -> str:
     evaluation = record.evaluation
-    examples = evaluation.get("examples") or {}
+    run = shlex.quote(str(record.path))
     return template("page.html").render(
         record=record,
         evaluation=evaluation,
         summary=_summary(record),
+        others=[(other, f"genera report {run} --evaluation {other.name}") for other in record.others],
         missing=_missing(record),
-        tiles=_tiles(record),
-        measures=[
-            (group, list(entries))
-            for group, entries in groupby(in_catalogue_order(record.measures), lambda entry: entry.group)
-        ],
+        findings=findings(evaluation) if evaluation else [],
+        tiles=_tiles(evaluation) if evaluation else [],
+        measures=_tables(evaluation) if evaluation else [],
         curves=_curve_charts(record),
-        dimensions=_dimension_charts(evaluation),
-        lengths=_length_charts(evaluation.get("lengths") or {}),
-        latent_map=_latent_map(evaluation.get("latent_map") or {}),
-        factors=evaluation.get("factors") or {},
-        probe=probe_of(record.path),
-        guides=guides_of(record.path),
-        examples=examples,
-        images=images_of(record),
-        factor_shares=evaluation.get("factor_shares") or {},
-        walks=walk_cards(evaluation.get("walks") or []),
-        breakdowns=breakdown_charts(evaluation.get("breakdowns") or {}),
-        actions=action_tables(evaluation.get("actions") or {}),
-        instructions=evaluation.get("instructions") or [],
+        sections=sections(record.blocks, record.path),
+        maps=any(block.get("kind") == "scatter" for block in record.blocks),
         config=yaml.safe_dump(record.config, sort_keys=False, allow_unicode=True),
         facts=_facts(record),
     )
@@ -120,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "changed": changed, "define": define, "fold": fold}
+    environment.filters |= {"figure": figure, "fold": fold}
     return environment
 
 
@@ -155,9 +106,8 @@ def _summary(record: Record) -> str:
     steps, seconds = record.last("step"), record.last("seconds")
     text = f"Trained on {record.data} for {figure(steps)} steps" if steps is not None else f"On {record.data}"
     text += f" ({duration(seconds)})" if seconds is not None else ""
-    if items := record.evaluation.get("items"):
-        text += f"; measured on {figure(items)} items of the {record.evaluation.get('split', '?')} split"
-        text += f" of {record.measured_data}" if record.measured_data != record.data else ""
+    if record.evaluation is not None:
+        text += f"; measured on {record.evaluation.title}"
     return text + "."
 
 
@@ -168,83 +118,88 @@ def _missing(record: Record) -> list[tuple[str, str]]:
     if not record.rows:
         train = shlex.join(["genera", "train", record.title, "--data", record.data, "--out", str(record.path)])
         found.append(("No curves: this run has logged nothing yet.", train))
-    if not record.evaluation:
+    if record.evaluation is None:
         found.append(("No measures, examples or diagnosis: it was not evaluated.", f"genera evaluate {run}"))
     return found
 
 
-def _tiles(record: Record) -> list[tuple[Any, dict[str, Any]]]:
-    return [(define(name), record.measures[name]) for name in HEADLINES if name in record.measures][:TILES]
-
-
-def _dimension_charts(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    """Per latent dimension, in the order of falling KL: where the information is."""
-    kl, variance = (evaluation.get(f"{name}_per_dimension") or [] for name in ("kl", "variance"))
-    ranked = kl or variance
-    order = sorted(range(len(ranked)), key=lambda i: -ranked[i] if finite(ranked[i]) else math.inf)
+def findings(evaluation: Stored) -> list[dict[str, Any]]:
+    """The diagnosis, its evidence under the measures' titles: [(title, value)]."""
     return [
-        {
-            "title": title,
-            "svg": column_chart(
-                [values[i] for i in order], [f"dimension {i}: {figure(values[i])}{unit}" for i in order], title
-            ),
-        }
-        for title, values, unit in (
-            ("KL, nats, by dimension", kl, " nats"),
-            ("variance of the mean, by dimension", variance, ""),
+        finding | {"evidence": [evidence_of(evaluation, *entry) for entry in (finding.get("evidence") or {}).items()]}
+        for finding in evaluation.diagnosis
+    ]
+
+
+def evidence_of(evaluation: Stored, key: str, value: float) -> tuple[str, str]:
+    """A figure of a finding as people read it."""
+    named = {figure.key: figure for figure in evaluation.figures}
+    if key in named:
+        return evaluation.title_of(named[key]), figure(value, evaluation.definitions[named[key].measure].unit)
+    known = evaluation.definitions.get(key)
+    return (
+        (known.title, figure(value, known.unit)) if known else (key.replace("_", " ").replace("/", ", "), figure(value))
+    )
+
+
+def _tiles(evaluation: Stored) -> list[tuple[str, str]]:
+    """The first headline figures: (value, title)."""
+    known = evaluation.definitions
+    headlines = [one for one in evaluation.figures if known[one.measure].headline][:TILES]
+    units = {name: f", {entry.unit}" if entry.unit.startswith("nats") else "" for name, entry in known.items()}
+    return [
+        (figure(one.value, known[one.measure].unit), evaluation.title_of(one) + units[one.measure]) for one in headlines
+    ]
+
+
+def _tables(evaluation: Stored) -> list[dict[str, Any]]:
+    """One table a group of measures, with a column for each direction and split."""
+    definitions = all_definitions([evaluation])
+    groups: dict[str, list[Figure]] = {}
+    for name, entry in definitions.items():
+        groups.setdefault(entry.group, []).extend(f for f in evaluation.figures if f.measure == name)
+    tables = []
+    for group, figures in groups.items():
+        columns = list(dict.fromkeys(column_of(figure) for figure in figures))
+        rows: dict[tuple[str, int | None], list[Figure]] = {}
+        for one in figures:
+            rows.setdefault((one.measure, one.samples), []).append(one)
+        tables.append(
+            {
+                "title": group,
+                "columns": [column or "value" for column in columns],
+                "rows": [_row(definitions[row[0].measure], row, columns) for row in rows.values()],
+            }
         )
-        if values
-    ]
+    return tables
 
 
-def _length_charts(lengths: dict[str, Any]) -> list[dict[str, Any]]:
-    titles = {"reconstruction_nats": "reconstruction, nats, by words", "exact": "exact share, by words"}
-    return [
-        {
-            "title": title,
-            "svg": line_chart({name: list(zip(lengths["words"], lengths[name], strict=False))}, title, from_zero=True),
-        }
-        for name, title in titles.items()
-        if lengths.get("words") and lengths.get(name)
-    ]
+def column_of(figure: Figure) -> str:
+    """What a figure is of: a direction, a split, both, or nothing in particular."""
+    return ", ".join(part for part in (figure.direction, figure.split) if part)
 
 
-def _latent_map(latent_map: dict[str, Any]) -> dict[str, Any]:
-    """Points in the picture with their texts and labels, all cut to the points that can be drawn."""
-    points = map_points(latent_map.get("points") or [], *MAP_SIZE)
-    if not points:
-        return {}
-    labels = {name: [values[i] for i, _, _ in points] for name, values in (latent_map.get("labels") or {}).items()}
-    texts = latent_map.get("texts") or []
+def _row(definition: Definition, figures: Sequence[Figure], columns: Sequence[str]) -> dict[str, Any]:
+    at = {column_of(figure): figure for figure in figures}
+    samples = figures[0].samples
     return {
-        "method": latent_map.get("method", "map"),
-        "size": MAP_SIZE,
-        "points": [(x, y, texts[i] if i < len(texts) else "") for i, x, y in points],
-        "labels": labels,
+        "definition": definition,
+        "title": definition.title if samples is None else f"{definition.title}, K = {samples}",
+        "figures": [at.get(column) for column in columns],
+        "items": " / ".join(dict.fromkeys(figure(one.n) for one in figures)),
     }
-
-
-def images_of(record: Record) -> list[dict[str, str]]:
-    """The pictures of the evaluation that are still in the run folder, inside the page."""
-    found = []
-    for entry in record.evaluation.get("images") or []:
-        file = record.path / entry["file"]
-        if file.is_file() and file.resolve().is_relative_to(record.path.resolve()):
-            content = base64.b64encode(file.read_bytes()).decode()
-            found.append({**entry, "uri": f"data:image/png;base64,{content}"})
-    return found
 
 
 def _facts(record: Record) -> dict[str, Any]:
     """What ran where, as far as the files say."""
     speeds = [row["items_per_second"] for row in record.rows if row.get("items_per_second") is not None]
+    results = record.evaluation.results.values() if record.evaluation else ()
     facts = {
         "run folder": record.path.name,
         "genera": record.config.get("genera"),
         "items a second": figure(median(speeds)) if speeds else None,
         "peak memory": f"{figure(record.last('memory_mb'))} MB" if record.last("memory_mb") else None,
-        "evaluation seed": record.evaluation.get("seed"),
-        "evaluation took": duration(record.evaluation["seconds"]) if record.evaluation.get("seconds") else None,
+        "evaluation took": duration(sum(one["seconds"] for one in results)) if results else None,
         **flat(record.status),
     }
     return {name: value for name, value in facts.items() if value is not None}

@@ -6,7 +6,10 @@ from typing import Any
 
 from genera.engine.folder import RunFolder
 from genera.errors import GeneraError
-from genera.files import read_json, read_yaml
+from genera.evaluation.label_blocks import label_blocks
+from genera.evaluation.storage import Stored, chosen, stored_in
+from genera.files import read_yaml
+from genera.measures.schema import Figure
 
 BOOKKEEPING = {"step", "epoch", "seconds", "stage"}
 
@@ -17,8 +20,12 @@ class Record:
     config: dict[str, Any]
     rows: list[dict[str, Any]]
     """metrics.jsonl: training rows, and validation rows whose terms begin with `valid/`"""
-    evaluation: dict[str, Any]
-    """evaluation.json, empty while there is none"""
+    evaluation: Stored | None
+    """The one that is shown."""
+    others: list[Stored]
+    """The run's other evaluations, the newest first."""
+    attached: list[dict[str, Any]]
+    """Blocks that probes and guides left."""
     status: dict[str, Any]
 
     @property
@@ -32,14 +39,20 @@ class Record:
         return str(data.get("data", "?") if isinstance(data, dict) else data)
 
     @property
-    def measured_data(self) -> str:
-        """The source of the items that were evaluated: the run's own unless evaluation.json names another."""
-        return str(self.evaluation.get("data") or self.data)
+    def measured(self) -> Stored:
+        """The evaluation of a run that has one."""
+        assert self.evaluation is not None
+        return self.evaluation
 
     @property
-    def measures(self) -> dict[str, dict[str, Any]]:
-        """{name: {"value", "error", "n"}}"""
-        return self.evaluation.get("measures") or {}
+    def measures(self) -> dict[str, Figure]:
+        """Figures by key."""
+        return {figure.key: figure for figure in self.evaluation.figures} if self.evaluation else {}
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """Everything that the page draws below figures and curves."""
+        return (self.evaluation.blocks if self.evaluation else []) + self.attached
 
     def last(self, name: str) -> float | None:
         """The newest logged value of a term."""
@@ -60,13 +73,15 @@ class Record:
         return found
 
 
-def read_run(path: str | Path) -> Record:
-    """Raises GeneraError when `path` is no run folder or one of its files cannot be read."""
+def read_run(path: str | Path, evaluation: str | None = None) -> Record:
+    """evaluation: the name, or its beginning, of the one to show [the newest].
+
+    Raises GeneraError when `path` is no run folder, has no such evaluation, or one of its files cannot be read.
+    """
     folder = RunFolder.existing(path)
     config = read_yaml(folder.config_file)
-    evaluation_file = folder.path / "evaluation.json"
-    evaluation = read_json(evaluation_file) if evaluation_file.exists() else {}
-    for file, value in ((folder.config_file, config), (evaluation_file, evaluation)):
-        if not isinstance(value, dict):
-            raise GeneraError(f"{file} must hold a mapping, got {type(value).__name__}; restore it or delete it.")
-    return Record(folder.path, config, folder.metrics(), evaluation, folder.status())
+    if not isinstance(config, dict):
+        raise GeneraError(f"{folder.config_file} must hold a mapping, got {type(config).__name__}; restore it.")
+    shown = chosen(folder.path, evaluation)
+    others = [stored for stored in reversed(stored_in(folder.path)) if shown and stored.name != shown.name]
+    return Record(folder.path, config, folder.metrics(), shown, others, label_blocks(folder.path), folder.status())

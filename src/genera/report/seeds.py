@@ -21,17 +21,20 @@ class Group:
     """names of its runs"""
     records: tuple[Record, ...]
 
-    def figure(self, measure: str) -> dict[str, Any] | None:
+    def figure(self, key: str) -> dict[str, Any] | None:
         """A run's own {"value", "error", "n"}. Of several runs the mean over seeds: "sd" is their standard deviation,
         "error" sd/√runs, "runs" each run's value; "value" is None if one of these is no number."""
-        found = [record.measures[measure] for record in self.records if measure in record.measures]
-        if not found or len(self.records) == 1:
-            return found[0] if found else None
-        values, counts = [own["value"] for own in found], {own.get("n") for own in found}
-        finite = all(value is not None and math.isfinite(value) for value in values)
-        sd = stdev(values) if finite and len(values) > 1 else None
+        figures = [record.measures[key] for record in self.records if key in record.measures]
+        if not figures:
+            return None
+        if len(self.records) == 1:
+            return {"value": figures[0].value, "error": figures[0].error, "n": figures[0].n}
+        values, counts = [figure.value for figure in figures], {figure.n for figure in figures}
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        finite = len(known) == len(values)
+        sd = stdev(known) if finite and len(values) > 1 else None
         return {
-            "value": mean(values) if finite else None,
+            "value": mean(known) if finite else None,
             "error": sd / math.sqrt(len(values)) if sd is not None else None,
             "n": counts.pop() if len(counts) == 1 else None,
             "sd": sd,

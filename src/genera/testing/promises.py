@@ -18,9 +18,9 @@ from genera.engine.folder import RunFolder
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
 from genera.engine.trainees import enrol
+from genera.run import load
 from genera.testing.processes import forked
 from genera.testing.runs import Case
-from genera.uses.run import load
 
 RELATIVE, ABSOLUTE = 1e-3, 2e-4
 """Tolerances where gradients are averaged in another order, which moves Adam's steps by rounding."""

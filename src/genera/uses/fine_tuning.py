@@ -21,7 +21,7 @@ PREDICTED_AT_ONCE = 256
 def read(model: Features, items: Sequence[str], apart: bool) -> Tensor:
     """h of each item, (B, H). Pairs may be read `apart`, each sentence for itself: (u, v, |u - v|, u v), (B, 4H), as
     sentence encoders are probed (Conneau and Kiela 2018)."""
-    if not (apart and PAIR in items[0]):
+    if not (apart and isinstance(items[0], str) and PAIR in items[0]):
         return model.features(items)
     u, v = (model.features(side) for side in zip(*map(halves, items), strict=True))
     return torch.cat([u, v, (u - v).abs(), u * v], 1)

@@ -121,7 +121,7 @@ def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig
             hidden=config.hidden,
             steps=config.cara_steps,
             gan_steps=config.gan_steps,
-            lr=config.cara_lr or run.config.model.lr,
+            lr=config.cara_lr or learning_rate(run, "--cara-lr"),
             seed=config.fit_seed,
         )
     if folder.exists():
@@ -133,6 +133,13 @@ def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig
 
 
 FILE = "guide.safetensors"
+
+
+def learning_rate(run: "Run", option: str) -> float:
+    """Of the run's training. Raises GeneraError naming the option to give where the method has several."""
+    if not hasattr(run.config.model, "lr"):
+        raise GeneraError(f"{run.config.method} has no single learning rate to begin with; give {option}.")
+    return run.config.model.lr
 
 
 def _encode(run: "Run", items: list[Any]) -> Posterior:

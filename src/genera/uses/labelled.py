@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.errors import GeneraError, unknown
+from genera.uses.facts import facts_of
 from genera.uses.settings import LabelConfig
-from genera.worlds.grammar import World
 
 if TYPE_CHECKING:
     from genera.uses.run import Run
@@ -21,16 +21,16 @@ FEWEST_TEST_ITEMS = 500
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items with their labels; no text is in both parts, and every class has at least two training items."""
+    """Items with their labels; no item is in both parts, and every class has at least two training items."""
 
     source: str
     names: tuple[str, ...]
     """class → its label"""
-    train: list[str]
+    train: list[Any]
     train_classes: NDArray[np.int64]
-    test: list[str]
+    test: list[Any]
     test_classes: NDArray[np.int64]
-    world: World | None
+    world: Any
     factor: str | None
     """the world's factor that is the label"""
 
@@ -50,20 +50,19 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
 
     Raises GeneraError for data without labels, a single label, or a label seen once.
     """
-    own = run.config.data
-    if config.data:
-        own = replace(own, data=config.data, text_column=config.text_column, label_column=config.label_column)
-    dataset = run.method.dataset
-    data = dataset.open(replace(own, limit=None) if config.data else own, run.method.assets)
-    if config.factor is None and not data.label_names:
+    source = _source(run, config)
+    data = run.method.dataset.open(source, run.method.assets)
+    by_column = hasattr(source, "label_column")
+    if config.factor is None and data.labels("train", 1) is None:
+        columns = "--label-column COLUMN (tsv:, jsonl:), --label-column file or first (text:), or "
         raise GeneraError(
-            f"{own.data} has no labels; name them: --label-column COLUMN (tsv:, jsonl:), --label-column file or first "
-            "(text:), or --factor NAME (world:)."
+            f"{source.data} has no labels; name them: {columns if by_column else ''}--factor NAME (world:)."
         )
     if config.factor is not None and data.world is None:
-        raise GeneraError(f"--factor is for a world: source, and {own.data} is none; use --label-column.")
+        instead = "; use --label-column." if by_column else "."
+        raise GeneraError(f"--factor is for a world: source, and {source.data} is none{instead}")
     if config.factor is not None and config.factor not in data.world.factors:
-        raise unknown(f"factor of {own.data}", config.factor, data.world.factors)
+        raise unknown(f"factor of {source.data}", config.factor, data.world.factors)
 
     train, train_labels = _draw(data, "train", config.items, config.factor, seed)
     test, test_labels = _draw(data, "test", config.test_items, config.factor, seed)
@@ -71,13 +70,13 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
         taken = min(len(train) // 5, config.test_items - len(test))
         test, test_labels = test + train[:taken], test_labels + train_labels[:taken]
         train, train_labels = train[taken:], train_labels[taken:]
-    seen = set(test)
-    kept = [i for i, text in enumerate(train) if text not in seen]
+    seen = set(map(_content, test))
+    kept = [i for i, item in enumerate(train) if _content(item) not in seen]
     train, train_labels = [train[i] for i in kept], [train_labels[i] for i in kept]
 
     counts = Counter(train_labels)
     names = tuple(sorted(counts, key=_naturally))
-    where = f"--factor {config.factor}" if config.factor else f"the labels of {own.data}"
+    where = f"--factor {config.factor}" if config.factor else f"the labels of {source.data}"
     if len(names) < 2:
         raise GeneraError(
             f"{where}: {_listed(names)} is the only one among {len(train)} training items; two are needed."
@@ -91,7 +90,7 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
         raise GeneraError(f"{where}: {_listed(strange)} is among the test items only; give more items (--items).")
     classes = {name: index for index, name in enumerate(names)}
     return Labelled(
-        source=own.data,
+        source=source.data,
         names=names,
         train=train,
         train_classes=np.array([classes[label] for label in train_labels]),
@@ -102,14 +101,41 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
     )
 
 
-def _draw(data: Any, split: str, most: int, factor: str | None, seed: int) -> tuple[list[str], list[str]]:
-    """At most `most` random items of a split and their labels."""
+def _source(run: "Run", config: LabelConfig) -> Any:
+    """The data settings of the run, or those of the data that `config` names."""
+    own = run.config.data
+    columns = {"text_column": config.text_column, "label_column": config.label_column}
+    if not config.data:
+        return own
+    if not hasattr(own, "text_column") and any(columns.values()):
+        raise GeneraError(
+            f"--text-column and --label-column are for texts, and the items of {run.config.method} are "
+            f"{run.method.dataset.kind}, whose labels come with the data."
+        )
+    belongs = columns if hasattr(own, "text_column") else {}
+    return replace(own, data=config.data, limit=None, **belongs)
+
+
+def _draw(data: Any, split: str, most: int, factor: str | None, seed: int) -> tuple[list[Any], list[str]]:
+    """At most `most` random items of a split and their labels; of images, those that the world can read."""
     store = data.split(split)
     rows = np.random.default_rng([seed, len(store)]).permutation(len(store))[:most]
-    texts = store.texts(rows)
+    items = store.texts(rows) if hasattr(store, "texts") else list(store.images(rows))
     if factor is None:
-        return texts, [data.label_names[label] for label in store.labels[rows]]
-    return texts, [data.world.factors_of(text)[factor] for text in texts]
+        names = data.labels(split, len(store))
+        return items, [names[row] for row in rows]
+    facts = facts_of(items, data.world)
+    if facts is None and items:
+        raise GeneraError(
+            f"the world of {data.world.name} cannot read its factors from grey images; give --channels 3."
+        )
+    known = [(item, fact[factor]) for item, fact in zip(items, facts or (), strict=True) if fact is not None]
+    return [item for item, _ in known], [label for _, label in known]
+
+
+def _content(item: Any) -> str | bytes:
+    """What two items share when they are the same."""
+    return item if isinstance(item, str) else item.cpu().numpy().tobytes()
 
 
 def _naturally(name: str) -> tuple[bool, int, str]:

@@ -1,10 +1,10 @@
-"""A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
+"""The core of a loaded run: the model, and the uses that ask it for one capability. `genera.run` adds the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -24,25 +24,13 @@ from genera.engine.capabilities import (
     Scores,
     Translates,
 )
-from genera.engine.config import RunConfig, from_dict
+from genera.engine.config import RunConfig
 from genera.engine.folder import RunFolder
 from genera.engine.loading import load_method
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.errors import GeneraError, Lacks, unknown
-from genera.uses.settings import GuideConfig, ProbeConfig
-
-
-def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> "Run":
-    """The trained model of the run folder `path`, on any device; needs no data.
-
-    checkpoint: last, best, previous or a step number.
-    Raises GeneraError when there is no run, no checkpoint, or a damaged one.
-    """
-    loaded = load_method(path, checkpoint)
-    method: Method = loaded.method
-    step = ckpt.position_of(loaded.checkpoint).step
-    return Run(loaded.folder, loaded.config, method.to(pick_device(device)).eval(), step)
+from genera.uses.items import checked
 
 
 class Run:
@@ -50,6 +38,18 @@ class Run:
 
     def __init__(self, folder: RunFolder, config: RunConfig, method: Method, step: int) -> None:
         self.folder, self.config, self.method, self.step = folder, config, method, step
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> Self:
+        """The trained model of the run folder `path`, on any device; needs no data.
+
+        checkpoint: last, best, previous or a step number.
+        Raises GeneraError when there is no run, no checkpoint, or a damaged one.
+        """
+        loaded = load_method(path, checkpoint)
+        method: Method = loaded.method
+        step = ckpt.position_of(loaded.checkpoint).step
+        return cls(loaded.folder, loaded.config, method.to(pick_device(device)).eval(), step)
 
     @property
     def device(self) -> torch.device:
@@ -67,7 +67,7 @@ class Run:
     @torch.no_grad()
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
-        return self.able(Encodes, "encode").encode(_several(items))
+        return self.able(Encodes, "encode").encode(self._checked(items))
 
     def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
         """Items at the latents z (B, P)."""
@@ -141,18 +141,11 @@ class Run:
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other; direction: such as a2b."""
-        return self._directed(Translates, "translate", direction).translate(_several(items), direction)
+        return self._directed(Translates, "translate", direction).translate(self._checked(items), direction)
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where the translation of each item looks: (H, W) in [0, 1]."""
-        return self._directed(Attends, "show attention", direction).attention(_several(items), direction)
-
-    def describe(self, paths: Sequence[Mapping[str, Any]], *, seed: int = 0, **options: Any) -> list[str]:
-        """An instruction for each path {"scan": …, "path": [viewpoint, …], "heading": radians (default 0)}, as
-        `genera describe`. options: see `genera.uses.describe.describe`."""
-        from genera.uses.describe import describe
-
-        return describe(self, paths, seed=seed, **options)
+        return self._directed(Attends, "show attention", direction).attention(self._checked(items), direction)
 
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
         model = self.able(capability, to_do)
@@ -164,41 +157,10 @@ class Run:
         """Likelihood terms of each item under `samples` importance samples."""
         if samples < 1:
             raise GeneraError(f"importance sampling needs at least 1 sample (K >= 1), got {samples}.")
-        return self.able(Scores, "score items").score(_several(items), samples, generator=self.generator(seed))
+        return self.able(Scores, "score items").score(self._checked(items), samples, generator=self.generator(seed))
 
-    def probe(self, **settings: Any) -> dict[str, Any]:
-        """Learning curves of classifiers on the features, as `genera probe`. Settings are fields of ProbeConfig."""
-        from genera.uses.probe import probe
-
-        return probe(self, from_dict(ProbeConfig, settings, "probe"))
-
-    def guide(self, label: str, count: int = 10, *, seed: int = 0, decoding: Any = None, **settings: Any) -> list[Any]:
-        """`count` items that carry `label`, as `genera guide`. Settings are fields of GuideConfig; decoding is a
-        mapping of the method's options (text: temperature, top_k, top_p, max_tokens)."""
-        from genera.uses.guide import guide
-
-        config = from_dict(GuideConfig, settings, "guide")
-        return guide(self, label, count, config, seed=seed, **(decoding or {}))
-
-    def score_guide(self, count: int = 100, *, seed: int = 0, **settings: Any) -> dict[str, Any]:
-        """Measure a guide on `count` items of each label, as `genera guide --score`."""
-        from genera.uses.guide_scores import score_guide
-
-        return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
-
-    def navigate(self, instruction: str, *, scan: str, start: str, **options: Any) -> dict[str, Any]:
-        """A greedy rollout of the agent for `instruction` from viewpoint `start`, as `genera navigate RUN`. options:
-        heading, goal, data, features, reranking; see `genera.uses.navigate.navigate`."""
-        from genera.uses.navigate import navigate
-
-        return navigate(self, instruction, scan=scan, start=start, **options)
-
-    def navigate_split(self, split: str, **options: Any) -> dict[str, float]:
-        """Mean figures of greedy rollouts of all episodes of a split. options: out, data, features, reranking; see
-        `genera.uses.navigate.navigate_split`."""
-        from genera.uses.navigate import navigate_split
-
-        return navigate_split(self, split, **options)
+    def _checked(self, items: Sequence[Any]) -> Sequence[Any]:
+        return checked(items, self.method.dataset.kind, self.method.assets, self.config.method)
 
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""
@@ -225,12 +187,6 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     if angle < 1e-4:
         return a + t * (b - a)
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
-
-
-def _several(items: Sequence[Any]) -> Sequence[Any]:
-    if isinstance(items, str) or len(items) == 0:
-        raise GeneraError(f"a list of at least one item was expected, got {items!r}.")
-    return items
 
 
 def _members(capability: type) -> list[str]:

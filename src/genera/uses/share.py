@@ -1,30 +1,26 @@
-"""Weights from elsewhere made a run folder, and a run made a folder that others can read."""
+"""Weights from elsewhere, made a run folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from genera.blocks.pretrained import find
 from genera.engine import registry
 from genera.engine.capabilities import Shares
-from genera.engine.config import RunConfig, to_dict
 from genera.engine.folder import RunFolder
 from genera.engine.import_weights import adopt, free
 from genera.engine.origin import Origin
 from genera.errors import GeneraError
-from genera.files import atomic, read_json, write_json, write_text
-from genera.uses.card import model_card
-from genera.uses.run import Run, lacking
+from genera.files import read_json
+from genera.uses.run import lacking
 
 PRESET = "paper"
 """Of a method that is named alone: others' weights are of the published size."""
 ABOUT = "genera.json"
 """In an exported folder: the run's settings."""
-_ABOUT_LINE = f"- `{ABOUT}`: all settings. `genera import {{method}} FOLDER --out runs/NAME` makes a run folder again."
 _HUB_FILES = ("*.json", "*.txt", "*.safetensors")
 
 
@@ -52,28 +48,6 @@ def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) ->
         with _seeded(seed):
             config, method = implementation.from_origin(config, origin)
     return adopt(config, method, folder, imported=str(origin))
-
-
-def export_run(run: Run, out: str | Path) -> Path:
-    """Write `run` to the new folder `out`: weights and tokenisers in the Hugging Face layout, settings, a model card.
-
-    Raises GeneraError when the method cannot, or `out` exists.
-    """
-    out, shares = Path(out), run.able(Shares, "be exported")
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise GeneraError(f"{out} exists already; choose another --out.")
-    with atomic(out) as folder:
-        folder.mkdir()
-        files = f"{shares.export(folder)}\n{_ABOUT_LINE.format(method=run.config.method)}"
-        write_json(folder / ABOUT, _about(run.config))
-        write_text(folder / "README.md", model_card(run, files))
-    return out
-
-
-def _about(config: RunConfig) -> dict[str, Any]:
-    from genera import __version__
-
-    return {"genera": __version__, **to_dict(config)}
 
 
 def _export_at(origin: Origin) -> Path | None:

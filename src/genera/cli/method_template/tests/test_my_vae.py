@@ -14,7 +14,7 @@ class TestMyVae(MethodTests):
     tiny = Case(
         method="my-vae:nano",
         overrides={"data.image_size": 12, "data.limit": 100, "model.width": 4, "model.latent_size": 3},
-        evaluation=("--images=64",),
+        evaluation=("--fidelity.images=64",),
     )
 
 

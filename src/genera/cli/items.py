@@ -1,0 +1,261 @@
+"""Items on the command line: one reader and printer per item type (sentences, images, paths of navigation graphs).
+
+A command takes `ItemOptions`, asks `items_of(run)` for the type of the run's items, and uses nothing else of a type.
+"""
+
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genera.cli.parsing import print_json
+from genera.cli.uses import DecodeOptions
+from genera.errors import GeneraError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genera.run import Run
+
+WORDS = ("temperature", "top_k", "top_p", "max_tokens")
+PICTURES = ("out", "columns", "classes", "truncation")
+"""Options of `ItemOptions` that are for sentences, and for images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemOptions(DecodeOptions):
+    """Options of every command that makes items of any type."""
+
+    out: Path | None = None
+    """Images: the .png to write them to, in a grid; or a folder, for a .png each (00000.png, 00001.png, …)."""
+    columns: int | None = None
+    """Images: columns of the grid [as many as rows]."""
+    classes: tuple[str, ...] = ()
+    """Images: classes by name or number, which take turns [drawn at random]."""
+    truncation: float | None = None
+    """Images: smaller is more typical and less varied; what it means is the method's."""
+
+    def given(self, names: Sequence[str]) -> list[str]:
+        """Those of the options `names` that were given, as they are written on the command line."""
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, ())]
+
+
+class Items(Protocol):
+    """Reads and prints the items of one run."""
+
+    def options(self, command: ItemOptions, use: str) -> dict[str, Any]:
+        """What the command line asks of `Run`'s use. use: the capability's function below it, sample or decode.
+
+        Raises GeneraError, before anything is made, where an option does not fit.
+        """
+        ...
+
+    def read(self, words: Sequence[str], file: Path | None = None) -> tuple[list[str], list[Any]]:
+        """The names and the items that the command line gives, or one a line in a file (`-` is standard input).
+
+        Raises GeneraError where something of another type is named.
+        """
+        ...
+
+    def one(self, word: str) -> Any:
+        """The single item that a word of the command line names."""
+        ...
+
+    def show(self, command: ItemOptions, items: Sequence[Any], columns: int | None = None) -> None:
+        """Print, or write where the command says. columns: of a grid, unless the command line gives them."""
+        ...
+
+    def show_pairs(
+        self, command: ItemOptions, names: Sequence[str], inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> None:
+        """The same for what became of each input."""
+        ...
+
+
+def items_of(run: "Run") -> Items:
+    kind = run.method.dataset.kind
+    return Images(run) if kind in ("images", "image-pairs") else Sentences(run)
+
+
+class Sentences:
+    def __init__(self, run: "Run") -> None:
+        self.method = run.config.method
+
+    def options(self, command: ItemOptions, use: str) -> dict[str, Any]:
+        if wrong := command.given(PICTURES):
+            raise GeneraError(f"{self.method} makes sentences; {_listed(wrong)} for images.")
+        return command.options()
+
+    def read(self, words: Sequence[str], file: Path | None = None) -> tuple[list[str], list[str]]:
+        sentences = lines(words, file)
+        for sentence in sentences:
+            if Path(sentence).suffix.lower() in (".png", ".jpg", ".jpeg") and Path(sentence).is_file():
+                raise GeneraError(f"{self.method} expects sentences, and {sentence} is an image file.")
+        return sentences, sentences
+
+    def one(self, word: str) -> str:
+        return self.read([word])[1][0]
+
+    def show(self, command: ItemOptions, items: Sequence[str], columns: int | None = None) -> None:
+        print_texts(items, command.json)
+
+    def show_pairs(
+        self, command: ItemOptions, names: Sequence[str], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
+        if command.json:
+            print_json([{"input": a, "output": b, "exact": a == b} for a, b in zip(inputs, outputs, strict=True)])
+        else:
+            print_texts(outputs, False)
+
+
+class Images:
+    """Images (C, S, S) in [-1, 1]: read from files of any size and mode, written as one grid or a file each."""
+
+    def __init__(self, run: "Run") -> None:
+        self.method, self.run = run.config.method, run
+
+    def options(self, command: ItemOptions, use: str) -> dict[str, Any]:
+        if command.out is None:
+            raise GeneraError(f"{self.method} makes images; say where they should go: --out grid.png, or --out FOLDER.")
+        grid = _is_grid(command.out)
+        if command.out.suffix.lower() not in (".png", "") or (command.out.exists() and grid == command.out.is_dir()):
+            raise GeneraError(f"--out {command.out} must end in .png, or be a folder.")
+        if command.out.is_dir() and any(command.out.iterdir()):
+            raise GeneraError(f"the folder {command.out} is not empty; give a new one.")
+        if command.columns is not None and (command.columns < 1 or not grid):
+            raise GeneraError(f"--columns must be at least 1, of a grid (--out grid.png), got {command.columns}.")
+        if wrong := command.given(WORDS):
+            raise GeneraError(f"{self.method} makes images; {_listed(wrong)} for sentences.")
+        known = getattr(self.run.method.assets, "classes", ())
+        asked: dict[str, Any] = {}
+        if command.classes:
+            asked["classes"] = [n if n in known or not n.isdigit() else int(n) for n in command.classes]
+        if command.truncation is not None:
+            asked["truncation"] = command.truncation
+        if function := getattr(self.run.method, use, None):
+            taken = inspect.signature(function).parameters
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+                for name in asked.keys() - taken.keys():
+                    raise GeneraError(f"{self.method} has no {name} to choose here; leave --{name} out.")
+        return {"seed": command.seed, **asked}
+
+    def read(self, words: Sequence[str], file: Path | None = None) -> "tuple[list[str], list[Tensor]]":
+        from genera.data.images.files import read_image
+        from genera.data.images.pixels import Form
+
+        data = self.run.config.data
+        form = Form(data.image_size, data.channels, "none" if data.crop == "none" else "centre")
+        paths = self._files(words, file)
+        return [str(path) for path in paths], [read_image(path, form) for path in paths]
+
+    def one(self, word: str) -> "Tensor":
+        if Path(word).expanduser().is_dir():
+            raise GeneraError(f"one image file was expected, and {word} is a folder.")
+        return self.read([word])[1][0]
+
+    def _files(self, words: Sequence[str], file: Path | None) -> list[Path]:
+        """Image files; a folder stands for all images in it."""
+        from genera.data.images.files import find_images
+
+        paths = []
+        for word in lines(words, file, "image files"):
+            path = Path(word).expanduser()
+            if path.is_dir():
+                paths += find_images(path)
+            elif path.is_file():
+                paths.append(path)
+            else:
+                raise GeneraError(f"{self.method} expects image files, and there is no file {word!r}.")
+        return paths
+
+    def show(self, command: ItemOptions, items: "Sequence[Tensor]", columns: int | None = None) -> None:
+        names = [f"{number:05d}.png" for number in range(len(items))]
+        self._write(command, items, names, command.columns or columns)
+
+    def show_pairs(
+        self,
+        command: ItemOptions,
+        names: Sequence[str],
+        inputs: "Sequence[Tensor]",
+        outputs: "Sequence[Tensor]",
+    ) -> None:
+        """In a grid each output stands right of its input; in a folder it has the input's name."""
+        assert command.out is not None
+        if _is_grid(command.out):
+            pairs = [image for pair in zip(inputs, outputs, strict=True) for image in pair]
+            self._write(command, [image.cpu() for image in pairs], [], command.columns or 2 * max(1, len(inputs) // 8))
+            return
+        targets = [Path(name).with_suffix(".png").name for name in names]
+        if twice := {target for target in targets if targets.count(target) > 1}:
+            raise GeneraError(f"two images would both become {min(twice)}; rename one, or give --out grid.png.")
+        self._write(command, outputs, targets, None)
+
+    def _write(
+        self, command: ItemOptions, images: "Sequence[Tensor]", names: Sequence[str], columns: int | None
+    ) -> None:
+        assert command.out is not None
+        if _is_grid(command.out):
+            from genera.uses.grids import write_grid
+
+            write_grid(command.out, images, columns)
+        else:
+            from genera.data.images.files import write_png
+
+            for name, image in zip(names, images, strict=True):
+                write_png(command.out / name, image.cpu())
+        told = {"images": str(command.out), "count": len(images)}
+        print_json(told) if command.json else print(command.out)
+
+
+def read_paths(scan: str | None, path: Sequence[str], heading: float, file: Path | None = None) -> list[dict[str, Any]]:
+    """Paths of navigation graphs as `Run.describe` takes them: one from the command line, or those of a JSON file."""
+    if bool(path) == bool(file):
+        raise GeneraError("give the viewpoints of one path with --scan, or --input FILE with several, and not both.")
+    if file is None:
+        if scan is None:
+            raise GeneraError("say which scan the viewpoints belong to: --scan SCAN.")
+        return [{"scan": scan, "path": list(path), "heading": heading}]
+
+    from genera.navigation.episodes import load_json
+
+    paths = load_json(file)
+    if not isinstance(paths, list) or not all(isinstance(one, dict) for one in paths):
+        raise GeneraError(f"{file} is not a list of {{scan, path, heading}}.")
+    return paths
+
+
+def lines(words: Sequence[str], file: Path | None, what: str = "sentences") -> list[str]:
+    """What was named on the command line, or one a line in a file (`-` is standard input)."""
+    if bool(words) == bool(file):
+        raise GeneraError(f"give {what} on the command line, or --input FILE (one a line), and not both.")
+    if not file:
+        return list(words)
+    where = "standard input" if str(file) == "-" else str(file)
+    try:
+        text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()
+    except OSError as error:
+        raise GeneraError(f"cannot read {where}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise GeneraError(f"{where} is not UTF-8; convert it first, for example with iconv.") from None
+    named = [line.strip() for line in text.splitlines() if line.strip()]
+    if not named:
+        raise GeneraError(f"{where} holds no {what}; one a line was expected.")
+    return named
+
+
+def print_texts(texts: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        print_json(list(texts))
+    else:
+        print("\n".join(map(str, texts)))
+
+
+def _is_grid(out: Path) -> bool:
+    return out.suffix.lower() == ".png"
+
+
+def _listed(options: Sequence[str]) -> str:
+    """`--temperature is`, `--top-k, --top-p are`"""
+    return f"{', '.join(options)} {'is' if len(options) == 1 else 'are'}"

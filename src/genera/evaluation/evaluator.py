@@ -1,0 +1,190 @@
+"""The contract of an evaluator: one question about a trained model, its options, measures, rules and report blocks.
+
+The module of an evaluator holds `EVALUATOR`. Lists, help and reports read it, so it imports torch inside its functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genera.errors import Lacks
+from genera.evaluation.blocks import Block, Picture
+from genera.measures.schema import Definition, Estimate, Figure, Figures, Finding
+
+if TYPE_CHECKING:
+    from genera.uses.run import Run
+
+T = TypeVar("T")
+Rule = Callable[[Figures], Iterator[Finding]]
+"""Reads figures by key and yields findings; silent where a figure it needs was not measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of evaluators' options, and the options of one that has none."""
+
+    def check(self) -> list[str]:
+        """Every complaint about these values, which begin with the option: `images must be at least 1, got 0`.
+
+        Integers are counts: they must be at least 1.
+        """
+        counts = {f.name.replace("_", "-"): getattr(self, f.name) for f in fields(self)}
+        return [f"{n} must be at least 1, got {v}" for n, v in counts.items() if type(v) is int and v < 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """One question about a trained model."""
+
+    name: str
+    """As `--measures` and options name it."""
+    question: str
+    """What it answers, for lists and help."""
+    measure: Callable[[Evaluation, Any], None]
+    """(evaluation, options) → records figures and shows blocks. Raises Lacks, before it records anything, where the
+    model or the data lacks a part beyond `needs`, saying which."""
+    measures: tuple[Definition, ...]
+    """Every measure that it may record."""
+    needs: tuple[type, ...] = ()
+    """Capabilities (genera.engine.capabilities) that the model must have, all of them."""
+    items: tuple[str, ...] = ()
+    """Item types that it serves: text, dialogues, images, image-pairs, navigation, …; empty: any."""
+    options: type[Options] = Options
+    options_of: str = ""
+    """Evaluator whose options it takes, having none of its own: what both read (the images drawn, the rollouts) is then
+    the same."""
+    rules: tuple[Rule, ...] = ()
+    """Diagnosis over the figures of all evaluators; the rules stand beside the measure that they are mainly about."""
+    splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What `--split` says → the splits of the data that are then measured, where they differ."""
+
+    def lacks(self, method: Any, kind: str) -> str | None:
+        """Why it cannot measure a model of class or instance `method` on items of `kind`; None where it can."""
+        if self.items and kind not in self.items:
+            return f"is for {', '.join(self.items)}"
+        absent = [need.__name__ for need in self.needs if not isinstance(method, need)]
+        return f"needs {' and '.join(absent)}" if absent else None
+
+
+@dataclass
+class Evaluation:
+    """What evaluators read (run, data, split, seed) and write into (record, show, note)."""
+
+    run: Run
+    data: Any
+    splits: tuple[str, ...]
+    """Splits that are measured, all of them there: one, but for navigation, whose houses are seen or unseen."""
+    seed: int = 0
+    sources: dict[str, Any] = field(default_factory=dict)
+    """What was asked of the data besides: data (None: the run's own), features, …"""
+    folder: Path | None = None
+    """Where pictures go: a folder of this evaluation's own within the run's [RUN/samples]."""
+    results: dict[str, Result] = field(default_factory=dict)
+    _current: Evaluator | None = None
+    _shared: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        return self.splits[0]
+
+    @property
+    def reference_split(self) -> str:
+        """Where references come from (word vectors, the mean image): training items, or the measured ones of data that
+        is not split."""
+        return "train" if "train" in self.data.splits else self.split
+
+    @property
+    def model(self) -> Any:
+        """The method; evaluators use its capabilities and nothing else."""
+        return self.run.method
+
+    def items(self, count: int, split: str | None = None) -> list[Any]:
+        """The first `count` items of a split; splits themselves are unordered."""
+        return self.data.items(split or self.split, count)
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What one evaluator makes and others use, such as samples: made at the first call."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+    def begin(self, evaluator: Evaluator, options: Options) -> None:
+        """What is recorded next belongs to `evaluator`; the driver calls this."""
+        self._current = evaluator
+        self.results[evaluator.name] = Result(options=asdict(options))
+
+    def record(
+        self,
+        measure: str,
+        estimate: Estimate,
+        *,
+        direction: str | None = None,
+        split: str | None = None,
+        samples: int | None = None,
+    ) -> None:
+        """Add a figure. Raises KeyError for a measure that the evaluator does not define."""
+        assert self._current is not None
+        if measure not in {d.name for d in self._current.measures}:
+            raise KeyError(f"evaluator {self._current.name!r} records {measure!r} and does not define it")
+        figure = Figure(
+            measure, estimate.value, estimate.error, estimate.n, direction=direction, split=split, samples=samples
+        )
+        self.results[self._current.name].figures.append(figure)
+
+    def show(self, *blocks: Block) -> None:
+        """Add blocks to the report."""
+        assert self._current is not None
+        self.results[self._current.name].blocks.extend(blocks)
+
+    def picture(
+        self,
+        name: str,
+        images: Sequence[Any],
+        *,
+        section: str,
+        columns: int | None = None,
+        title: str = "",
+        lead: str = "",
+    ) -> None:
+        """Write images (C, S, S) in [-1, 1] as the grid NAME.png, and add it to the report."""
+        from genera.uses.grids import write_grid
+
+        file = write_grid((self.folder or self.run.folder.samples) / f"{name}.png", list(images), columns)
+        path = file.relative_to(self.run.folder.path).as_posix()
+        self.show(Picture(section=section, title=title, lead=lead, file=path))
+
+    def note(self, **facts: Any) -> None:
+        """Keep plain JSON values that rules read besides figures."""
+        assert self._current is not None
+        self.results[self._current.name].facts |= facts
+
+    def value(self, key: str) -> float | None:
+        """A figure that an evaluator has recorded already, by key."""
+        figures = (f for result in self.results.values() for f in result.figures)
+        return next((f.value for f in figures if f.key == key), None)
+
+
+@dataclass
+class Result:
+    """What one evaluator found."""
+
+    options: dict[str, Any]
+    figures: list[Figure] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def require(condition: object, what: str) -> None:
+    """Raise Lacks(what) unless `condition` holds: for what an evaluator needs beyond capabilities."""
+    if not condition:
+        raise Lacks(what)
+
+
+def diagnose(figures: Figures, evaluators: Sequence[Evaluator]) -> list[Finding]:
+    """All findings of all rules: warnings, then what is good, then notes."""
+    findings = [finding for evaluator in evaluators for rule in evaluator.rules for finding in rule(figures)]
+    return sorted(findings, key=lambda f: ("warning", "good", "note").index(f.level))

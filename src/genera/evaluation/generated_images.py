@@ -1,0 +1,109 @@
+"""What the evaluators of images share: generated images, and their features beside those of real images."""
+
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genera.data.images.dataset import ImageData
+from genera.data.images.pairs import PairData
+from genera.data.images.store import ImageStore, to_uint8
+from genera.engine.capabilities import SamplesByClass
+from genera.evaluation.evaluator import Evaluation
+from genera.evaluation.image_options import ImageOptions
+from genera.measures.features import Extractor, cached_features, extract, inception
+from genera.measures.in_domain import in_domain
+
+REFERENCE = 10_000
+"""Images at most that generated ones are compared with."""
+
+
+class GeneratedImages:
+    """Images of one model and their features. Everything is made when it is first asked for."""
+
+    def __init__(self, evaluation: Evaluation, options: ImageOptions) -> None:
+        self._evaluation, self._count, self._features = evaluation, options.images, options.features
+        self.data: ImageData = evaluation.data
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, options: ImageOptions) -> Self:
+        """The same for every evaluator that has the same options."""
+        return evaluation.once((cls, options), lambda: cls(evaluation, options))
+
+    @property
+    def reference_split(self) -> str:
+        """Generated images are compared with training images; of other data that has none, with the measured ones."""
+        return "train" if "train" in self.data.stores else self._evaluation.split
+
+    @property
+    def reference(self) -> ImageStore:
+        return self.data.stores[self.reference_split]
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """(N,) classes to ask for, each as often as in the reference; None where the model knows no classes."""
+        store = self.reference
+        if not isinstance(self._evaluation.model, SamplesByClass) or store.labels is None:
+            return None
+        rows = np.random.default_rng(self._evaluation.seed).integers(len(store), size=self._count)
+        return torch.from_numpy(store.labels[rows])
+
+    @cached_property
+    def images(self) -> list[Tensor]:
+        """N images (C, S, S) in [-1, 1], of the classes `labels`."""
+        classes = {} if self.labels is None else {"classes": self.labels.tolist()}
+        return self._evaluation.run.sample(self._count, seed=self._evaluation.seed, **classes)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(N, C, S, S)"""
+        return to_uint8(torch.stack(self.images).cpu().float()).numpy()
+
+    @property
+    def reference_pixels(self) -> NDArray[np.uint8]:
+        return self.reference.pixels[:REFERENCE]
+
+    @property
+    def held_out_pixels(self) -> NDArray[np.uint8]:
+        """Real images that are not the reference; none where the reference itself is measured."""
+        held_out = self._evaluation.split != self.reference_split
+        return self.data.stores[self._evaluation.split].pixels[: self._count if held_out else 0]
+
+    @property
+    def extractor(self) -> Extractor:
+        return extractor(self._evaluation, self._features)
+
+    @cached_property
+    def features(self) -> Tensor:
+        """(N, D), as are those of the reference and of held-out images."""
+        return extract(self.extractor.features, self.pixels, device=self.extractor.device)
+
+    @cached_property
+    def reference_features(self) -> Tensor:
+        return cached_features(self.extractor, self.reference_pixels, f"{self.data.key} {self.reference_split}")
+
+    @cached_property
+    def held_out_features(self) -> Tensor:
+        if not len(self.held_out_pixels):
+            return self.reference_features[:0]
+        return cached_features(self.extractor, self.held_out_pixels, f"{self.data.key} {self._evaluation.split}")
+
+
+def extractor(evaluation: Evaluation, features: str) -> Extractor:
+    """What the option `features` asks for. Raises GeneraError for a file that holds no FID Inception."""
+    data: ImageData | PairData = evaluation.data
+    device = evaluation.run.device
+
+    def make() -> Extractor:
+        return in_domain(data, device) if features == "in-domain" else inception(features, device)
+
+    return evaluation.once(("extractor", features), make)
+
+
+def logits(network: Extractor, pixels: NDArray[np.uint8]) -> Tensor:
+    """(N, classes) of a network that classifies."""
+    assert network.logits is not None
+    return extract(network.logits, pixels, device=network.device)

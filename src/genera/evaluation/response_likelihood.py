@@ -1,0 +1,139 @@
+"""Evaluator `response-likelihood`: how probable are right responses, and does it depend on what was said?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from genera.engine.capabilities import ScoresResponses
+from genera.evaluation.evaluator import Evaluation, Evaluator, Options
+from genera.evaluation.responses import AT_ONCE, GROUP
+from genera.measures.schema import Definition, Figures, Finding, evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseLikelihoodOptions(Options):
+    items: int = 500
+    """References of the split, each decoded `samples` times."""
+    samples: int = 100
+    """Points drawn for each context, over which the probability of a response is averaged."""
+
+
+MEASURES = (
+    Definition(
+        "response_nats",
+        "Negative log-likelihood of responses",
+        "nats/response",
+        "lower",
+        "Mean of -log p(response | context), from above: p is averaged over points drawn for the context.",
+        "",
+        GROUP,
+        headline=True,
+    ),
+    Definition(
+        "response_ppl_word",
+        "Perplexity of responses per word",
+        "per word",
+        "lower",
+        "exp(nats of all responses / number of their words, one end of sentence each included).",
+        "",
+        GROUP,
+    ),
+    Definition(
+        "response_floor",
+        "Entropy floor of responses",
+        "nats/response",
+        "neither",
+        "Mean of -log p(response | context) under the world that made them: no honest figure is lower on average.",
+        "",
+        GROUP,
+    ),
+    Definition(
+        "response_lost_on_swap",
+        "Likelihood lost on a swap of contexts",
+        "nats/response",
+        "higher",
+        "How much log p(response | context) drops when the context is another one. Near 0 the model responds to "
+        "nothing that was said.",
+        "",
+        GROUP,
+        headline=True,
+    ),
+)
+
+
+def measure(evaluation: Evaluation, options: ResponseLikelihoodOptions) -> None:
+    """log p(response | context), and how much of it is lost with another context."""
+    import numpy as np
+    import torch
+
+    from genera.console import track
+    from genera.measures.estimate import mean_estimate
+    from genera.measures.likelihood import ImportanceBound, per_word
+
+    items = evaluation.items(options.items)
+    pairs = [(item.context, reference) for item in items for reference in item.references][: options.items]
+    contexts, references = [list(context) for context, _ in pairs], [reference for _, reference in pairs]
+    far = max(1, len(contexts) // 2)  # far away in the data, hence of another dialogue
+    bounds = []
+    for of in (contexts, contexts[far:] + contexts[:far]):
+        generator, parts = evaluation.run.generator(evaluation.seed), []
+        for start in track(range(0, len(of), AT_ONCE), "scoring responses"):
+            some = slice(start, start + AT_ONCE)
+            bound = ImportanceBound()
+            scores = evaluation.model.score_responses(of[some], references[some], options.samples, generator=generator)
+            bound.add(scores.cpu())
+            parts.append(bound.value())
+        bounds.append(torch.cat(parts))
+    right, swapped = bounds
+    evaluation.record("response_nats", mean_estimate(-right))
+    evaluation.record("response_ppl_word", per_word(-right, torch.tensor([len(r.split()) for r in references])))
+    evaluation.record("response_lost_on_swap", mean_estimate(right - swapped))
+    if (world := evaluation.data.world) is not None:
+        floor = mean_estimate([np.log(len(world.responses(context))) for context in contexts])
+        evaluation.record("response_floor", floor)
+
+
+# -- diagnosis --------------------------------------------------------------------------------------------------------
+
+
+def impossible(figures: Figures) -> Iterator[Finding]:
+    nats, floor = figures.get("response_nats"), figures.get("response_floor")
+    if nats is not None and floor is not None and nats < floor - max(0.1, 0.05 * floor):
+        yield Finding(
+            "warning",
+            f"The likelihood is impossible: {nats:.2f} nats a response, below the world's entropy of {floor:.2f}.",
+            evidence(figures, "response_nats", "response_floor"),
+            "The model saw what it should predict, or likelihood is counted wrongly. Trust no figure of this run.",
+        )
+
+
+def relevance(figures: Figures) -> Iterator[Finding]:
+    lost = figures.get("response_lost_on_swap")
+    if lost is None:
+        return
+    used = evidence(figures, "response_lost_on_swap", "valid_responses", "bleu_precision")
+    if lost < 0.5:
+        yield Finding(
+            "warning",
+            f"The responses do not depend on what was said: another context costs {lost:.2f} nats.",
+            used,
+            "Train longer or on more dialogues; the decoder learns common responses first, and contexts last.",
+        )
+    elif lost > 3:
+        yield Finding(
+            "good",
+            f"The responses depend on what was said: another context costs {lost:.1f} nats.",
+            used,
+            "Read the examples: likelihood says that the context counts, not that the responses make sense.",
+        )
+
+
+EVALUATOR = Evaluator(
+    name="response-likelihood",
+    question="How probable are right responses, and does it depend on what was said?",
+    measure=measure,
+    measures=MEASURES,
+    needs=(ScoresResponses,),
+    items=("dialogues",),
+    options=ResponseLikelihoodOptions,
+    rules=(impossible, relevance),
+)

@@ -1,0 +1,183 @@
+"""The typed blocks of evaluations as the page draws them: charts as SVG, tables, cards of lines, pictures inside it."""
+
+import base64
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from genera.report.charts import column_chart, finite, line_chart, map_points
+from genera.report.floor_plans import walk_cards
+from genera.report.formatting import changed, figure
+
+MAP_SIZE = (900, 520)
+SMALL = {"curves", "bars"}
+"""Kinds that stand several in a row."""
+
+Block = Mapping[str, Any]
+
+
+def sections(blocks: Iterable[Block], run: Path) -> list[dict[str, Any]]:
+    """Blocks by their headings, each heading where it first occurs: {"title", "id", "rows": [{"small", "views"}]}.
+
+    What `run` has lost (a picture that was deleted) and kinds that this version cannot draw are left out.
+    """
+    headings: dict[str, list[dict[str, Any]]] = {}
+    for block in blocks:
+        if block.get("kind") in VIEWS and (view := VIEWS[block["kind"]](block, run)) is not None:
+            common = {"kind": block["kind"], "title": block.get("title", ""), "lead": block.get("lead", "")}
+            headings.setdefault(block["section"], []).append(common | view)
+    return [
+        {
+            "title": heading,
+            "id": slug(heading),
+            "rows": [
+                {"small": small, "views": list(row)}
+                for small, row in groupby(views, key=lambda view: view["kind"] in SMALL)
+            ],
+        }
+        for heading, views in headings.items()
+    ]
+
+
+def slug(heading: str) -> str:
+    """An anchor that no other part of the page uses."""
+    return "section-" + re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
+# -- one function a kind: the block → what the template needs; None where there is nothing to draw --------------------
+
+
+def _remarks(block: Block, run: Path) -> dict[str, Any]:
+    return {"sentences": block["sentences"]}
+
+
+def _table(block: Block, run: Path) -> dict[str, Any]:
+    units = block.get("units") or [""] * len(block["columns"])
+    rows = [[cell(value, unit) for value, unit in zip(row, units, strict=False)] for row in block["rows"]]
+    numeric = [
+        bool(unit) or any(_is_number(row[place]) for row in block["rows"] if place < len(row))
+        for place, unit in enumerate(units)
+    ]
+    heads = [
+        f"{name}, {unit}" if unit not in ("", "share") else name
+        for name, unit in zip(block["columns"], units, strict=False)
+    ]
+    return {"columns": list(zip(heads, numeric, strict=True)), "rows": rows, "numeric": numeric}
+
+
+def cell(value: Any, unit: str) -> dict[str, Any]:
+    """{"text"}, with {"spread"} for a number and its spread, {"right"} for a truth value."""
+    if isinstance(value, bool):
+        return {"text": "", "right": value}
+    if isinstance(value, list | tuple):
+        return {"text": figure(value[0], unit), "spread": figure(value[1], unit)}
+    return {"text": figure(value, unit)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | list | tuple) and not isinstance(value, bool)
+
+
+def _curves(block: Block, run: Path) -> dict[str, Any]:
+    series = block["series"]
+    label = block.get("title") or f"{block['y']} over {block['x']}"
+    return {
+        "title": label,
+        "axes": block["x"],
+        "legend": list(series),
+        "svg": line_chart(series, label, from_zero=block.get("from_zero", False)),
+    }
+
+
+def _bars(block: Block, run: Path) -> dict[str, Any]:
+    values, unit = block["values"], block["y"]
+    names = [f"{name}: {figure(value, unit)}" for name, value in zip(block["labels"], values, strict=True)]
+    title = block.get("title") or unit
+    return {"title": title, "svg": column_chart(values, names, title)}
+
+
+def _shares(block: Block, run: Path) -> dict[str, Any]:
+    bar, mark = block.get("bar", "generated"), block.get("mark", "data")
+    known = [
+        share for entry in block["values"].values() for share in (entry.get(bar), entry.get(mark)) if finite(share)
+    ]
+    scale = 100 / max([*known, 1e-4])
+    rows = [
+        {
+            "name": name,
+            "width": scale * entry[bar] if finite(entry.get(bar)) else 0.0,
+            "mark": scale * entry[mark] if finite(entry.get(mark)) else None,
+            "text": f"{figure(entry.get(bar), 'share')} · {mark} {figure(entry.get(mark), 'share')}",
+        }
+        for name, entry in block["values"].items()
+    ]
+    return {"rows": rows}
+
+
+def _picture(block: Block, run: Path) -> dict[str, Any] | None:
+    file = run / block["file"]
+    if not file.is_file() or not file.resolve().is_relative_to(run.resolve()):
+        return None
+    return {"uri": f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"}
+
+
+def _scatter(block: Block, run: Path) -> dict[str, Any] | None:
+    points = map_points(block.get("points") or [], *MAP_SIZE)
+    if not points:
+        return None
+    texts = block.get("texts") or []
+    return {
+        "method": block.get("method", "Map"),
+        "size": MAP_SIZE,
+        "points": [(x, y, texts[i] if i < len(texts) else "") for i, x, y in points],
+        "labels": {name: [values[i] for i, _, _ in points] for name, values in (block.get("labels") or {}).items()},
+    }
+
+
+def _examples(block: Block, run: Path) -> dict[str, Any]:
+    """Cards of lines; one table where every card is a pair, a list where every card is one bare line."""
+    compare = block.get("compare", False)
+    cards = [_card(card, compare) for card in block["cards"]]
+    roles = {tuple(line["role"] for line in card) for card in cards}
+    if len(roles) == 1 and (only := next(iter(roles))) and len(only) == 2 and all(only):
+        return {"form": "pairs", "columns": only, "cards": cards}
+    if all(len(card) == 1 and not card[0]["role"] and card[0]["right"] is None for card in cards):
+        return {"form": "list", "cards": cards}
+    return {"form": "cards", "cards": cards}
+
+
+def _card(lines: Sequence[Block], compare: bool) -> list[dict[str, Any]]:
+    """Lines with their words, each word with whether the line before lacks it (of a pair's first line: the second)."""
+    texts = [line["text"] for line in lines]
+    before: list[str | None] = [None, *texts[:-1]]
+    if len(lines) == 2:
+        before[0] = texts[1]
+    others = [b if compare and not line.get("anew") else None for b, line in zip(before, lines, strict=True)]
+    return [
+        {
+            "role": line.get("role", ""),
+            "right": line.get("right"),
+            "words": changed(line["text"], other),
+            "same": place > 0 and compare and line["text"] == other,
+        }
+        for place, (line, other) in enumerate(zip(lines, others, strict=True))
+    ]
+
+
+def _floor_plans(block: Block, run: Path) -> dict[str, Any]:
+    return {"walks": walk_cards(block["walks"])}
+
+
+VIEWS: Mapping[str, Callable[[Block, Path], dict[str, Any] | None]] = {
+    "remarks": _remarks,
+    "table": _table,
+    "curves": _curves,
+    "bars": _bars,
+    "shares": _shares,
+    "picture": _picture,
+    "scatter": _scatter,
+    "examples": _examples,
+    "floor-plans": _floor_plans,
+}
