@@ -1,18 +1,55 @@
 """genera: train, diagnose, compare and use deep generative models.
 
+Use a trained model:
+
     import genera
 
-    run = genera.load("runs/demo")
+    run = genera.load("optimus-mini")  # ships with the package; or the folder of a run
     run.sample(5)
     run.interpolate("a man is near the station .", "two dogs were outside the museum .")
+    run.analogy("a dog is here .", "a dog was here .", "a man is there .")
 
-Everything is imported on first use, so that `import genera` costs nothing.
+Train one on your own data, measure it and look at it:
+
+    config = genera.configure("optimus:nano", data="text:my_sentences.txt", steps=2000)
+    genera.train(config, "runs/mine")
+    run = genera.load("runs/mine")
+    evaluation = run.evaluate()  # figures, findings and examples; also kept in runs/mine/evaluations/
+    run.report()  # runs/mine/report.html
+
+Compare several settings over several seeds with `ablate` and `write_comparison`. Measure files without a model with
+`fid`, `kid`, `precision_recall`, `bleu`, `self_bleu` and `distinct`. Put a feature quantiser into the discriminator of
+your own GAN with `quantize`. `help(genera.load)` and `help(genera.run.Run)` explain the rest; the command `genera list`
+shows methods, presets, data sources and worlds.
+
+Bad input raises `GeneraError` with one sentence. Everything is imported on first use, so `import genera` is cheap.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genera.version import VERSION
+
+if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` imports on first use
+    from genera.blocks.quantisation import quantize as quantize
+    from genera.engine.origin import Origin as Origin
+    from genera.engine.registry import configure as configure
+    from genera.engine.train import train as train
+    from genera.errors import GeneraError as GeneraError
+    from genera.evaluation.evaluate import evaluate as evaluate
+    from genera.evaluation.two_sets import measure as measure
+    from genera.measures.two_sets import bleu as bleu
+    from genera.measures.two_sets import distinct as distinct
+    from genera.measures.two_sets import fid as fid
+    from genera.measures.two_sets import kid as kid
+    from genera.measures.two_sets import precision_recall as precision_recall
+    from genera.measures.two_sets import self_bleu as self_bleu
+    from genera.report.ablation import ablate as ablate
+    from genera.report.compare import write_comparison as write_comparison
+    from genera.report.export import export_run as export_run
+    from genera.report.page import write_report as write_report
+    from genera.run import load as load
+    from genera.uses.share import import_run as import_run
 
 __version__ = VERSION
 

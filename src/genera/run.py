@@ -1,14 +1,22 @@
 """A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from torch import Tensor
+
 from genera.engine.config import from_dict
 from genera.evaluation.settings import EvaluateConfig
-from genera.evaluation.storage import Stored
+from genera.evaluation.storage import Stored, chosen
 from genera.uses import run as core
+from genera.uses.grids import Pictures, grid
 from genera.uses.settings import GuideConfig, ProbeConfig
+
+FINDINGS = 3
+"""Shown in a notebook."""
 
 
 def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> "Run":
@@ -21,7 +29,12 @@ def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") ->
 
 
 class Run(core.Run):
-    """A loaded run with all its uses."""
+    """A trained model and everything that it can be used for.
+
+    Sentences are `str`. Images are tensors (C, S, S) in [-1, 1]; lists of them are `Pictures`, which a notebook
+    displays and `.pil()` converts. Methods that take images also take files and PIL images of any size. A model that
+    lacks a capability says so in one sentence (`run.capabilities` names those that it has).
+    """
 
     def evaluate(self, *, measures: Sequence[str] = (), **settings: Any) -> Stored:
         """Measure the model on held-out data, as `genera evaluate`, into RUN/evaluations/.
@@ -80,3 +93,64 @@ class Run(core.Run):
         from genera.uses.navigate import navigate_split
 
         return navigate_split(self, split, **options)
+
+    # images
+
+    def show(self, images: Tensor | Sequence[Tensor], *, columns: int | None = None) -> Image.Image:
+        """One PIL image of an image (C, S, S), or of several in a grid."""
+        return grid([images] if isinstance(images, Tensor) and images.ndim == 3 else list(images), columns)
+
+    def sample(self, count: int = 1, *, seed: int = 0, **options: Any) -> list[Any]:
+        """Draw `count` items. options: the method's (text: temperature, top_k, top_p, max_tokens; images: classes,
+        truncation)."""
+        return _displayed(super().sample(count, seed=seed, **options))
+
+    def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
+        """Items at the latents z (B, P)."""
+        return _displayed(super().decode(z, seed=seed, **options))
+
+    def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
+        """Items of one domain → as many of the other. direction: such as a2b."""
+        return _displayed(super().translate(items, direction))
+
+    def mixed_styles(
+        self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
+    ) -> list[Tensor]:
+        """A table of images, row by row: coarse styles of the row's seed, fine ones of the column's. The first row and
+        the first column show the seeds' own images."""
+        return Pictures(super().mixed_styles(coarse, fine, layer=layer, seed=seed, **options), columns=len(fine) + 1)
+
+    # in a notebook
+
+    def __repr__(self) -> str:
+        return f"<genera run {self.folder.path}: {self._title}, step {self.step}>"
+
+    def _repr_html_(self) -> str:
+        """What it is, what it can do, and what the newest evaluation found."""
+        rows = {
+            "folder": str(self.folder.path),
+            "step": f"{self.step:,}",
+            "parameters": f"{sum(p.numel() for p in self.method.parameters()):,}",
+            "capabilities": ", ".join(self.capabilities),
+        }
+        findings: list[str] = []
+        if stored := chosen(self.folder.path):
+            rows["measured on"] = stored.title
+            definitions = stored.definitions
+            for figure in stored.figures:
+                known = definitions[figure.measure]
+                if known.headline and figure.value is not None:
+                    unit = "" if known.unit == "share" else f" {known.unit}"
+                    rows[" ".join((known.title, *figure.qualifiers))] = f"{figure.value:.4g}{unit}"
+            findings = [finding["finding"] for finding in stored.diagnosis[:FINDINGS]]
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        items = "".join(f"<li>{escape(finding)}</li>" for finding in findings)
+        return f"<b>{escape(self._title)}</b><table>{cells}</table>" + (f"<ul>{items}</ul>" if items else "")
+
+    @property
+    def _title(self) -> str:
+        return f"{self.config.method}:{self.config.preset} on {self.config.data.data}"
+
+
+def _displayed(items: list[Any]) -> list[Any]:
+    return Pictures(items) if items and isinstance(items[0], Tensor) else items

@@ -268,3 +268,29 @@ class Shares(Protocol):
         What they do not bring is drawn from torch's global generator. Raises GeneraError as `from_export` does.
         """
         ...
+
+
+CAPABILITIES: dict[str, type] = {
+    capability.__name__: capability
+    for capability in (
+        Samples,
+        SamplesByClass,
+        Encodes,
+        Features,
+        Decodes,
+        Scores,
+        ScoresGiven,
+        Responds,
+        ScoresResponses,
+        Translates,
+        Attends,
+        Describes,
+        Explains,
+        Navigates,
+        Searches,
+        Pretrains,
+        MixesStyles,
+        Shares,
+    )
+}
+"""All capabilities by name."""

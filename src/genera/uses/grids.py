@@ -1,6 +1,7 @@
-"""Images as people look at them: many in one PNG."""
+"""Images as people look at them: many in one picture, in a notebook or a PNG."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genera.data.images.files import to_pil
 from genera.data.images.store import to_uint8
 from genera.errors import GeneraError
 from genera.files import atomic
@@ -33,6 +35,30 @@ def grid(images: Sequence[Tensor], columns: int | None = None) -> Image.Image:
         down, across = i // columns * (high + GAP), i % columns * (wide + GAP)
         sheet[down : down + high, across : across + wide] = image
     return Image.fromarray(sheet)
+
+
+class Pictures(list[Tensor]):
+    """Images (C, S, S) in [-1, 1]; a notebook displays them as one grid."""
+
+    def __init__(self, images: Iterable[Tensor] = (), columns: int | None = None) -> None:
+        """columns: of the grid [as many as rows]."""
+        super().__init__(images)
+        self.columns = columns
+
+    def pil(self) -> list[Image.Image]:
+        """Each image as a PIL image of its own size."""
+        return [to_pil(image) for image in self]
+
+    def grid(self, columns: int | None = None) -> Image.Image:
+        """All of them in one PIL image."""
+        return grid(self, columns or self.columns)
+
+    def _repr_png_(self) -> bytes | None:
+        if not self:
+            return None
+        content = io.BytesIO()
+        self.grid().save(content, "PNG")
+        return content.getvalue()
 
 
 def write_grid(path: str | Path, images: Sequence[Tensor], columns: int | None = None) -> Path:

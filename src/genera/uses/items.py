@@ -1,17 +1,23 @@
-"""Whether items are of the type that a model reads; a clear sentence where they are not."""
+"""The items that a caller gives, as a model reads them; a clear sentence where they are of another type."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
+from genera.data.images.files import read_image
+from genera.data.images.pixels import Form
+from genera.data.images.store import to_float
 from genera.errors import GeneraError
 
 
-def checked(items: Sequence[Any], kind: str, assets: Any, method: str) -> Sequence[Any]:
-    """`items` as they are. Raises GeneraError for no items, or for one of another type than `kind`, its data set's.
+def read_items(items: Sequence[Any], kind: str, assets: Any, method: str) -> Sequence[Any]:
+    """`items` as a model of the data set's `kind` reads them. Raises GeneraError for no items, or one of another type.
 
-    Sentences are `str`; images are tensors (C, S, S) in [-1, 1], of the size that the model was trained on.
+    Sentences are `str`. Images are tensors (C, S, S) in [-1, 1] of the size that the model was trained on, or files and
+    PIL images of any size, whose middle square is brought to that size.
     """
     if isinstance(items, str) or len(items) == 0:
         raise GeneraError(f"a list of at least one item was expected, got {items!r}.")
@@ -21,11 +27,24 @@ def checked(items: Sequence[Any], kind: str, assets: Any, method: str) -> Sequen
                 raise GeneraError(f"{method} expects sentences, got {_told(item)}.")
     elif kind in ("images", "image-pairs"):
         shape = (assets.channels, assets.size, assets.size)
+        form = Form(assets.size, assets.channels, "centre")
+        items = [_image(item, form) for item in items]
         for item in items:
             if not isinstance(item, torch.Tensor) or item.shape != shape:
                 wanted = "x".join(map(str, shape))
-                raise GeneraError(f"{method} expects images, tensors {wanted} in [-1, 1], got {_told(item)}.")
+                raise GeneraError(
+                    f"{method} expects images (files, PIL images, or tensors {wanted} in [-1, 1]), got {_told(item)}."
+                )
     return items
+
+
+def _image(item: Any, form: Form) -> Any:
+    """A tensor of an image file or a PIL image; anything else as it is."""
+    if isinstance(item, Image.Image):
+        return to_float(form.fit(item))
+    if isinstance(item, Path) or (isinstance(item, str) and Path(item).expanduser().is_file()):
+        return read_image(Path(item).expanduser(), form)
+    return item
 
 
 def _told(item: Any) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from genera.engine import checkpoint as ckpt
 from genera.engine import registry
 from genera.engine.capabilities import (
+    CAPABILITIES,
     Attends,
     Decodes,
     Encodes,
@@ -30,7 +31,7 @@ from genera.engine.loading import load_method
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.errors import GeneraError, Lacks, unknown
-from genera.uses.items import checked
+from genera.uses.items import read_items
 
 
 class Run:
@@ -67,7 +68,7 @@ class Run:
     @torch.no_grad()
     def encode(self, items: Sequence[Any]) -> Posterior:
         """Posterior mean and log variance of each item."""
-        return self.able(Encodes, "encode").encode(self._checked(items))
+        return self.able(Encodes, "encode").encode(self._read(items))
 
     def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
         """Items at the latents z (B, P)."""
@@ -141,11 +142,11 @@ class Run:
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other; direction: such as a2b."""
-        return self._directed(Translates, "translate", direction).translate(self._checked(items), direction)
+        return self._directed(Translates, "translate", direction).translate(self._read(items), direction)
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
         """Where the translation of each item looks: (H, W) in [0, 1]."""
-        return self._directed(Attends, "show attention", direction).attention(self._checked(items), direction)
+        return self._directed(Attends, "show attention", direction).attention(self._read(items), direction)
 
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
         model = self.able(capability, to_do)
@@ -157,10 +158,15 @@ class Run:
         """Likelihood terms of each item under `samples` importance samples."""
         if samples < 1:
             raise GeneraError(f"importance sampling needs at least 1 sample (K >= 1), got {samples}.")
-        return self.able(Scores, "score items").score(self._checked(items), samples, generator=self.generator(seed))
+        return self.able(Scores, "score items").score(self._read(items), samples, generator=self.generator(seed))
 
-    def _checked(self, items: Sequence[Any]) -> Sequence[Any]:
-        return checked(items, self.method.dataset.kind, self.method.assets, self.config.method)
+    def _read(self, items: Sequence[Any]) -> Sequence[Any]:
+        return read_items(items, self.method.dataset.kind, self.method.assets, self.config.method)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """Names of the capabilities (genera.engine.capabilities) that the model has."""
+        return tuple(name for name, kind in CAPABILITIES.items() if isinstance(self.method, kind))
 
     def able(self, capability: type, to_do: str) -> Any:
         """The method, if it has `capability`; else a GeneraError that says which methods have."""

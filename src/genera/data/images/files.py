@@ -34,10 +34,15 @@ def read_image(file: Path, form: Form) -> Tensor:
     return to_float(form.fit(decode(content, str(file))))
 
 
+def to_pil(image: Tensor) -> Image.Image:
+    """image: (C, H, W) in [-1, 1], C = 1 grey (mode L) or 3 RGB."""
+    pixels = to_uint8(image.detach().cpu()).permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+
+
 def write_png(file: Path, image: Tensor) -> None:
     """image: (C, H, W) in [-1, 1], C = 1 grey or 3 RGB."""
-    pixels = to_uint8(image).permute(1, 2, 0).numpy()
     encoded = io.BytesIO()
-    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(encoded, "PNG")
+    to_pil(image).save(encoded, "PNG")
     with atomic(file) as temporary:
         temporary.write_bytes(encoded.getvalue())
