@@ -12,6 +12,7 @@ from genera.cli import main as entry
 from genera.cli.main import COMMANDS
 from genera.data.registry import schemes
 from genera.engine import registry
+from genera.evaluation.registry import evaluators
 
 ARGUMENTS = {
     "completion": ["bash,zsh,fish"],
@@ -77,6 +78,8 @@ def test_list_has_everything_that_can_be_named():
     assert [method["name"] for method in found["methods"]] == sorted(registry.entries())
     assert set(found["sources"]) == set(schemes())
     assert list(found["worlds"]) == list(worlds.names())
+    assert list(found["evaluators"]) == list(evaluators())
+    assert "  likelihood " in table.out
     for method in found["methods"]:
         assert set(method["presets"]) == set(registry.entry(method["name"]).presets)
         assert all(f"{method['name']}:{preset} " in table.out for preset in method["presets"])
