@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from genera import run as runs
 from genera.cli import sample
 from genera.data.images.config import ImageConfig
 from genera.data.images.dataset import ImageAssets, ImageData
@@ -26,7 +27,6 @@ from genera.files import write_text
 from genera.measures import in_domain
 from genera.report.page import write_report
 from genera.run import Run
-from genera.uses import run as runs
 from genera.worlds.shapes import SHAPES
 
 DATA = ImageConfig(image_size=32, limit=1500)

@@ -118,14 +118,18 @@ def measure(evaluation: Evaluation, options: LatentOptions) -> None:
             lost = evaluation.model.score_given(items, z) - evaluation.model.score_given(items, z.roll(1, 0))
         evaluation.record("likelihood_lost_on_swap", mean_estimate(lost.cpu()))
     evaluation.show(latent_map(evaluation, items[:MAPPED], mean[:MAPPED]))
+    variances = latent.latent_variances(mean).tolist()
+    nats = variances if log_variance is None else kl.mean(0).tolist()
+    order = sorted(range(len(nats)), key=lambda dimension: -nats[dimension])  # where the information is, first
     if log_variance is not None:
-        evaluation.show(_bars("KL per dimension", "nats", kl.mean(0).tolist()))
-    evaluation.show(_bars("Variance of the posterior mean", "variance", latent.latent_variances(mean).tolist()))
+        evaluation.show(_bars("KL per dimension", "nats", nats, order))
+    evaluation.show(_bars("Variance of the posterior mean", "variance", variances, order))
 
 
-def _bars(title: str, y: str, values: list[float]) -> Bars:
-    labels = [f"dimension {number}" for number in range(len(values))]
-    return Bars(section=SECTION, title=title, values=values, labels=labels, y=y)
+def _bars(title: str, y: str, values: list[float], order: list[int]) -> Bars:
+    """order: dimensions from left to right."""
+    labels = [f"dimension {dimension}" for dimension in order]
+    return Bars(section=SECTION, title=title, values=[values[i] for i in order], labels=labels, y=y)
 
 
 def latent_map(evaluation: Evaluation, items: Sequence[Any], mean: "Tensor") -> Scatter:

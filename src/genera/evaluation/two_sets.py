@@ -13,24 +13,25 @@ if TYPE_CHECKING:
 _GROUP = "Two sets of texts"
 DEFINITIONS = (
     Definition(
-        "bleu", "BLEU", "0 to 100", "higher",
+        "bleu", "BLEU", "0–100", "higher",
         "Corpus BLEU-4 of each line of A against the same line of B: sacrebleu, 13a tokeniser, exponential smoothing.",
         "Papineni et al. 2002; Post 2018", _GROUP,
     ),
     Definition(
-        "bleu_against", "BLEU against all of B", "0 to 100", "higher",
+        "bleu_against", "BLEU against all of B", "0–100", "higher",
         "Mean BLEU-4 of each text of A with all texts of B as references: whether A sounds like B.",
         "Yu et al. 2017, SeqGAN", _GROUP,
     ),
     Definition(
-        "self_bleu_of_reference", "Self-BLEU of B", "0 to 100", "neither",
+        "self_bleu_of_reference", "Self-BLEU of B", "0–100", "neither",
         "The same of the texts of B: what a set as diverse as B has.", "Zhu et al. 2018, Texygen", _GROUP,
     ),
     Definition(
-        "distinct_1_of_reference", "Distinct-1 of B", "share", "neither", "The same of the texts of B.", "", _GROUP,
+        "distinct_1_of_reference", "Distinct words of B", "share", "neither", "The same of the texts of B.", "", _GROUP,
     ),
     Definition(
-        "distinct_2_of_reference", "Distinct-2 of B", "share", "neither", "The same of the texts of B.", "", _GROUP,
+        "distinct_2_of_reference", "Distinct word pairs of B", "share", "neither", "The same of the texts of B.", "",
+        _GROUP,
     ),
 )  # fmt: skip
 
