@@ -201,7 +201,7 @@ def test_the_memory_takes_one_position(gpt2):
     memory = torch.zeros(1, 3, 4, 1, 6)
     gpt2(ids)
     gpt2(ids[:, :15], memory=memory)
-    with pytest.raises(GeneraError, match="17 tokens, a memory counted, exceeds the 16 positions"):
+    with pytest.raises(GeneraError, match=r"17 tokens \(memory included\) exceeds the 16 positions"):
         gpt2(ids, memory=memory)
     with pytest.raises(GeneraError, match=r"Gpt2\.cache"):
         gpt2(ids[:, :1], memory=memory, cache=gpt2.cache(1, 4))

@@ -71,7 +71,7 @@ def test_options_reach_the_optimiser(name, option):
 
 
 def test_what_it_does_not_have_is_refused():
-    with pytest.raises(GeneraError, match=r"--momentum 0.9 is no option of --optimiser adam .*--betas, --eps"):
+    with pytest.raises(GeneraError, match=r"--momentum 0.9 is not an option of --optimiser adam .*--betas, --eps"):
         build_optimiser("adam", [nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
     with pytest.raises(GeneraError, match="unknown optimiser 'adamm'; did you mean"):
         build_optimiser("adamm", [nn.Parameter(torch.zeros(1))], lr=0.1)

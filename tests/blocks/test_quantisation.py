@@ -112,7 +112,7 @@ def test_the_terms_are_the_means_over_fakes_and_over_reals_however_they_passed()
     own = fq.commitment()
     torch.testing.assert_close(together["commitment"], own[:3].mean() + own[3])
     torch.testing.assert_close(apart, together)
-    with pytest.raises(GeneraError, match="no fakes or reals have passed"):
+    with pytest.raises(GeneraError, match="has seen no fakes or reals"):
         fq.terms()
 
 
@@ -157,7 +157,7 @@ def test_a_checkpoint_brings_the_dictionary_back(tmp_path):
         (["0.0"], {"decay": 1.0}, "must lie between 0 and 1"),
         (["0.0"], {"mode": "qantize"}, "must be commit or quantize, got 'qantize'"),
         (["0.0"], {"init": "kmeans"}, "must be normal or variance_scaling or data"),
-        (["0.0"], {"warmup": 5}, "is for the mode quantize"),
+        (["0.0"], {"warmup": 5}, "needs --quantiser.mode quantize"),
         (["0.0"], {"revive_below": 2.0}, r"must lie in \[0, 1\)"),
         (["0.0"], {"codse": 4}, "did you mean codes"),
     ],

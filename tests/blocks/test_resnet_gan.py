@@ -120,8 +120,8 @@ def test_initial_weights():
     ("settings", "size", "words"),
     [
         ({}, 48, "--image-size must be 28, 32, 64, 128 or 256"),
-        ({"latent_size": 20}, 28, "--latent-size 20 does not divide into 3 chunks at 28 x 28; take 21"),
-        ({"attention": 32}, 28, "--attention 32: no feature map has this side; there are 14, 28"),
+        ({"latent_size": 20}, 28, "--latent-size 20 does not divide into 3 chunks at 28 x 28; use 21"),
+        ({"attention": 32}, 28, "--attention 32: no feature map has this resolution; use 14, 28"),
     ],
 )
 def test_what_does_not_fit_is_said(settings, size, words):

@@ -69,7 +69,9 @@ def test_steps_halve_as_torch_does():
 
 
 def test_an_option_of_another_schedule_is_refused():
-    with pytest.raises(GeneraError, match=r"--decay-to 0.1 is no option of --schedule constant \(its options: none\)"):
+    with pytest.raises(
+        GeneraError, match=r"--decay-to 0.1 is not an option of --schedule constant \(its options: none"
+    ):
         schedule("constant", decay_to=0.1)
     with pytest.raises(GeneraError, match="--schedule step needs --decay-every"):
         schedule("step")

@@ -49,7 +49,7 @@ def test_what_is_missing_is_said(talker, tmp_path):
     assert "and not both" in genera("respond", talker, QUESTION, "--input", tmp_path / "a.txt").error
     assert "number of responses must be at least 1" in genera("respond", talker, QUESTION, "--count", "0").error
     (tmp_path / "gap.txt").write_text("Hello .\t\tBye .\n")
-    assert "is empty; write what was said" in genera("respond", talker, "--input", tmp_path / "gap.txt").error
+    assert "is empty; fill it in" in genera("respond", talker, "--input", tmp_path / "gap.txt").error
 
 
 def test_a_piped_conversation(talker):

@@ -225,7 +225,7 @@ def test_bad_config_files_are_named(saved, tmp_path):
 
 def test_an_option_that_the_optimiser_lacks_is_an_error():
     wrong = genera("train", "gpt2-lm:nano", "--optimiser", "adam", "--momentum", "0.9", "--dry-run")
-    assert "--momentum 0.9 is no option of --optimiser adam (its options: --betas, --eps)" in wrong.error
+    assert "--momentum 0.9 is not an option of --optimiser adam (its options: --betas, --eps)" in wrong.error
     restricted = genera("train", "stylegan2:nano", "--optimiser", "sgd", "--dry-run")
     assert "this method needs --optimiser adam, adamw, nadam, radam or adamax, got 'sgd'" in restricted.error
     assert (

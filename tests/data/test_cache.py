@@ -92,11 +92,11 @@ def _small(folder):
 def test_a_damaged_folder_is_made_again_and_said_to_be(tmp_path, harm, capsys):
     folder = tmp_path / "cache" / "x"
     build_once(folder, _small)
-    build_once(folder, lambda temporary: pytest.fail("whole folders are not made again"))
+    build_once(folder, lambda temporary: pytest.fail("whole folders are not rebuilt"))
     harm(folder)
     assert len(verify(folder.parent).damaged) + len(verify(folder.parent).unchecked) == 1
     build_once(folder, _small)
-    assert "it is made again" in capsys.readouterr().err
+    assert "rebuilding it" in capsys.readouterr().err
     assert (folder / "inside/a.bin").read_bytes() == bytes(range(256)) * 100
     assert not verify(folder.parent).damaged
     assert [path.name for path in folder.parent.iterdir()] == ["x"]
@@ -107,14 +107,14 @@ def test_of_a_large_file_a_sample_is_read_at_each_opening_and_all_of_it_by_verif
     build_once(folder, lambda temporary: (temporary / "a.bin").write_bytes(bytes(3 * cache.SMALL)))
     for place in (0, 3 * cache.SMALL - 1, (3 * cache.SMALL - cache.BLOCK) * 7 // (cache.BLOCKS - 1)):
         _flip(folder / "a.bin", place)
-        assert "its checksum is not the one written" in cache.damage(folder)
+        assert "checksum mismatch" in cache.damage(folder)
         _flip(folder / "a.bin", place)
     assert cache.damage(folder) is None
     _flip(folder / "a.bin", cache.BLOCK + 9)  # between two blocks
     assert cache.damage(folder) is None
     result = verify(folder.parent)
     assert (result.folders, result.bytes > 3 * cache.SMALL) == (1, True)
-    assert result.damaged == [f"{folder}/a.bin is damaged (its checksum is not the one written)"]
+    assert result.damaged == [f"{folder}/a.bin is damaged (checksum mismatch)"]
 
 
 def test_a_corpus_that_was_edited_in_the_cache_is_not_trained_on(write, tokenisers, capsys):

@@ -44,16 +44,16 @@ def test_several_responses_to_a_context(write):
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
-        ("a.txt", "Hello .\t\tBye .", r"a.txt:2: turn 2 of 3 is empty; write what was said"),
+        ("a.txt", "Hello .\t\tBye .", r"a.txt:2: turn 2 of 3 is empty; fill it in"),
         ("a.txt", "Hello . __eou__  __eou__ Bye .", r"a.txt:2: turn 2 of 3 is empty"),
-        ("a.txt", "Hello .", r"a.txt:2 has a single turn; a dialogue needs two at least"),
-        ("a.jsonl", "[]", r"a.jsonl:2 has no turn; a dialogue needs two at least"),
-        ("a.jsonl", '["Hello .", 3]', r'a.jsonl:2 is no dialogue; write a list of turns, {"turns"'),
+        ("a.txt", "Hello .", r"a.txt:2 has a single turn; a dialogue needs at least two"),
+        ("a.jsonl", "[]", r"a.jsonl:2 has no turn; a dialogue needs at least two"),
+        ("a.jsonl", '["Hello .", 3]', r'a.jsonl:2 is not a dialogue; write a list of turns, {"turns"'),
         ("a.jsonl", "{not json", r"a.jsonl:2 is not JSON"),
-        ("a.jsonl", '{"messages": ["Hello ."]}', r"a.jsonl:2: the messages are no list of objects with a field"),
-        ("a.jsonl", '{"context": [], "responses": ["a"]}', r"a.jsonl:2 has no turn; one at least is needed"),
-        ("a.jsonl", '{"context": ["a"], "responses": []}', r"a.jsonl:2 has no response; one at least is needed"),
-        ("a.jsonl", '{"context": ["a"]}', r"a.jsonl:2 is no dialogue"),
+        ("a.jsonl", '{"messages": ["Hello ."]}', r"a.jsonl:2: the messages are not a list of objects with a field"),
+        ("a.jsonl", '{"context": [], "responses": ["a"]}', r"a.jsonl:2 has no turn; at least one is needed"),
+        ("a.jsonl", '{"context": ["a"], "responses": []}', r"a.jsonl:2 has no response; at least one is needed"),
+        ("a.jsonl", '{"context": ["a"]}', r"a.jsonl:2 is not a dialogue"),
         ("a.jsonl", '["a", "\\ud800"]', r"a.jsonl:2 has half of a .u surrogate pair"),
     ],
 )
@@ -169,7 +169,7 @@ def test_ranks_see_together_what_one_sees(write):
 
 def test_too_few_sentences_in_the_style(write):
     style = write("style.txt", "verily .\n")
-    with pytest.raises(GeneraError, match="no sentence in the style is left in valid; give more of them"):
+    with pytest.raises(GeneraError, match="no style sentence is left in valid; provide more of them"):
         DialogueCorpus.open(config(several(write, 800), style=f"text:{style}")).stream("valid", 2, seed=0)
 
 

@@ -64,7 +64,7 @@ def test_rows_cut_short_are_counted_as_empty(write, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("STS-B", "the scores of STS-B are no labels"),
+        ("STS-B", "STS-B has scores instead of labels"),
         ("MRPZ", "unknown task of GLUE 'mrpz'; did you mean mrpc"),
         ("RTE", "has no train.tsv"),
     ],
@@ -73,7 +73,7 @@ def test_what_is_no_task(tmp_path, name, message):
     (tmp_path / name).mkdir()
     with pytest.raises(GeneraError, match=message):
         parse_source(f"glue:{tmp_path}/{name}")
-    with pytest.raises(GeneraError, match="knows its columns"):
+    with pytest.raises(GeneraError, match="the columns of a glue: source are fixed"):
         parse_source(f"glue:{tmp_path}/{name}", label_column="1")
 
 

@@ -119,7 +119,9 @@ def test_sketches_have_the_shapes_of_real_batches(config):
 
 def test_fewer_images_than_a_batch(config):
     data = ImageData.open(config)
-    with pytest.raises(GeneraError, match=f"fewer than one batch of 64; use a batch of at most {data.size('train')}"):
+    with pytest.raises(
+        GeneraError, match=f"fewer than one batch of 64; use a batch size of at most {data.size('train')}"
+    ):
         data.stream("train", 64, seed=0)
     with pytest.raises(GeneraError, match="a batch of 9 cannot be shared by 2 ranks"):
         data.stream("train", 9, seed=0, ranks=2)

@@ -87,10 +87,10 @@ def test_sources_are_joined(files):
     ("spec", "columns", "message"),
     [
         ("pairs:{de}", {}, r"does not name two sides; write pairs:FILE\.de,FILE\.en"),
-        ("pairs:{de},{de}", {}, "both sides are of language 'de'; give --source-language"),
+        ("pairs:{de},{de}", {}, "both sides have the language 'de'; give --source-language"),
         ("pairs:{de},{short}", {}, r"a\.de\.gz has 600 lines and .*short\.en has 2; line i"),
         ("pairs:{short},{de}", {"source_language": "xx"}, r"short\.en has 2 lines and .*a\.de\.gz has 600"),
-        ("pairs:{de},{folder}", {}, "the files of the two sides do not go together"),
+        ("pairs:{de},{folder}", {}, "the two sides need matching files"),
         ("pairs:{de},/no/such.en", {}, "/no/such.en does not exist"),
         ("pairs:{de},{en}", {"source_language": "column:0"}, "has no columns"),
         ("tsv:{en}", {"source_language": "column:0", "target_language": "column:1"}, "only one of the two languages"),
@@ -108,7 +108,7 @@ def test_bad_sources_are_one_sentence(files, write, tmp_path, spec, columns, mes
 
 
 def test_pairs_of_texts_are_no_image_pairs(files):
-    with pytest.raises(GeneraError, match="names two files of texts; image pairs are pairs:DIR"):
+    with pytest.raises(GeneraError, match="names two text files; image pairs are pairs:DIR"):
         parse_pairs(f"pairs:{files[0]},{files[1]}")
 
 
@@ -173,8 +173,8 @@ def test_empty_sides_and_long_pairs_are_dropped_and_counted(write, capsys):
     other = write("a.en", "\n".join(["one", "two", " ", "four", *ENGLISH]))
     corpus = ParallelCorpus.open(ParallelConfig(data=f"pairs:{one},{other}", vocabulary=400))
     assert sum(corpus.size(split) for split in corpus.splits) == 601
-    assert "of de-en; dropped 2 empty on a side, 1 over 256 tokens." in capsys.readouterr().err
-    with pytest.raises(GeneraError, match="has no training pair left: dropped 2 empty on a side, 602 over 4 tokens"):
+    assert "of de-en; dropped 2 empty on one side, 1 over 256 tokens." in capsys.readouterr().err
+    with pytest.raises(GeneraError, match="has no training pair left: dropped 2 empty on one side, 602 over 4 tokens"):
         ParallelCorpus.open(ParallelConfig(data=f"pairs:{one},{other}", max_tokens=4), corpus.assets)
 
 

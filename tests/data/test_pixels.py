@@ -51,7 +51,7 @@ def test_transparent_parts_become_white():
 def test_cmyk_and_floating_point():
     cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     assert (form().fit(decode(encoded(cmyk, "TIFF"), "a"))[:, 0, 0] == [255, 0, 0]).all()
-    with pytest.raises(GeneraError, match="floating-point pixels"):
+    with pytest.raises(GeneraError, match="floating-point images"):
         form().fit(Image.new("F", (8, 8)))
 
 
@@ -83,7 +83,7 @@ def test_a_photograph_taken_sideways_is_turned_upright():
 @pytest.mark.parametrize("content", [b"", b"no image", encoded(Image.fromarray(RGB))[:-40]])
 def test_a_damaged_image_is_named(content):
     with pytest.raises(
-        GeneraError, match=r"photos/a\.png is no readable image \(.*\); fetch it again or remove it"
+        GeneraError, match=r"photos/a\.png is not a readable image \(.*\); fetch it again or remove it"
     ) as e:
         decode(content, "photos/a.png")
     assert "\n" not in str(e.value)

@@ -217,7 +217,7 @@ def test_a_whole_source_holds_nothing_out(write, tmp_path):
         ("text", "a.txt", "hello\n", {"label_column": "1"}, "a text: source has no labels"),
         ("text", "a.txt", "hello\n", {"text_column": "1"}, "a text: source has no columns"),
         ("world", "captions", None, {"label_column": "tense"}, "a world: source has no columns and no labels"),
-        ("tsv", "a.tsv", "a\tb\nc\n", {"text_column": "1"}, r"a\.tsv:2 has 1 columns, so no column 1"),
+        ("tsv", "a.tsv", "a\tb\nc\n", {"text_column": "1"}, r"a\.tsv:2 has 1 columns; column 1"),
         ("tsv", "a.tsv", "sentence\tlabel\nhi\t1\n", {"text_column": "sentense"}, "did you mean sentence"),
         ("tsv", "a.tsv", "hello\t\n", {"label_column": "1"}, r"a\.tsv:1 has no label"),
         ("jsonl", "a.jsonl", '{"text": "a"}\n{"text"\n', {}, r"a\.jsonl:2 is not JSON"),
@@ -239,7 +239,7 @@ def test_bad_content(write, scheme, name, content, columns, message):
 def test_damaged_gzip(write, tmp_path):
     path = write("a.txt.gz", "\n".join(LINES))
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(GeneraError, match=r"a\.txt\.gz is damaged or cut short after line \d+"):
+    with pytest.raises(GeneraError, match=r"a\.txt\.gz is damaged or truncated after line \d+"):
         read(f"text:{path}")
     path.write_bytes(b"plain text\n")
     with pytest.raises(GeneraError, match=r"a\.txt\.gz is not a gzip file"):

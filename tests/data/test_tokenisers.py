@@ -189,7 +189,7 @@ def test_other_layouts_are_refused(tokens, message):
 
 def test_hub_name_without_network(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(GeneraError, match="'no-one/nothing' is neither a directory here nor could it be fetched"):
+    with pytest.raises(GeneraError, match="'no-one/nothing' is not a local directory and could not be fetched"):
         Tokeniser.load("no-one/nothing", "bpe")
 
 

@@ -24,13 +24,13 @@ class Restricted(OptimiserConfig):
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"momentum": 0.9}, "--momentum 0.9 is no option of --optimiser adamw"),
+        ({"momentum": 0.9}, "--momentum 0.9 is not an option of --optimiser adamw"),
         ({"optimiser": "sgd", "betas": (0.9, 0.95)}, "its options: --momentum, --nesterov"),
         ({"optimiser": "sgd", "nesterov": True}, "--nesterov needs --momentum above 0"),
         ({"optimiser": "adm"}, "unknown optimiser 'adm'; did you mean"),
-        ({"schedule": "constant", "decay_after": 0.5}, "--decay-after 0.5 is no option of --schedule constant"),
+        ({"schedule": "constant", "decay_after": 0.5}, "--decay-after 0.5 is not an option of --schedule constant"),
         ({"schedule": "step"}, "--schedule step needs --decay-every"),
-        ({"schedule": "cosine", "decay_every": 3}, "--decay-every 3 is no option of --schedule cosine"),
+        ({"schedule": "cosine", "decay_every": 3}, "--decay-every 3 is not an option of --schedule cosine"),
         ({"schedule": "cos"}, "unknown schedule 'cos'"),
         ({"lr": 0.0}, "--lr must be above 0"),
         ({"weight_decay": -1.0}, "--weight-decay must be 0 or above"),
@@ -56,7 +56,7 @@ def test_a_method_may_restrict_them():
     ]
     assert Restricted(schedule="linear").check() == ["this method needs --part.schedule constant, got 'linear'"]
     (complaint,) = Restricted(momentum=0.5, optimiser="asgd").check()
-    assert complaint.startswith("--part.momentum 0.5 is no option of --part.optimiser asgd (its options: --part.av")
+    assert complaint.startswith("--part.momentum 0.5 is not an option of --part.optimiser asgd (its options: --part.av")
 
 
 def test_a_player_has_the_optimiser_and_the_schedule():

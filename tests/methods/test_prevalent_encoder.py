@@ -205,7 +205,7 @@ def test_what_does_not_fit_is_listed_before_anything_is_changed(released, tmp_pa
 
 def test_a_pickle_is_refused_with_the_way_out(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x02")
-    with pytest.raises(GeneraError, match="pickle, which may run any code"):
+    with pytest.raises(GeneraError, match="pickle, which can run arbitrary code"):
         read_released(network(), tmp_path / "pytorch_model.bin")
     with pytest.raises(GeneraError, match="does not exist"):
         read_released(network(), tmp_path / "absent.safetensors")

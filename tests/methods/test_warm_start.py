@@ -76,15 +76,15 @@ def test_weights_are_copied_and_the_new_tokens_are_random(pretrained, text):
 
 def test_weights_of_another_size_or_kind(pretrained, text):
     wide = replace(NANO, decoder=replace(NANO.decoder, hidden=32), pretrained_decoder=str(pretrained["gpt2"]))
-    with pytest.raises(GeneraError, match=r"gpt2 are of size .*hidden=64.* the model asked for is .*hidden=32"):
+    with pytest.raises(GeneraError, match=r"gpt2 have size .*hidden=64.* the model has .*hidden=32"):
         Optimus(wide, text.tokenisers).initialise()
     swapped = replace(NANO, pretrained_encoder=str(pretrained["gpt2"]))
     with pytest.raises(GeneraError, match="model_type 'gpt2'; expected 'bert'"):
         Optimus(swapped, text.tokenisers).initialise()
     other = Tokenisers(text.tokenisers.encoder, Tokeniser.train("bpe", lambda: text.sentences, 300))
-    with pytest.raises(GeneraError, match="has 317 tokens and the tokeniser only 300; give the tokeniser that belongs"):
+    with pytest.raises(GeneraError, match="has 317 tokens, but the tokeniser has only 300; give the tokeniser"):
         Optimus(replace(NANO, pretrained_decoder=str(pretrained["gpt2"])), other).initialise()
-    with pytest.raises(GeneraError, match=r"does-not-exist is neither a folder nor a model"):
+    with pytest.raises(GeneraError, match=r"does-not-exist is not a folder and could not be downloaded"):
         Optimus(replace(NANO, pretrained_encoder="./does-not-exist"), text.tokenisers).initialise()
 
 

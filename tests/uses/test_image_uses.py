@@ -161,7 +161,7 @@ def test_folders_that_cannot_be_translated(translator, styles, pictures, tmp_pat
     assert "two images" in command("translate", run, pictures, *out).error
     (pictures / "wide.png").write_bytes((pictures / "grey.png").read_bytes()[:100])
     (pictures / "wide.jpg").unlink()
-    assert f"{pictures / 'wide.png'} is no readable image" in command("translate", run, pictures, *out).error
+    assert f"{pictures / 'wide.png'} is not a readable image" in command("translate", run, pictures, *out).error
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,4 +1,4 @@
-"""Adversarial losses on scores that are higher for real."""
+"""Adversarial losses. Discriminator scores are higher for real images."""
 
 from torch import Tensor
 from torch.nn import functional as F

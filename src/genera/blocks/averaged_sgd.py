@@ -1,4 +1,4 @@
-"""SGD whose averaged weights are what is evaluated: from a given step, or from when validation stops improving."""
+"""SGD that evaluates averaged weights. Averaging starts at a given step or when validation stops improving."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -10,18 +10,18 @@ from torch.optim import SGD
 
 
 class AveragedSGD(SGD):
-    """SGD beside which the mean of its iterates is kept, in each parameter's state as "ax" (Polyak and Juditsky 1992).
+    """SGD that keeps the mean of its iterates in each parameter's state as "ax" (Polyak and Juditsky 1992).
 
-    torch.optim.ASGD couples the mean with a decay of the rate and applies a new rate one step late; here the rate is
-    the schedule's. While the mean has not begun it is a copy of the weights.
+    torch.optim.ASGD couples averaging with a decay of the learning rate and applies a new rate one step late; here the
+    schedule sets the rate. Before averaging starts, "ax" is a copy of the weights.
     """
 
     def __init__(
         self, parameters: Iterable[Any], lr: float, *, average_from: float = 0, weight_decay: float = 0.0, fused: bool
     ) -> None:
-        """average_from: step whose result is the first of the mean."""
+        """average_from: steps before averaging; the mean starts with the weights after the next step."""
         super().__init__(parameters, lr, weight_decay=weight_decay, fused=fused)
-        for group in self.param_groups:  # which checkpoints keep
+        for group in self.param_groups:  # saved in checkpoints
             group["steps"], group["average_from"] = 0, average_from
 
     @torch.no_grad()
@@ -46,8 +46,8 @@ class AveragedSGD(SGD):
 class TriggeredSGD(AveragedSGD):
     """Non-monotonically triggered averaged SGD (Merity et al. 2018, algorithm 1).
 
-    Plain SGD until a validation loss is worse than the best of those more than `patience` passes ago; the mean then
-    begins with the next step.
+    Plain SGD until a validation loss is worse than the best loss more than `patience` passes ago; averaging then starts
+    with the next step.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TriggeredSGD(AveragedSGD):
             group["patience"], group["validated"] = patience, []
 
     def validated(self, loss: float) -> None:
-        """Note the loss of a validation pass; the engine calls this after each."""
+        """Record the loss of a validation pass; the engine calls this after each pass."""
         for group in self.param_groups:
             earlier = group["validated"][: -group["patience"]]
             if group["average_from"] == math.inf and earlier and loss > min(earlier):

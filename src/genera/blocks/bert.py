@@ -12,7 +12,7 @@ SEGMENTS = 2
 
 
 class Bert(nn.Module):
-    """`blocks.checkpointing = True` trades time for memory. The pooler exists only when asked for."""
+    """`blocks.checkpointing = True` trades time for memory. The pooler is optional."""
 
     def __init__(self, size: TransformerSize, *, pooler: bool = False) -> None:
         super().__init__()
@@ -28,20 +28,20 @@ class Bert(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None) -> Tensor:
         """ids: (B, S) int64 → states (B, S, H).
 
-        mask: bool, (B, S) True at real tokens, or (B, S, S) True where a token (row) may see another.
-            None: all see all.
+        mask: bool, (B, S) True at real tokens, or (B, S, S) True where a token (row) may attend to
+            another. None: full attention.
         segments: (B, S) ids in {0, 1}; None: all 0.
-        Raises GeneraError where S exceeds the positions.
+        Raises GeneraError when S exceeds the number of positions.
         """
         return self.blocks(self.embed(ids, segments), mask=_each_head(mask))
 
     def forward_with(self, last: Stack, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        """As `forward`, with the blocks `last` in the place of as many of its own last ones."""
+        """As `forward`, with `last` in place of the same number of final blocks."""
         shared = self.blocks.part(slice(len(self.blocks) - len(last)))
         return last(shared(self.embed(ids, segments), mask=_each_head(mask)), mask=_each_head(mask))
 
     def embed(self, ids: Tensor, segments: Tensor | None = None) -> Tensor:
-        """ids and segments (B, S) → what the first block reads, (B, S, H). Raises GeneraError as `forward` does."""
+        """ids and segments (B, S) → input of the first block, (B, S, H). Raises GeneraError as `forward` does."""
         length = ids.shape[1]
         if length > self.size.positions:
             raise GeneraError(
@@ -58,7 +58,7 @@ class Bert(nn.Module):
 
 
 def _each_head(mask: Tensor | None) -> Tensor | None:
-    """A mask as Bert takes it → as attention does, for all heads."""
+    """A mask of `Bert.forward` → a mask that broadcasts over the heads of `Attention`."""
     if mask is None:
         return None
     return mask[:, None, None] if mask.dim() == 2 else mask[:, None]

@@ -1,4 +1,4 @@
-"""Text from a decoder: many rows at once, one token at a time through a cache."""
+"""Batched autoregressive decoding with a key-value cache."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,19 +13,19 @@ from genera.errors import GeneraError
 
 
 class Writer(Protocol):
-    """A decoder in the middle of B rows: what it has read of each is in its cache."""
+    """A decoder that generates B rows, with the tokens read so far in its cache."""
 
     def read(self, tokens: Tensor) -> Tensor:
-        """Go on with tokens (B, T); returns (B, V), the logits of what follows them."""
+        """Append tokens (B, T); returns the logits (B, V) of the next token."""
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows (R,) alone."""
+        """Drop all rows except these (R,)."""
         ...
 
 
 class Gpt2Writer:
-    """See `Writer`; memory and embedding as Gpt2.forward takes them."""
+    """`Writer` for GPT-2; memory and embedding as in `Gpt2.forward`."""
 
     def __init__(
         self, model: Gpt2, batch: int, length: int, memory: Tensor | None = None, embedding: Tensor | None = None
@@ -54,9 +54,9 @@ def generate(
     embedding: Tensor | None = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Continue each row of `start` (B, T0) with a GPT-2, as `write` does, at most until its last position.
+    """Continue each row of `start` (B, T0) with a GPT-2, as `write` does, up to its last position.
 
-    memory, embedding: as Gpt2.forward takes them. Raises GeneraError where the prompt does not fit the positions.
+    memory, embedding: as in `Gpt2.forward`. Raises GeneraError when the prompt exceeds the number of positions.
     """
     batch, prompt = start.shape
     positions = model.size.positions - (memory is not None)
@@ -78,22 +78,22 @@ def write(
     forbid: Sequence[int] = (),
     generator: Generator | None = None,
 ) -> Tensor:
-    """Continue each row of `start` until its `end` or `decoding.max_tokens`.
+    """Continue each row of `start` until its `end` token or `decoding.max_tokens`.
 
-    start: (B, T0) ids, T0 >= 1, one prompt length for all. forbid: ids that are never chosen.
+    start: (B, T0) ids, T0 >= 1, all prompts of the same length. forbid: ids that are never chosen.
     generator: on the model's device. The model is in eval mode.
-    Returns the new ids alone, (B, T) int64: each row through its `end`, then `pad`; T is the longest row's. A row's
-    ids depend on no other row, but for the random numbers that it is dealt.
+    Returns only the new ids, (B, T) int64: each row up to and including its `end`, then `pad`; T is the length of the
+    longest row. Apart from its random numbers, a row does not depend on other rows.
     """
     batch, steps = len(start), decoding.max_tokens
     uniform = torch.rand(batch, steps, generator=generator, device=start.device) if decoding.temperature else None
     banned = torch.tensor(forbid, dtype=torch.int64, device=start.device) if forbid else None
-    # To look at what has ended makes the host wait for a GPU: there, look rarely.
+    # Checking which rows have ended synchronises with the GPU, so check rarely there.
     look = 8 if start.is_cuda else 1
 
     with torch.inference_mode():
         ids = start.new_full((batch, steps), pad)
-        rows = torch.arange(batch, device=start.device)  # in the computation; the others have ended
+        rows = torch.arange(batch, device=start.device)  # still being generated; the others have ended
         last = start
         for step in range(steps):
             logits = writer.read(last)
@@ -110,16 +110,16 @@ def write(
                     rows, last = rows[going], last[going]
                     writer.keep(going)
 
-    # Computed out here, the result is a tensor that training may use.
+    # Outside inference mode, so that training can use the result.
     ends = ids == end
     after = ends.cumsum(1) > ends.long()
     return ids.masked_fill(after, pad)[:, : int((~after).sum(1).max())]
 
 
 def choose(logits: Tensor, decoding: Decoding, uniform: Tensor | None) -> Tensor:
-    """One token a row. logits: (B, V). uniform: (B,) numbers in [0, 1); None is greedy. Returns (B,) int64.
+    """One token per row. logits: (B, V). uniform: (B,) numbers in [0, 1); None is greedy. Returns (B,) int64.
 
-    Temperature first, then top-k, then top-p of what is left.
+    Applies the temperature, then top-k, then top-p.
     """
     if uniform is None:
         return logits.argmax(-1)
@@ -130,7 +130,7 @@ def choose(logits: Tensor, decoding: Decoding, uniform: Tensor | None) -> Tensor
     p = logits.softmax(-1)
     if decoding.top_p < 1:
         p = p.masked_fill(p.cumsum(-1) - p >= decoding.top_p, 0)
-    # Inverse CDF: one number a row, where torch.multinomial draws one for each token and takes 20 times as long.
+    # Inverse CDF: one random number per row. torch.multinomial draws one per token and is 20 times slower.
     cdf = p.cumsum(-1)
     index = torch.searchsorted(cdf, uniform[:, None] * cdf[:, -1:], right=True)
     return (index if tokens is None else tokens.gather(1, index)).squeeze(1)

@@ -1,4 +1,4 @@
-"""How a decoder chooses the next token: plain values, so that options need no torch."""
+"""Decoding options. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,27 +12,27 @@ class Decoding:
     """How the next token is chosen. Raises GeneraError for values out of range."""
 
     temperature: float = 0.0
-    """0 is greedy; 1 samples from the model; larger is more varied"""
+    """0: greedy decoding; 1: sample from the model; higher: more varied samples"""
     top_k: int = 0
-    """sample among the k likeliest tokens; 0 keeps all"""
+    """sample among the k most likely tokens; 0: all tokens"""
     top_p: float = 1.0
-    """sample among the fewest likeliest tokens that together have this probability; 1 keeps all"""
+    """sample from the smallest set of most likely tokens with this total probability; 1: all tokens"""
     max_tokens: int = 128
-    """new tokens at most, the end token counted"""
+    """maximum number of new tokens, including the end token"""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
             raise GeneraError(f"temperature is {self.temperature}; it must be 0 (greedy) or a positive number.")
         if self.top_k < 0:
-            raise GeneraError(f"top_k is {self.top_k}; it must be 0 (all tokens) or a count of tokens.")
+            raise GeneraError(f"top_k is {self.top_k}; it must be 0 (all tokens) or a positive number.")
         if not 0 < self.top_p <= 1:
-            raise GeneraError(f"top_p is {self.top_p}; it is a probability, 0 < top_p <= 1.")
+            raise GeneraError(f"top_p is {self.top_p}; it must be a probability, 0 < top_p <= 1.")
         if self.max_tokens < 1:
-            raise GeneraError(f"max_tokens is {self.max_tokens}; at least 1 token must be allowed.")
+            raise GeneraError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
 
 
 def decoding(options: Mapping[str, Any], **defaults: Any) -> Decoding:
-    """The Decoding of a caller's keyword options. Raises GeneraError for an option that does not exist."""
+    """Decoding from keyword options, with `defaults` for the others. Raises GeneraError for an unknown option."""
     known = [f.name for f in fields(Decoding)]
     for name in options:
         if name not in known:

@@ -1,5 +1,5 @@
-"""Layers with an equalised learning rate: weights are N(0, 1) and scaled at run time, so that Adam moves all layers at
-the same relative speed (Karras et al. 2018, section 4.1; Karras et al. 2020)."""
+"""Layers with an equalised learning rate: weights are drawn from N(0, 1) and scaled at run time, so that all layers
+learn at the same relative speed with Adam (Karras et al. 2018, section 4.1; Karras et al. 2020)."""
 
 import math
 
@@ -12,7 +12,7 @@ from genera.blocks.precision import full_precision
 
 
 def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2, times √2 so that it keeps the variance."""
+    """Leaky ReLU of slope 0.2, times √2 to preserve the variance."""
     return leaky_relu(x, 0.2) * math.sqrt(2)
 
 
@@ -48,7 +48,7 @@ class EqualisedConv2d(nn.Module):
         weight = self.weight * self.scale
         if not self.down:
             return conv2d(x, weight, self.bias, padding=self.size // 2)
-        around = len(self.kernel) + self.size - 3  # pixels that filter and convolution eat, less those a half keeps
+        around = len(self.kernel) + self.size - 3  # padding such that filter, convolution and stride give H/2
         x = upfirdn2d(x, self.kernel, padding=((around + 1) // 2, around // 2))
         return conv2d(x, weight, self.bias, stride=2)
 
@@ -56,7 +56,7 @@ class EqualisedConv2d(nn.Module):
 class ModulatedConv2d(nn.Module):
     """A convolution whose weights each sample scales by its style (Karras et al. 2020, equations 1 to 3).
 
-    w'_oi = s_i w_oi, w'' = w' / √(Σ_i w'² + 1e-8). The same without a weight per sample: scale the input by s,
+    w'_oi = s_i w_oi, w'' = w' / √(Σ_i w'² + 1e-8). Implemented without per-sample weights: scale the input by s,
     convolve, scale the output. `up` doubles the size: transposed convolution, then the low-pass filter.
     """
 
@@ -74,7 +74,7 @@ class ModulatedConv2d(nn.Module):
         x = x * style[:, :, None, None].to(x.dtype)
         if self.up:
             x = conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            around = len(self.kernel) - self.size + 1  # of 2H + size - 2 pixels the filter shall leave 2H
+            around = len(self.kernel) - self.size + 1  # crop such that the filter leaves 2H of 2H + size - 2 pixels
             x = upfirdn2d(x, self.kernel * 4, padding=((around + 1) // 2, around // 2))
         else:
             x = conv2d(x, weight, padding=self.size // 2)

@@ -1,6 +1,6 @@
-"""Small fits: what is trained beside a run in seconds to minutes (a classifier of features, a guide, a probe).
+"""Small fits of seconds to minutes beside a run, such as a feature classifier, a guide or a probe.
 
-The caller writes the loop and its losses out; this keeps the rest the same everywhere:
+The caller writes the loop and the losses; this module provides the rest:
 
     with seeded(0, device):
         network = Classifier(…).to(device)
@@ -26,11 +26,11 @@ from genera.errors import GeneraError
 
 T = TypeVar("T")
 CHECK_EVERY = 50
-"""Steps between two looks at whether the losses were finite, each of which waits for the device."""
+"""Steps between checks that losses are finite; each check synchronises with the device."""
 
 
 class Fit:
-    """A fit of so many steps: progress bar, optimisers with schedules, and the check that losses stay finite."""
+    """A fit of `steps` steps: progress bar, optimisers with schedules, and a check that losses stay finite."""
 
     def __init__(self, title: str, steps: int) -> None:
         self.title, self.steps = title, steps
@@ -46,10 +46,11 @@ class Fit:
         clip: float = 0.0,
         **options: Any,
     ) -> Callable[[Tensor], None]:
-        """A function that takes a loss and makes one step down its gradient.
+        """A function that takes a loss and makes one gradient descent step.
 
-        parameters: tensors or groups of them. name, options: as in `build_optimiser`. schedule: by name over the steps
-        of the fit, or a scheduler of torch's that is built on the optimiser. clip: largest gradient norm, 0 for any.
+        parameters: tensors or parameter groups. name, options: as in `build_optimiser`. schedule: a schedule name, over
+        the steps of the fit, or a function from the optimiser to a torch scheduler. clip: maximum gradient norm, 0 for
+        no clipping.
         """
         parameters = list(parameters)
         optimiser = build_optimiser(name, parameters, lr=lr, **options)
@@ -73,28 +74,28 @@ class Fit:
         return descend
 
     def __iter__(self) -> Iterator[int]:
-        """The steps from 0 on. Raises GeneraError once a loss was not finite."""
+        """Steps 0, 1, …. Raises GeneraError if a loss was not finite."""
         for step in track(range(self.steps), self.title):
             yield step
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
                 self._check(step + 1)
 
     def batches(self, source: Iterator[T]) -> Iterator[T]:
-        """A batch of `source` for each step."""
+        """One batch of `source` per step."""
         for _ in self:
             yield next(source)
 
     def _check(self, step: int) -> None:
         if self._finite is not None and not self._finite.item():
             raise GeneraError(
-                f"{self.title}: a loss was not finite by step {step} of {self.steps}; look at the data, or lower the "
+                f"{self.title}: a loss was not finite by step {step} of {self.steps}; check the data or lower the "
                 "learning rate."
             )
 
 
 def shuffled(count: int, batch: int) -> Iterator[Tensor]:
-    """Rows (batch,) of one permutation of `count` items after another, from torch's global generator; the last batch
-    of a pass may be smaller."""
+    """Rows (batch,) of consecutive permutations of `count` items, from torch's global generator; the last batch of a
+    pass may be smaller."""
     while True:
         yield from torch.randperm(count).split(batch)
 
@@ -102,14 +103,14 @@ def shuffled(count: int, batch: int) -> Iterator[Tensor]:
 def drawn(
     count: int, batch: int, *, device: torch.device | str = "cpu", generator: Generator | None = None
 ) -> Iterator[Tensor]:
-    """Rows (batch,) among `count` items, drawn with replacement, so that small sets do too."""
+    """Rows (batch,) of `count` items, drawn with replacement, so `count` may be smaller than `batch`."""
     while True:
         yield torch.randint(count, (batch,), generator=generator, device=device)
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators inside, and leave them as they were outside."""
+    """Seed torch's global generators within the context and restore them afterwards."""
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al., 2019): a causal decoder, with a memory and an embedding to ground it on a latent."""
+"""GPT-2 (Radford et al., 2019): a causal decoder, optionally conditioned on a latent by a memory and an embedding."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,38 +29,37 @@ class Gpt2(nn.Module):
         embedding: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """ids: (B, T) int64 → states (B, T, H), each of the tokens up to its own.
+        """ids: (B, T) int64 → states (B, T, H).
 
-        memory: (B, L, A, 1, D); slice l is key *and* value of one slot before the tokens of block l, and passes
-            neither its LayerNorm nor its projection (Optimus, Li et al., EMNLP 2020). Tokens then start at
-            position 1.
-        embedding: (B, H), added to the token and position vectors everywhere.
-        cache: made by `cache`, which then holds the memory; the ids follow what it has seen.
-        Raises GeneraError where the sequence exceeds the positions.
+        memory: (B, L, A, 1, D); slice l is both key and value of one slot before the tokens in block l, without
+            LayerNorm or projection (Optimus, Li et al., EMNLP 2020). Tokens then start at position 1.
+        embedding: (B, H), added to the token and position vectors at every position.
+        cache: from `cache`, which also takes the memory; `ids` continue the cached tokens.
+        Raises GeneraError when the sequence exceeds the number of positions.
         """
         if cache is not None and memory is not None:
-            raise GeneraError("a cache holds its memory already; give the memory to Gpt2.cache alone.")
+            raise GeneraError("a cache already holds the memory; pass the memory only to Gpt2.cache.")
         count = ids.shape[1]
         start = cache[0].filled if cache is not None else int(memory is not None)
         if start + count > self.size.positions:
             raise GeneraError(
-                f"a sequence of {start + count} tokens, a memory counted, "
+                f"a sequence of {start + count} tokens (memory included) "
                 f"exceeds the {self.size.positions} positions of the decoder."
             )
         x = self.tokens(ids) + self.positions.weight[start : start + count]
         if embedding is not None:
             x = x + embedding[:, None]
         x = F.dropout(x, self.size.dropout, self.training)
-        # One query sees every slot; tokens alone need no mask tensor and reach the fastest kernels.
+        # A single query attends to every slot, and tokens without cache or memory use is_causal, the fastest kernels.
         mask = masks.causal(count, start + count, ids.device) if start and count > 1 else None
         return self.norm(self.blocks(x, mask=mask, causal=not start and count > 1, memory=memory, cache=cache))
 
     def logits(self, states: Tensor) -> Tensor:
-        """(..., H) → (..., V): the output matrix is the token table."""
+        """(..., H) → (..., V); the output matrix is tied to the token embedding."""
         return F.linear(states, self.tokens.weight)
 
     def cache(self, batch: int, length: int, memory: Tensor | None = None) -> Cache:
-        """A cache for `length` tokens of `batch` rows, which holds the memory (B, L, A, 1, D) if there is one."""
+        """A cache for `length` tokens of `batch` rows, containing the memory (B, L, A, 1, D) if given."""
         size, slots = self.size, length + (memory is not None)
         cache = [
             LayerCache(batch, size.heads, slots, size.hidden // size.heads, like=self.tokens.weight)

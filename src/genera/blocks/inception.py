@@ -1,7 +1,7 @@
-"""Inception-v3 as FID uses it: the network of Szegedy et al. 2016 with the poolings of its 2015 TensorFlow graph.
+"""Inception-v3 for FID: the network of Szegedy et al. 2016 with the pooling of its 2015 TensorFlow graph.
 
-Parameters bear the names of the field's weight files (Conv2d_1a_3x3.conv.weight, Mixed_5b.branch1x1.bn.bias, …), so a
-state dict of that network loads as it is.
+Parameter names follow the published weight files (Conv2d_1a_3x3.conv.weight, Mixed_5b.branch1x1.bn.bias, …), so their
+state dicts load unchanged.
 """
 
 import torch
@@ -16,7 +16,7 @@ class Conv(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1, padding: int = 0):
         super().__init__()
         high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
-        # Long and narrow kernels keep the size; square ones pad as told.
+        # Non-square kernels keep the size; square ones use `padding`.
         pad = (high // 2, wide // 2) if high != wide else (padding, padding)
         self.conv = nn.Conv2d(inputs, outputs, (high, wide), stride, pad, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
@@ -99,7 +99,7 @@ class InceptionE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         three, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        pooled = max_pool2d(x, 3, 1, 1) if self.max_pool else _mean_pool(x)  # the graph's last block takes the maximum
+        pooled = max_pool2d(x, 3, 1, 1) if self.max_pool else _mean_pool(x)  # max in the last block
         branches = [self.branch1x1(x), self.branch3x3_2a(three), self.branch3x3_2b(three)]
         branches += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double), self.branch_pool(pooled)]
         return torch.cat(branches, 1)
@@ -138,8 +138,8 @@ class FidInception(nn.Module):
 
 
 def resize_like_tensorflow(x: Tensor, side: int) -> Tensor:
-    """Bilinear (B, C, H, W) → (B, C, side, side) as TensorFlow 1 did it: pixel i of the output is read at i·H/side,
-    without half-pixel centres and without antialiasing."""
+    """Bilinear resizing (B, C, H, W) → (B, C, side, side) as in TensorFlow 1: output pixel i samples position i·H/side,
+    without half-pixel centres or antialiasing."""
     rows, columns = (_interpolation(size, side, x) for size in x.shape[2:])
     return rows @ x @ columns.T
 

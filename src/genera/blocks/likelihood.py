@@ -1,22 +1,22 @@
-"""log p(sentence) from a decoder's states, without ever holding more logits than needed."""
+"""log p(sentence) from the states of a decoder, with bounded memory for logits."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 LOGITS_AT_ONCE = 2**25
-"""floats of a chunk's logits where no gradient is needed: 128 MiB"""
+"""logits per chunk if no gradient is needed: 128 MiB of float32"""
 
 
 def sequence_log_likelihood(states: Tensor, table: Tensor, targets: Tensor, pad: int) -> Tensor:
     """Σ_t log softmax(table · states_t)[targets_t] over the targets that are not `pad`.
 
     states: (B, T, H). table: (V, H), the output vectors of the tokens. targets: (B, T) int64.
-    Returns (B,) float32 in nats, under autocast too; 0 for a row of padding alone.
+    Returns (B,) float32 in nats, also under autocast; 0 for a row of padding only.
     """
     states, flat = states.flatten(0, 1), targets.flatten()
-    # The output matrix is most of a small decoder's work, so padding is left out of it. The exception is a training
-    # step on a GPU: choosing rows would make the host wait there, and costs more than the padding of bucketed batches.
+    # The output matrix dominates the cost of a small decoder, so skip padding. Except in a training step on a GPU:
+    # selecting rows synchronises with the device, which costs more than the padding of bucketed batches.
     waits = states.device.type != "cpu" and torch.is_grad_enabled()
     chosen = None if waits else (flat != pad).nonzero().squeeze(1)
     if chosen is not None:

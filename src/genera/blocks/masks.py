@@ -1,19 +1,19 @@
-"""Who may look at whom: boolean attention masks, True where a query (row) may attend to a key (column)."""
+"""Boolean attention masks, True where a query (row) may attend to a key (column)."""
 
 import torch
 from torch import Tensor
 
 
 def causal(queries: int, keys: int, device: torch.device | str | None = None) -> Tensor:
-    """(queries, keys): the queries are the last of the keys, and each sees all keys up to itself.
+    """(queries, keys): the queries are the last positions of the keys, and each attends to all keys up to itself.
 
-    keys > queries when slots come first that everybody sees: a memory, or tokens kept in a cache.
+    keys > queries if slots that all queries attend to come first: a memory, or cached tokens.
     """
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 def prefix(lengths: Tensor, size: int) -> Tensor:
-    """(B,) prefix lengths → (B, size, size): the prefix sees itself both ways, what follows is causal.
+    """(B,) prefix lengths → (B, size, size): full attention within the prefix, causal attention after it.
 
     The sequence-to-sequence mask of UniLM (Dong et al., NeurIPS 2019, section 2.2).
     """

@@ -1,4 +1,4 @@
-"""Normalisation of feature maps that ranks share, and its conditional form.
+"""Normalisation of feature maps, with statistics over all ranks, and conditional normalisation.
 
 Shapes: B rows over all ranks, C channels, H × W positions.
 """
@@ -18,10 +18,10 @@ CHANNELS_PER_GROUP = 16
 
 
 class BatchNorm(nn.Module):
-    """(x - mean) / √(var + eps), without gain and bias. In training the moments are those of all ranks' rows; parts of
-    an accumulated batch are normalised each by its own. Running moments move once a turn, in `commit`.
+    """(x - mean) / √(var + eps), without gain and bias. Training uses the moments of the rows of all ranks; each part
+    of an accumulated batch uses its own moments. `commit` updates the running moments once per turn.
 
-    statistics: what eval mode normalises by: the running moments, or those of the rows at hand.
+    statistics: moments used in eval mode: "running", or "batch" for those of the current rows.
     """
 
     running_mean: Tensor
@@ -36,7 +36,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("staged_mean", torch.zeros(channels), persistent=False)
         self.register_buffer("staged_var", torch.zeros(channels), persistent=False)
-        self._passes = 0  # whose mean is staged
+        self._passes = 0  # forward passes averaged in the staged moments
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W)"""
@@ -52,7 +52,7 @@ class BatchNorm(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, eps=self.eps)
 
     def _over_ranks(self, x: Tensor) -> Tensor:
-        """As F.batch_norm on the rows of all ranks; backward reaches every rank through the shared moments."""
+        """F.batch_norm over the rows of all ranks; gradients flow to every rank through the shared moments."""
         var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
         mean, square = all_reduce(torch.stack([mean, var + mean.square()])) / dist.get_world_size()
         var = square - mean.square()
@@ -72,7 +72,7 @@ class BatchNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation without gain and bias: no row sees another, so that parts and small batches are exact."""
+    """Group normalisation without gain and bias. Rows are independent, so accumulation is exact."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def normalisation(kind: Norm, channels: int, statistics: Statistics) -> nn.Modul
 
 
 class ConditionalNorm(nn.Module):
-    """norm(x) · (1 + γ(condition)) + β(condition); γ and β are any modules that give (B, C)."""
+    """norm(x) · (1 + γ(condition)) + β(condition); γ and β are modules with output (B, C)."""
 
     def __init__(self, norm: nn.Module, gain: nn.Module, bias: nn.Module) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class ConditionalNorm(nn.Module):
 
 
 class AffineNorm(nn.Module):
-    """norm(x) · gain + bias with one learned number of each per channel."""
+    """norm(x) · gain + bias, with a learned gain and bias per channel."""
 
     def __init__(self, norm: nn.Module, channels: int) -> None:
         super().__init__()

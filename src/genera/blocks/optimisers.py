@@ -1,4 +1,4 @@
-"""Optimisers by name. The registry needs no torch, so that configs can be checked and helped without it."""
+"""Optimisers by name. The registry needs no torch, so configs can be checked and help printed without it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserKind:
-    """An optimiser as `--optimiser` names it."""
+    """An optimiser that `--optimiser` can select."""
 
     summary: str
     implementation: str
     """"package.module:Class", imported on first use; called with (parameters, lr=, weight_decay=, option=…)"""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """which of betas, eps, momentum, nesterov, smoothing, average_from and patience it has → their defaults"""
+    """option (betas, eps, momentum, nesterov, smoothing, average_from or patience) → its default"""
     keywords: Mapping[str, str] = field(default_factory=dict)
-    """option → what the class calls it, where that differs"""
+    """option → keyword argument of the class, where the names differ"""
     fused: bool = False
-    """Whether the class has fused kernels."""
+    """whether the class has fused kernels"""
 
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
@@ -53,19 +53,19 @@ OPTIMISERS: dict[str, OptimiserKind] = {
         summary="Adam with the infinity norm (Kingma and Ba 2015)", implementation="torch.optim:Adamax", options=ADAM
     ),
     "sgd": OptimiserKind(
-        summary="stochastic gradient descent, with momentum if given",
+        summary="stochastic gradient descent, optionally with momentum",
         implementation="torch.optim:SGD",
         options={"momentum": 0.0, "nesterov": False},
         fused=True,
     ),
     "asgd": OptimiserKind(
-        summary="SGD whose averaged weights are evaluated (Polyak and Juditsky 1992)",
+        summary="SGD that evaluates averaged weights (Polyak and Juditsky 1992)",
         implementation="genera.blocks.averaged_sgd:AveragedSGD",
         options={"average_from": 0},
         fused=True,
     ),
     "nt-asgd": OptimiserKind(
-        summary="SGD that starts to average once validation stops improving (Merity et al. 2018)",
+        summary="SGD that starts averaging when validation stops improving (Merity et al. 2018)",
         implementation="genera.blocks.averaged_sgd:TriggeredSGD",
         options={"patience": 5},
         fused=True,
@@ -96,7 +96,7 @@ def register_optimiser(name: str, kind: OptimiserKind) -> None:
 
 
 def optimiser_named(name: str) -> OptimiserKind:
-    """Raises GeneraError for an unknown name, with the closest one."""
+    """Raises GeneraError for an unknown name, suggesting the closest one."""
     if name not in OPTIMISERS:
         raise unknown("optimiser", name, OPTIMISERS)
     return OPTIMISERS[name]
@@ -105,10 +105,10 @@ def optimiser_named(name: str) -> OptimiserKind:
 def build_optimiser(
     name: str, parameters: Iterable[Any], *, lr: float, weight_decay: float = 0.0, fused: bool = False, **options: Any
 ) -> Optimizer:
-    """The optimiser `name` over parameters or groups of them.
+    """The optimiser `name` over parameters or parameter groups.
 
-    fused: use fused kernels where it has them. options: None is the optimiser's default. Raises GeneraError for an
-    unknown name, or an option that the optimiser does not have.
+    fused: use fused kernels if available. options: None for the optimiser's default. Raises GeneraError for an unknown
+    name or option.
     """
     kind = optimiser_named(name)
     given = {option: value for option, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Where numbers must stay fp32 under autocast."""
+"""Full precision within autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:
-    """Autocast switched off where `like` lies; shapes without storage (`--dry-run`) know no autocast."""
+    """Disable autocast on the device of `like`. The meta device (`--dry-run`) has no autocast."""
     return nullcontext() if like.device.type == "meta" else torch.autocast(like.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""BERT and GPT-2 in the Hugging Face layout: read from a folder or the hub, and written as such a folder."""
+"""BERT and GPT-2 in the Hugging Face layout: read from a folder or the hub, written to a folder."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from genera.blocks.size import TransformerSize
 from genera.errors import GeneraError
 from genera.files import read_json, write_json, write_tensors
 
-# Our layer (a block's number is "{}") → theirs. Several of theirs are stacked into one of ours.
+# Our layer (with "{}" for the number of a block) → theirs. Several of theirs are concatenated into one of ours.
 _BERT = {
     "tokens": ["embeddings.word_embeddings"],
     "positions": ["embeddings.position_embeddings"],
@@ -43,7 +43,7 @@ _GPT2 = {
     "blocks.{}.feed_forward.down": ["h.{}.mlp.c_proj"],
     "norm": ["ln_f"],
 }
-# What their files also hold and a bare model does not need: heads, and constants of old versions.
+# Extra tensors in their files that a bare model does not need: heads, and buffers of old versions.
 BERT_EXTRAS = r"cls\..*|pooler\..*|classifier\..*|embeddings\.position_ids"
 GPT2_EXTRAS = r"lm_head\.weight|h\.\d+\.attn\.(masked_)?bias"
 _TENSORFLOW = {"gamma": "weight", "beta": "bias"}
@@ -72,7 +72,7 @@ _DROPOUTS = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "gpt2": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
 }
-# What else a config.json may ask for, and the values that these blocks implement; the first is the default.
+# Other entries of config.json and the values that these blocks implement; the first is the default.
 _IMPLEMENTED: dict[str, dict[str, tuple[Any, ...]]] = {
     "bert": {
         "hidden_act": ("gelu",),
@@ -93,10 +93,10 @@ _IMPLEMENTED: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def find(source: str | Path, wanted: Iterable[str] = ("config.json", "model*.safetensors", _INDEX)) -> Path:
-    """A folder as it is, or the local copy of a hub model such as "gpt2" (downloaded at first).
+    """`source` itself if it is a folder, else the local copy of the hub model, such as "gpt2", downloaded on first use.
 
-    wanted: patterns of the files that a download is to bring.
-    Raises GeneraError where there is neither.
+    wanted: patterns of the files to download.
+    Raises GeneraError when neither exists.
     """
     if Path(source).is_dir():
         return Path(source)
@@ -104,15 +104,15 @@ def find(source: str | Path, wanted: Iterable[str] = ("config.json", "model*.saf
         return Path(snapshot_download(str(source), allow_patterns=list(wanted)))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise GeneraError(
-            f"{source} is neither a folder nor a model that the hub gave ({type(error).__name__}); "
+            f"{source} is not a folder and could not be downloaded from the hub ({type(error).__name__}); "
             "give the path of a folder with config.json and model.safetensors."
         ) from error
 
 
 def read_size(folder: str | Path, kind: str) -> TransformerSize:
-    """The size that config.json states. kind: "bert" or "gpt2".
+    """The size in config.json. kind: "bert" or "gpt2".
 
-    Raises GeneraError where it is another kind of model, or one that these blocks would compute differently.
+    Raises GeneraError for another kind of model, or a variant that these blocks do not implement.
     """
     path = Path(folder) / "config.json"
     config = read_json(path)
@@ -131,11 +131,11 @@ def read_size(folder: str | Path, kind: str) -> TransformerSize:
         sizes = {ours: config[theirs] for ours, theirs in _SIZES[kind].items()}
         return TransformerSize(**sizes, dropout=dropouts[_DROPOUTS[kind][0]])
     except KeyError as missing:
-        raise GeneraError(f"{path} has no entry {missing}; restore the file from where it came.") from None
+        raise GeneraError(f"{path} has no entry {missing}; fetch it again.") from None
 
 
 class Slot(NamedTuple):
-    """Where a parameter stands in files: the names of its parts, and whether those are stored transposed."""
+    """How files store a parameter: the names of its parts, and whether they are transposed."""
 
     parameter: Tensor
     names: list[str]
@@ -143,9 +143,9 @@ class Slot(NamedTuple):
 
 
 def slots(model: Bert | Gpt2, prefix: str = "") -> list[Slot]:
-    """The parameters of `model` under Hugging Face's names with `prefix` before them.
+    """The parameters of `model` under their Hugging Face names, with `prefix` prepended.
 
-    GPT-2's projections (c_…) are stored (in, out), where a linear layer has (out, in).
+    GPT-2 stores projections (c_…) as (in, out), while a linear layer has (out, in).
     """
     table, targets = _BERT if isinstance(model, Bert) else _GPT2, []
     for name, parameter in model.named_parameters():
@@ -158,9 +158,9 @@ def slots(model: Bert | Gpt2, prefix: str = "") -> list[Slot]:
 
 
 def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
-    """Fill the model from model.safetensors, or from its shards. Names may have the prefix "bert." or "transformer.".
+    """Load the model from model.safetensors or its shards. Names may have the prefix "bert." or "transformer.".
 
-    Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor.
+    Raises GeneraError, before changing the model, with a list of all missing, unknown or misshapen tensors.
     """
     extras = BERT_EXTRAS if isinstance(model, Bert) else GPT2_EXTRAS
     files = dict.fromkeys(weight_files(folder), "")
@@ -170,9 +170,9 @@ def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
 def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) -> None:
     """Copy tensors from safetensors files into parameters.
 
-    files: file → what to put before the names in it, when they have lost "bert." or "transformer.".
-    extras: a pattern of names that may be there and are left aside. misfit: how the error begins.
-    Raises GeneraError, before anything is changed, that lists every missing, unknown or misshapen tensor.
+    files: file → prefix for its names, after removing "bert." or "transformer.".
+    extras: pattern of names to ignore. misfit: the beginning of the error message.
+    Raises GeneraError, before changing a parameter, with a list of all missing, unknown or misshapen tensors.
     """
     stored: dict[str, tuple[Any, str]] = {}  # name → (open file, name in the file)
     with ExitStack() as stack, torch.no_grad():
@@ -203,12 +203,12 @@ def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: st
             if name not in shapes:
                 wrong.append(f"{name} is missing")
             elif shapes[name] != wanted:
-                wrong.append(f"{name} is {shapes[name]} and not {wanted}")
+                wrong.append(f"{name} is {shapes[name]} instead of {wanted}")
     return wrong + [f"{name} is unknown" for name in shapes if name not in known and not re.fullmatch(extras, name)]
 
 
 def export_weights(model: Bert | Gpt2) -> dict[str, Tensor]:
-    """The weights under Hugging Face's names, without a prefix: a state of BertModel or GPT2Model."""
+    """The weights under Hugging Face names without prefix: a state dict of BertModel or GPT2Model."""
     tensors = {}
     for parameter, names, transposed in slots(model):
         for name, part in zip(names, parameter.detach().chunk(len(names)), strict=True):
@@ -217,9 +217,9 @@ def export_weights(model: Bert | Gpt2) -> dict[str, Tensor]:
 
 
 def write_folder(model: Bert | Gpt2, folder: Path, **tokens: int) -> None:
-    """Write config.json and model.safetensors of a BertModel or a GPT2LMHeadModel into `folder`, which is made.
+    """Write config.json and model.safetensors of a BertModel or a GPT2LMHeadModel into `folder`, creating it if needed.
 
-    tokens: entries of config.json that name special tokens, such as pad_token_id.
+    tokens: special token entries of config.json, such as pad_token_id.
     """
     kind = "bert" if isinstance(model, Bert) else "gpt2"
     folder.mkdir(parents=True, exist_ok=True)
@@ -238,24 +238,24 @@ def write_folder(model: Bert | Gpt2, folder: Path, **tokens: int) -> None:
 
 
 def _plain(name: str) -> str:
-    """Without the prefix, and without TensorFlow's names for LayerNorm, which bert-base-cased has on the hub."""
+    """Removes the prefix and the TensorFlow names of LayerNorm, which bert-base-cased has on the hub."""
     name = re.sub(r"^(bert|transformer)\.", "", name)
     return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{_TENSORFLOW[m[1]]}", name)
 
 
 def weight_files(folder: str | Path) -> list[Path]:
-    """model.safetensors or its shards. Raises GeneraError where there is neither, or only a pickle."""
+    """model.safetensors or its shards. Raises GeneraError when there are none, or only a pickle."""
     folder = Path(folder)
     if (folder / _INDEX).exists():
         files = [folder / name for name in sorted(set(read_json(folder / _INDEX)["weight_map"].values()))]
         if missing := [file.name for file in files if not file.exists()]:
-            raise GeneraError(f"{folder} lacks {', '.join(missing)}, which its {_INDEX} names; fetch them again.")
+            raise GeneraError(f"{folder} lacks {', '.join(missing)}, listed in {_INDEX}; fetch them again.")
         return files
     if (folder / "model.safetensors").exists():
         return [folder / "model.safetensors"]
     if (folder / "pytorch_model.bin").exists():
         raise GeneraError(
-            f"{folder} has only pytorch_model.bin, a pickle, which may run any code when it is read; "
-            "have its source convert it to model.safetensors (save_pretrained of transformers writes one)."
+            f"{folder} has only pytorch_model.bin, a pickle, which can run arbitrary code when loaded; "
+            "convert it to model.safetensors, for example with save_pretrained of transformers."
         )
-    raise GeneraError(f"{folder} has no model.safetensors; give the folder that holds it beside config.json.")
+    raise GeneraError(f"{folder} has no model.safetensors; give a folder with config.json and model.safetensors.")

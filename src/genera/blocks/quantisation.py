@@ -2,10 +2,10 @@
 
     fq = genera.quantize(discriminator, after=["blocks.2"], example=images, codes=64)
     loss = ... + fq.commitment().mean()      # after a forward pass of the discriminator
-    fq.commit()                              # after the optimiser's step; the engine does it by itself
+    fq.commit()                              # after the optimiser step; done by the engine
     fq.remove()
 
-A method of ours tells fakes from reals, and reads the same whether its discriminator is quantised or not:
+Methods mark fake and real rows; the same code works with and without quantisation:
 
     self.quantisation = insert(self.discriminator, config.quantiser, example)
     with self.quantisation.learning(fake=slice(n), real=slice(n, None)):
@@ -29,19 +29,19 @@ from genera.errors import GeneraError, unknown
 
 @dataclass(frozen=True)
 class QuantisedLayer:
-    """Where a dictionary sits."""
+    """A layer followed by a dictionary."""
 
     path: str
     channels: int
     positions: tuple[int, int]
-    """height and width of the features, for the example's size"""
+    """height and width of the features for the example"""
     codes: int
 
 
 class Quantisation(nn.Module):
-    """The dictionaries of one discriminator, as `quantize` makes them. Belongs into a checkpoint: its buffers learn.
+    """The dictionaries of one discriminator, created by `quantize`. Save it in checkpoints: its buffers are trained.
 
-    Without layers it is empty: what is said of it then costs and changes nothing.
+    Without layers it is empty, and its methods do nothing.
     """
 
     def __init__(self, config: QuantiserConfig, layers: Sequence[QuantisedLayer]) -> None:
@@ -60,7 +60,7 @@ class Quantisation(nn.Module):
         """α-weighted commitment losses (B,) of the discriminator's last forward pass, summed over layers."""
         terms = [q.commitment for q in self._each]
         if any(term is None for term in terms):
-            raise GeneraError("no commitment loss: the discriminator has not run since the last one was taken.")
+            raise GeneraError("no commitment loss: the discriminator has not run since the last call.")
         for q in self._each:
             q.commitment = None
         return torch.stack(terms).sum(0)  # type: ignore[arg-type]
@@ -69,9 +69,9 @@ class Quantisation(nn.Module):
     def learning(
         self, *, fake: slice | None = None, real: slice | None = None, generator_step: bool = False
     ) -> Iterator[None]:
-        """For one forward pass of the discriminator: `terms` then counts these rows, and only they move the
-        dictionaries, as far as `update_from` and `update_on_generator_steps` let them; without rows nothing does
-        (gradient penalties). Outside, all rows do."""
+        """Context for one forward pass of the discriminator. `terms` then includes these rows, and only they update the
+        dictionaries, subject to `update_from` and `update_on_generator_steps`; without rows there is no update (for
+        gradient penalties). Outside this context, all rows update the dictionaries."""
         rows = {}
         counted = self.config.update_on_generator_steps or not generator_step
         if fake is not None and counted and self.config.update_from != "real":
@@ -90,17 +90,17 @@ class Quantisation(nn.Module):
             self._losses |= {kind: losses[of].mean() for kind, of in (("fake", fake), ("real", real)) if of is not None}
 
     def terms(self) -> dict[str, Tensor]:
-        """{"commitment": α L_Q} of what passed inside `learning` since the last call: its mean over fakes plus its mean
-        over reals, for the loss and for telemetry. {} without layers."""
+        """{"commitment": α L_Q} of the passes in `learning` since the last call: mean over fakes plus mean over reals,
+        for the loss and for telemetry. {} without layers."""
         if not self.layers:
             return {}
         taken, self._losses = [*self._losses.values()], {}
         if not taken:
-            raise GeneraError("no commitment loss: no fakes or reals have passed the discriminator since the last one.")
+            raise GeneraError("no commitment loss: the discriminator has seen no fakes or reals since the last call.")
         return {"commitment": torch.stack(taken).sum()}
 
     def commit(self) -> None:
-        """Move all dictionaries once, by what was staged since the last time on all ranks."""
+        """Update all dictionaries once, from the features staged on all ranks since the last update."""
         commit(self._each)
 
     def telemetry(self, prefix: str = "") -> dict[str, Tensor]:
@@ -112,21 +112,21 @@ class Quantisation(nn.Module):
         }
 
     def remove(self) -> None:
-        """Take the dictionaries out: the discriminator is what it was."""
+        """Remove the dictionaries and restore the discriminator."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
 
 def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **settings: Any) -> Quantisation:
-    """Put a dictionary after each of the layers `after` (paths as in `named_modules`) of any module.
+    """Insert a dictionary after each layer in `after` (paths as in `named_modules`) of any module.
 
-    The module itself stays as it is; hooks on the layers do it. Keep what is returned beside the module (as an
-    attribute, in the state dict): it is on the layers' device, reports `layers`, gives the commitment loss and learns.
+    Forward hooks on the layers apply the dictionaries; the module itself is unchanged. Keep the returned object beside
+    the module (as an attribute, in the state dict): it holds the dictionaries, on the devices of the layers.
 
-    example: an input of the module, or a tuple of its inputs, from which the sizes of features are read in one forward
-    pass in eval mode. settings: fields of QuantiserConfig; `codes` may be one number.
-    Raises GeneraError for an unknown path or setting, and for a layer that does not run or gives no (B, C, H, W).
+    example: an input of the module or a tuple of inputs; one forward pass in eval mode determines the feature sizes.
+    settings: fields of QuantiserConfig; `codes` may be one number.
+    Raises GeneraError for an unknown path or setting, and for a layer that does not run or has no (B, C, H, W) output.
     """
     known = QuantiserConfig.__dataclass_fields__
     for name in settings:
@@ -143,8 +143,8 @@ def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **setting
 
 
 def insert(module: nn.Module, config: QuantiserConfig, example: Any) -> Quantisation:
-    """As `quantize`, by a valid config. Its field `after` is all that turns feature quantisation on: where that names
-    no layer, what is returned is empty."""
+    """As `quantize`, from a valid config. If its field `after` is empty, there is no quantisation and the result is
+    empty."""
     after = config.after
     if not after:
         return Quantisation(config, ())
@@ -172,7 +172,7 @@ def _quantised(quantiser: FeatureQuantiser, layer: nn.Module, inputs: Any, outpu
 
 @torch.no_grad()
 def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, Tensor]:
-    """(B, C, H, W) of each place when `module` runs on `example`, in eval mode so that nothing moves."""
+    """(B, C, H, W) output of each layer when `module` runs on `example`, in eval mode so that no statistics change."""
     outputs: dict[str, Any] = {}
 
     def note(path: str, layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -193,5 +193,5 @@ def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> 
         features = outputs[path]
         if not isinstance(features, Tensor) or features.ndim != 4:
             got = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
-            raise GeneraError(f"layer {path!r} gives {got}; features of shape (rows, channels, height, width) needed.")
+            raise GeneraError(f"layer {path!r} gives {got}; its output must be (rows, channels, height, width).")
     return {path: outputs[path] for path in places}

@@ -1,5 +1,5 @@
-"""Feature quantisation: one moving dictionary of features (Zhao et al., ICML 2020). `genera.blocks.quantisation` puts
-them into a discriminator.
+"""Feature quantisation: one moving-average dictionary of features (Zhao et al., ICML 2020).
+`genera.blocks.quantisation` inserts dictionaries into a discriminator.
 
 Shapes: B rows, C channels, H × W positions, N = B·H·W features, K codes.
 """
@@ -18,9 +18,9 @@ from genera.blocks.quantiser_config import QuantiserConfig
 SMOOTHING = 1e-5
 """ε of the Laplace smoothing of counts."""
 LOOKUP_CELLS = 2**22
-"""Distances (features × codes) held in memory at once: few enough to stay in a cache."""
+"""Distances (features × codes) computed at once: small enough to stay in the CPU cache."""
 CANDIDATES_PER_ROW = 16
-"""Features of a row among which first codes and revived codes are chosen."""
+"""Features per row that are candidates for initial and revived codes."""
 
 ALL = slice(None)
 
@@ -28,9 +28,9 @@ ALL = slice(None)
 class FeatureQuantiser(nn.Module):
     """One dictionary e_1 … e_K of C-vectors, shared by all positions, classes, real and fake rows.
 
-    `forward` looks features up and, in training, stages their counts and sums; `commit` then moves the dictionary once,
-    so that neither accumulated parts nor ranks change it. It has no learnable parameter. `config.after` and
-    `config.codes` are not read.
+    `forward` looks up features and, in training, stages their counts and sums. `commit` then updates the dictionary
+    once, so the result does not depend on ranks or accumulated parts. There are no learnable parameters. `config.after`
+    and `config.codes` are ignored.
     """
 
     codes: Tensor
@@ -50,7 +50,7 @@ class FeatureQuantiser(nn.Module):
         self.indices: Tensor | None = None
         """(B, H, W) the code of each feature of the last forward pass"""
         self.learns_from: dict[str, slice] = {"all": ALL}
-        """kind → rows of the input that move the dictionary; ranks and parts hold equally many of each kind"""
+        """kind → rows of the input that update the dictionary; all ranks and parts have equally many of each kind"""
         self._candidates: dict[str, list[Tensor]] = {}
         self._staged = False
 
@@ -61,9 +61,9 @@ class FeatureQuantiser(nn.Module):
         self.register_buffer("counts", torch.zeros(codes))
         self.register_buffer("sums", torch.zeros(codes, channels))
         self.register_buffer("updates", torch.zeros(()))
-        # 0 as long as a dictionary that begins with data has seen none
+        # 0 until a dictionary that is initialised from data has seen some
         self.register_buffer("ready", torch.tensor(0.0 if config.init == "data" else 1.0))
-        # sums (K·C), counts (K), squared error, squared norm: one flat tensor, so that ranks meet once
+        # sums (K·C), counts (K), squared error, squared norm: one flat tensor for a single all-reduce
         self.register_buffer("staged", torch.zeros(codes * channels + codes + 2), persistent=False)
         # counts, squared error and squared norm of the last update: telemetry
         self.register_buffer("seen", torch.zeros(codes + 2), persistent=False)
@@ -93,15 +93,15 @@ class FeatureQuantiser(nn.Module):
     def look_up(self, features: Tensor) -> Tensor:
         """features: (N, C) float32 → (N,) nearest code of each, the first on ties."""
         norms = self.codes.square().sum(1)
-        parts = features.split(max(1, LOOKUP_CELLS // self.size))  # ‖f‖² is the same for all codes: left out
+        parts = features.split(max(1, LOOKUP_CELLS // self.size))  # ‖f‖² is the same for all codes and omitted
         return torch.cat([torch.addmm(norms, part, self.codes.t(), alpha=-2).argmin(1) for part in parts])
 
     # learning
 
     @torch.no_grad()
     def _stage(self, features: Tensor, index: Tensor, squares: Tensor) -> None:
-        """Add features (B, H, W, C), their indices (B, H, W) and the squared distance of each row from its codes (B,)
-        to what the next `commit` learns from."""
+        """Stage features (B, H, W, C), their indices (B, H, W) and the squared distance of each row from its codes (B,)
+        for the next `commit`."""
         sums, counts, rest = self.staged.split([self.size * self.channels, self.size, 2])
         for kind, rows in self.learns_from.items():
             self._staged = True
@@ -109,7 +109,7 @@ class FeatureQuantiser(nn.Module):
             sums.view(self.size, self.channels).index_add_(0, ids, vectors)
             counts.index_add_(0, ids, torch.ones_like(vectors[:, 0]))
             rest.add_(torch.stack([squares[rows].sum(), torch.linalg.vector_norm(vectors).square()]))
-            if self.needs_candidates:  # of every row the same positions, whatever rank or part it is in
+            if self.needs_candidates:  # the same positions of every row, on any rank or part
                 positions = self._shuffled(features.shape[1] * features.shape[2])[:CANDIDATES_PER_ROW]
                 chosen = features[rows].flatten(1, 2)[:, positions].flatten(0, 1)
                 self._candidates.setdefault(kind, []).append(chosen)
@@ -119,7 +119,7 @@ class FeatureQuantiser(nn.Module):
         return self.config.init == "data" or self.config.revive_below > 0
 
     def commit(self) -> None:
-        """One update of the dictionary from what was staged since the last, over all ranks; none if nothing was."""
+        """Update the dictionary once from the features staged on all ranks since the last update, if any."""
         commit([self])
 
     def _move(self, staged: Tensor, candidates: Tensor | None) -> None:
@@ -136,7 +136,7 @@ class FeatureQuantiser(nn.Module):
         if candidates is not None:
             dead = torch.where(begun, n < self.config.revive_below, True)
             shuffled = candidates[self._shuffled(len(candidates))]
-            candidate = (dead.cumsum(0) - 1).clamp(min=0) % len(shuffled)  # a candidate each, while there are enough
+            candidate = (dead.cumsum(0) - 1).clamp(min=0) % len(shuffled)  # a different one each, if enough
             self._place(dead, shuffled[candidate])
         self.ready.fill_(1.0)
 
@@ -146,21 +146,21 @@ class FeatureQuantiser(nn.Module):
         return self.counts / share, self.sums / share
 
     def _share(self, updates: Tensor) -> Tensor:
-        """What the weights of an average that began at zero sum to after so many updates; 1 where it did not."""
+        """The sum of weights of an average that starts at zero, after `updates` updates; 1 without debiasing."""
         debias = self.config.ema == "debias"
         return 1 - self.config.decay**updates if debias else torch.ones_like(updates)
 
     @torch.no_grad()
     def _place(self, which: Tensor, codes: Tensor) -> None:
-        """Put the codes marked in `which` (K,) at `codes` (K, C), their sums too, with a count of one feature."""
+        """Set the codes marked in `which` (K,) to `codes` (K, C), and their averages to a count of one feature."""
         share = self._share(self.updates)
-        count = (self.updates > 0).float() if self.config.ema == "release" else share  # the release starts from none
+        count = (self.updates > 0).float() if self.config.ema == "release" else share  # the released code starts from 0
         self.codes.copy_(torch.where(which[:, None], codes, self.codes))
         self.counts.copy_(torch.where(which, count, self.counts))
         self.sums.copy_(torch.where(which[:, None], codes * share, self.sums))
 
     def _shuffled(self, count: int) -> Tensor:
-        """A permutation of 0 .. count - 1, another one at each update, that every rank and part draws alike."""
+        """A permutation of 0 .. count - 1, different for each update, the same on every rank and part."""
         key = torch.arange(count, device=self.codes.device) + (2 * self.updates + self.ready).long() * 0x9E3779B1
         for _ in range(2):  # integer hash: mixes high bits into low ones
             key = ((key ^ (key >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
@@ -169,7 +169,7 @@ class FeatureQuantiser(nn.Module):
     # telemetry
 
     def telemetry(self) -> dict[str, Tensor]:
-        """Of the features of the last update: share of codes in use, perplexity, and ‖h - e‖² relative to ‖h‖²."""
+        """For the features of the last update: share of codes in use, perplexity, and ‖h - e‖² relative to ‖h‖²."""
         counts, (error, norm) = self.seen[: self.size], self.seen[self.size :]
         p = counts / counts.sum().clamp(min=1)
         return {
@@ -180,7 +180,7 @@ class FeatureQuantiser(nn.Module):
 
 
 class StraightThrough(torch.autograd.Function):
-    """(h, code) → code, whose gradient goes to h as it is."""
+    """(h, code) → code; the gradient is passed to h unchanged."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, code: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ class StraightThrough(torch.autograd.Function):
 
 @torch.no_grad()
 def commit(quantisers: Sequence[FeatureQuantiser]) -> None:
-    """One update of each dictionary that staged something; ranks meet once for all sums, and once for candidates."""
+    """Update each dictionary that has staged features, with one all-reduce for the sums of all dictionaries."""
     quantisers = [q for q in quantisers if q._staged]
     if not quantisers:
         return
@@ -210,7 +210,7 @@ def commit(quantisers: Sequence[FeatureQuantiser]) -> None:
 
 
 def _gathered(kinds: list[Tensor]) -> Tensor | None:
-    """All ranks' candidates (M, C), in the order that one rank would have staged them in; None where there are none."""
+    """The candidates of all ranks (M, C), in the order in which one rank would stage them; None if there are none."""
     if dist.is_initialized():
         for i, local in enumerate(kinds):
             gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]

@@ -1,4 +1,4 @@
-"""What can be chosen in feature quantisation. The defaults are those of the released code. No torch."""
+"""Options of feature quantisation. The defaults are those of the released code. No torch."""
 
 from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_origin
@@ -6,33 +6,34 @@ from typing import Literal, get_args, get_origin
 
 @dataclass(frozen=True, kw_only=True)
 class QuantiserConfig:
-    """A dictionary after each of some layers of a discriminator (Zhao et al. 2020)."""
+    """Feature quantisation of a discriminator (Zhao et al. 2020)."""
 
     after: tuple[str, ...] = ()
-    """Layers whose output is quantised, as paths in the discriminator (blocks.0, blocks.2); none: no quantisation."""
+    """Layers whose output is quantised, as paths in the discriminator (blocks.0, blocks.2); empty: no quantisation."""
     codes: tuple[int, ...] = (1024,)
-    """Codes K of each dictionary: one number for all layers, or one a layer."""
+    """Codes K per dictionary: one number for all layers, or one per layer."""
     decay: float = 0.8
-    """Decay λ of the moving averages that the codes are, per update."""
+    """Decay λ per update of the moving averages that define the codes."""
     weight: float = 0.5
     """Weight α of the commitment loss."""
     mode: Literal["commit", "quantize"] = "commit"
-    """commit: the next layer sees the features as they are, and only the commitment loss acts (the released code).
-    quantize: it sees their codes, with the gradient passed straight through (the paper)."""
+    """commit: the next layer receives the unchanged features, and only the commitment loss has an effect (the released
+    code). quantize: it receives the codes, with a straight-through gradient (the paper)."""
     warmup: int = 0
-    """Updates of the dictionary during which `quantize` still passes the features on."""
+    """Dictionary updates during which `quantize` still passes on the unchanged features."""
     init: Literal["normal", "variance_scaling", "data"] = "normal"
-    """First codes: N(0, 1); N(0, 1/C) cut at two standard deviations; or features of the first turn."""
+    """Initial codes. normal: N(0, 1); variance_scaling: N(0, 1/C), truncated at two standard deviations; data:
+    features of the first turn."""
     ema: Literal["release", "debias", "ones"] = "release"
-    """Start of the averages. release: counts 0, sums the codes; debias: both 0, divided by 1 - λ^t; ones: counts 1,
-    sums the codes, so that an unused code keeps its place until its count, too, has shrunk to nothing."""
+    """Initial averages. release: counts 0, sums equal to the codes; debias: both 0, divided by 1 - λ^t; ones: counts 1,
+    sums equal to the codes, so that an unused code stays in place until its count has decayed."""
     revive_below: float = 0.0
-    """A code whose average count of features per update falls below this moves to a current feature, where it counts
-    as one; 0 never."""
+    """Reset a code to a current feature, with a count of one, when its average count per update falls below this;
+    0: never."""
     update_from: Literal["both", "real", "fake"] = "both"
-    """Features that move the dictionary."""
+    """Images whose features update the dictionary."""
     update_on_generator_steps: bool = True
-    """Whether fakes of the generator's turns move it too."""
+    """Whether fake images of generator turns also update the dictionary."""
 
     def check(self) -> list[str]:
         rules = [
@@ -47,7 +48,7 @@ class QuantiserConfig:
             (self.warmup >= 0, f"--quantiser.warmup must be 0 or above, got {self.warmup}"),
             (
                 self.warmup == 0 or self.mode == "quantize",
-                f"--quantiser.warmup {self.warmup} is for the mode quantize, not for {self.mode}",
+                f"--quantiser.warmup {self.warmup} needs --quantiser.mode quantize, got {self.mode}",
             ),
             (0 <= self.revive_below < 1, f"--quantiser.revive-below must lie in [0, 1), got {self.revive_below}"),
         ]

@@ -1,21 +1,21 @@
-"""Recurrent layers of navigation agents and their speakers: both directions of a padded sequence, and attention."""
+"""Recurrent layers of navigation agents and speakers: a bidirectional LSTM over padded sequences, and attention."""
 
 import torch
 from torch import Tensor, nn
 
 
 class BiLstm(nn.Module):
-    """An LSTM in each direction. Padding, which must come last in a row, touches no state: a row's states do not depend
-    on the rows beside it, and no lengths travel to the host as packed sequences need."""
+    """An LSTM in each direction. Padding must be on the right and does not affect the states, so rows are independent.
+    Unlike packed sequences, this needs no lengths on the host."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
-        """hidden: of both directions together."""
+        """hidden: size of both directions together."""
         super().__init__()
         self.forwards = nn.LSTM(inputs, hidden // 2, batch_first=True)
         self.backwards = nn.LSTM(inputs, hidden // 2, batch_first=True)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, T, I). mask: (B, T) bool, True where there is something. Returns (B, T, H), zeros at padding."""
+        """x: (B, T, I). mask: (B, T) bool, False at padding. Returns (B, T, H), zeros at padding."""
         order = reversing(mask)[..., None]
         ahead, _ = self.forwards(x)
         back, _ = self.backwards(x.gather(1, order.expand_as(x)))
@@ -23,22 +23,22 @@ class BiLstm(nn.Module):
 
 
 def reversing(mask: Tensor) -> Tensor:
-    """(B, T) positions that turn what a mask (B, T) keeps of each row around, and leave its padding where it is."""
+    """(B, T) positions that reverse the unmasked prefix of each row and leave the padding in place."""
     place = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
     return torch.where(mask, mask.sum(1, keepdim=True) - 1 - place, place)
 
 
 class SoftDotAttention(nn.Module):
-    """Luong et al. 2015's "general" attention, as the agents of R2R have it: h~ = tanh(W_out [context; h])."""
+    """The "general" attention of Luong et al. 2015, as used by R2R agents: h~ = tanh(W_out [context; h])."""
 
     def __init__(self, query: int, context: int) -> None:
-        """Sizes of h, and of what is attended to."""
+        """Sizes of h and of the context."""
         super().__init__()
         self.to_context = nn.Linear(query, context, bias=False)
         self.output = nn.Linear(context + query, query, bias=False)
 
     def forward(self, h: Tensor, context: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """h: (B, Q, H). context: (B, T, C). mask: (B, T) bool, True where one may look.
+        """h: (B, Q, H). context: (B, T, C). mask: (B, T) bool, True where h may attend.
 
         Returns h~ (B, Q, H) and the weights (B, Q, T).
         """

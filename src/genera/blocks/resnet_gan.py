@@ -1,4 +1,4 @@
-"""The residual networks of BigGAN (Brock et al. 2019): a class-conditional generator, and the trunk of discriminators.
+"""The residual networks of BigGAN (Brock et al. 2019): a class-conditional generator and the discriminator trunk.
 
 Shapes: B rows, z (B, Z), classes y (B,), images (B, 3, S, S) in [-1, 1], condition c (B, E) or the classes themselves.
 """
@@ -17,7 +17,7 @@ from genera.errors import GeneraError
 
 
 class Generator(nn.Module):
-    """z, y → images. `classes`: how many; `size`: side of the images; `channels`: their colours."""
+    """z, y → images. classes: number of classes. size: height and width of images. channels: of images."""
 
     def __init__(self, config: ResNetGanConfig, size: int, channels: int, classes: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Generator(nn.Module):
             nearest = round(config.latent_size / self.chunks) * self.chunks
             raise GeneraError(
                 f"--latent-size {config.latent_size} does not divide into {self.chunks} chunks at {size} x {size}; "
-                f"take {max(nearest, self.chunks)}."
+                f"use {max(nearest, self.chunks)}."
             )
         chunk = config.latent_size // self.chunks
         condition = config.shared_embedding + (chunk if config.hierarchical else 0)
@@ -37,7 +37,7 @@ class Generator(nn.Module):
         def norm(width: int) -> nn.Module:
             if config.shared_embedding:
                 maps = [SpectralLinear(condition, width, bias=False, eps=eps) for _ in range(2)]
-            else:  # spectral normalisation of the embeddings would cripple G
+            else:  # without spectral normalisation, which would cripple G here
                 maps = [nn.Embedding(classes, width) for _ in range(2)]  # type: ignore[misc]
             return ConditionalNorm(normalisation(config.norm, width, config.test_statistics), *maps)
 
@@ -77,7 +77,7 @@ class UpBlock(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Images → features φ (B, `outputs`), summed over positions; discriminators add their heads."""
+    """Images → features φ (B, `outputs`), summed over positions; discriminators add heads."""
 
     def __init__(self, config: ResNetGanConfig, size: int, channels: int) -> None:
         super().__init__()
@@ -100,8 +100,8 @@ class Trunk(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """[ReLU,] 3×3, ReLU, 3×3[, average pool]; shortcut 1×1 where width or side changes. The first block sees images:
-    no ReLU, and its shortcut pools before the 1×1."""
+    """[ReLU,] 3×3, ReLU, 3×3[, average pool]; shortcut 1×1 if width or side changes. The first block takes images: no
+    ReLU, and its shortcut pools before the 1×1."""
 
     def __init__(self, inputs: int, outputs: int, *, first: bool, pool: bool, eps: float) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class DownBlock(nn.Module):
         h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
         if not self.pool:
             return h + self.shortcut(x)
-        # pooling and 1×1 commute, and so do pooling and the sum: the cheaper order of both
+        # pooling commutes with 1×1 and with the sum: use the cheaper order
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
 
 
@@ -136,7 +136,7 @@ class ProjectionDiscriminator(Trunk):
 
 
 class SelfAttention(nn.Module):
-    """x + gain · attention over positions, gain 0 at first (Zhang et al. 2019): keys and values are max-pooled 2×2."""
+    """x + gain · attention over positions, gain initially 0, keys and values max-pooled 2×2 (Zhang et al. 2019)."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -156,18 +156,18 @@ class SelfAttention(nn.Module):
 
 
 def attention_at(resolution: int, sides: list[int], widths: list[int], eps: float) -> nn.ModuleDict:
-    """Attention after the first block whose output has this side, under the block's number."""
+    """Attention after the first block whose output has this resolution, keyed by the number of the block."""
     if not resolution:
         return nn.ModuleDict()
     if resolution not in sides:
         known = ", ".join(str(s) for s in dict.fromkeys(sides))
-        raise GeneraError(f"--attention {resolution}: no feature map has this side; there are {known} (0 for none).")
+        raise GeneraError(f"--attention {resolution}: no feature map has this resolution; use {known}, or 0 for none.")
     at = sides.index(resolution)
     return nn.ModuleDict({str(at): SelfAttention(widths[at], eps)})
 
 
 def initialise(network: nn.Module, how: str) -> None:
-    """First weights of all convolutions, linear maps and embeddings: `normal` N(0, 0.02), or `orthogonal`."""
+    """Initialise all convolutions, linear layers and embeddings: `normal`, N(0, 0.02²), or `orthogonal`."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
             if how == "normal":

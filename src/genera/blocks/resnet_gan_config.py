@@ -1,4 +1,4 @@
-"""What can be chosen in the residual class-conditional GAN of BigGAN and TAC-GAN. No torch."""
+"""Options of the residual class-conditional GAN of BigGAN and TAC-GAN. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,13 +13,13 @@ class Architecture:
     """Widths in units of `config.width`."""
 
     bottom: int
-    """side of G's first feature map; every block doubles it"""
+    """resolution of G's first feature map; each block doubles it"""
     up: tuple[int, ...]
     """widths before and after G's blocks"""
     down: tuple[int, ...]
     """output widths of D's blocks"""
     pooled: int
-    """D's blocks that halve the side: the first so many"""
+    """number of D's blocks, the first ones, that halve the resolution"""
 
 
 ARCHITECTURES = {
@@ -33,7 +33,7 @@ ARCHITECTURES = {
 
 
 def architecture(size: int) -> Architecture:
-    """Raises GeneraError for a size that has none."""
+    """Raises GeneraError for an unsupported size."""
     if complaints := _size_complaints(size):
         raise GeneraError(f"{complaints[0]}.")
     return ARCHITECTURES[size]
@@ -47,40 +47,40 @@ def _size_complaints(size: int) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetGanConfig:
-    """Networks, optimisers and turns; the defaults are the published CIFAR settings. Every D turn of a step takes its
-    own share of the batch, so the batch size is that of a turn times the D turns."""
+    """Networks, optimisers and turns; the defaults are the published CIFAR settings. The D turns of a step split the
+    batch, so the batch size is the size of a turn times the number of D turns."""
 
     width: int = 64
-    """Channel unit ch of both networks; layers have multiples of it."""
+    """Channel multiplier ch of both networks."""
     latent_size: int = 128
     """Dimensions of z ~ N(0, I)."""
     shared_embedding: int = 0
-    """Size of one class embedding that all layers of G map to gains and biases; 0: each layer embeds the classes."""
+    """Size of the class embedding that all layers of G share and map to gains and biases; 0: one per layer."""
     hierarchical: bool = False
-    """Deal z in equal chunks to the first layer and every block of G (needs the shared embedding)."""
+    """Split z into equal chunks for the first layer and each block of G (needs --shared-embedding)."""
     attention: int = 0
-    """Resolution at which both networks attend to all positions; 0 nowhere."""
+    """Resolution of the self-attention layer in both networks; 0 for none."""
     norm: Literal["batch", "group"] = "batch"
-    """Normalisation in G; group for batches too small for moments."""
+    """Normalisation in G; group for batches that are too small for batch statistics."""
     test_statistics: Literal["batch", "running"] = "batch"
-    """Moments that batch normalisation uses on samples: their own batch's, or the running ones."""
+    """Statistics for batch normalisation when sampling: of the current batch, or running averages."""
     first_weights: Literal["normal", "orthogonal"] = "normal"
-    """First weights: N(0, 0.02), or orthogonal."""
+    """Weight initialisation: N(0, 0.02²), or orthogonal."""
     spectral_eps: float = 1e-8
-    """Smallest norm in the power iteration."""
+    """Minimum norm in the power iteration of spectral normalisation."""
 
     d_steps: int = 4
-    """Turns of the discriminator per turn of the generator, each on its own rows."""
+    """Discriminator turns per generator turn, each on different rows."""
     g_lr: float = 2e-4
     """Learning rate of the generator (Adam)."""
     d_lr: float = 2e-4
     """Learning rate of the discriminator (Adam)."""
     betas: tuple[float, float] = (0.0, 0.999)
-    """Adam's decays of first and second moments."""
+    """Decay rates of the first and second moments in Adam."""
     adam_eps: float = 1e-8
-    """Adam's epsilon."""
+    """Epsilon of Adam."""
     quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
-    """Feature quantisation of the discriminator; off while `after` is empty."""
+    """Feature quantisation of the discriminator; off if `after` is empty."""
 
     def check(self) -> list[str]:
         rules = [

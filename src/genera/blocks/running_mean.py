@@ -1,4 +1,4 @@
-"""A moving mean of what training sees, the same however a batch is spread over ranks and accumulated parts."""
+"""A moving average over training rows that does not depend on the number of ranks or accumulated parts."""
 
 import torch
 import torch.distributed as dist
@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 
 class RunningMean(nn.Module):
-    """mean ← decay·mean + (1 - decay)·(mean of all rows added since the last `commit`); zero at first.
+    """mean ← decay·mean + (1 - decay)·(mean of all rows added since the last `commit`); initially zero.
 
-    A loss adds; the engine commits after the turn of a player that this is a part of. Ranks add equally many rows.
+    A loss calls `add`; the engine calls `commit` after the turn of the player that contains this module. All ranks add
+    equally many rows.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Sizes of a transformer: plain values, so that a config needs no torch."""
+"""Sizes of a transformer. No torch."""
 
 from dataclasses import dataclass, fields
 
@@ -7,22 +7,22 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerShape:
-    """What can be chosen of a transformer. Raises GeneraError where the numbers do not make one."""
+    """Sizes of a transformer, without the vocabulary. Raises GeneraError for invalid values."""
 
     layers: int
-    """blocks"""
+    """number of blocks"""
     hidden: int
     """width of the states; a multiple of `heads`"""
     heads: int
-    """attention heads a block"""
+    """attention heads per block"""
     feed_forward: int
     """inner width of the feed-forward layers"""
     positions: int
-    """longest sequence, in tokens (a memory slot takes one)"""
+    """maximum sequence length in tokens (a memory slot counts as one)"""
     dropout: float = 0.0
-    """probability to drop, in 0 .. 1, one rate for embeddings, attention and residuals"""
+    """dropout rate of embeddings, attention and residuals"""
     init: float = 0.02
-    """standard deviation of initial matrices; narrow models from scratch learn faster near 1/sqrt(hidden)"""
+    """standard deviation of initial weights; narrow models trained from scratch learn faster near 1/sqrt(hidden)"""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -31,12 +31,12 @@ class TransformerShape:
         if self.hidden % self.heads:
             raise GeneraError(
                 f"hidden size {self.hidden} does not split into {self.heads} heads; "
-                f"take a multiple, such as {self.heads * max(1, round(self.hidden / self.heads))}."
+                f"use a multiple, such as {self.heads * max(1, round(self.hidden / self.heads))}."
             )
         if self.init <= 0:
-            raise GeneraError(f"init is {self.init}; a standard deviation above 0 is needed.")
+            raise GeneraError(f"init is {self.init}; it must be a standard deviation above 0.")
         if not 0 <= self.dropout < 1:
-            raise GeneraError(f"dropout is {self.dropout}; it is a probability, 0 <= dropout < 1.")
+            raise GeneraError(f"dropout is {self.dropout}; it must be a probability, 0 <= dropout < 1.")
 
     def sized(self, vocabulary: int) -> "TransformerSize":
         """This shape for a tokeniser of `vocabulary` ids."""
@@ -46,7 +46,7 @@ class TransformerShape:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerSize(TransformerShape):
-    """All that a network needs to be built: a shape, and the vocabulary that follows from its tokeniser."""
+    """Sizes of a transformer, including the vocabulary size of its tokeniser."""
 
     vocabulary: int
     """token ids 0 .. vocabulary - 1"""
@@ -64,7 +64,7 @@ GPT2_SMALL = GPT2_BASE.sized(50_257)
 
 
 def from_scratch(*, layers: int, hidden: int, heads: int, positions: int) -> TransformerShape:
-    """A small model for a tokeniser trained on the corpus: four times as wide inside, no dropout, a livelier start."""
+    """A small model to train from scratch: feed_forward = 4 x hidden, no dropout, init = 1/sqrt(hidden)."""
     return TransformerShape(
         layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, positions=positions, init=hidden**-0.5
     )

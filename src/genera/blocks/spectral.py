@@ -1,7 +1,7 @@
-"""Layers whose weight is divided by its largest singular value (Miyato et al. 2018), as BigGAN uses them.
+"""Spectral normalisation: layers whose weight is divided by its largest singular value (Miyato et al. 2018).
 
-One power iteration a turn of training: `forward` takes a step from u and stages the result, `commit` keeps it. So all
-accumulated parts and all forward passes of a turn see the same weight. In eval mode u stays.
+One power iteration per training turn, as in BigGAN: `forward` iterates from u and stages the result, `commit` stores
+it. All accumulated parts and forward passes of a turn thus use the same weight. Eval mode does not change u.
 """
 
 import torch
@@ -12,7 +12,7 @@ from genera.blocks.precision import full_precision
 
 
 class Spectral(nn.Module):
-    """Mixin for layers with a `weight` (out, …). `eps` keeps vectors of zero weights finite."""
+    """Mixin for layers with a `weight` (out, …). `eps` avoids division by zero for zero weights."""
 
     weight: Tensor
     u: Tensor
@@ -25,9 +25,9 @@ class Spectral(nn.Module):
         self._next: Tensor | None = None
 
     def normalised(self) -> Tensor:
-        """weight / σ, where σ = uᵀ W v carries gradient to W alone."""
+        """weight / σ with σ = uᵀ W v; gradients flow to W only."""
         with full_precision(self.weight):
-            matrix = self.weight.movedim(1, -1).flatten(1)  # as convolutions lie in memory: no copy, and σ is the same
+            matrix = self.weight.movedim(1, -1).flatten(1)  # the memory layout of convolutions: no copy, same σ
             with torch.no_grad():
                 v = F.normalize(matrix.t().mv(self.u), dim=0, eps=self.eps)
                 u = F.normalize(matrix.mv(v), dim=0, eps=self.eps)

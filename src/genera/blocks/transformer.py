@@ -1,4 +1,4 @@
-"""Transformer blocks: what they attend to is data (a mask, a memory, a cache), not a kind of block.
+"""Transformer blocks. Masks, memories and caches are arguments, so one block serves BERT and GPT-2.
 
 Axes: B rows, T queries, S slots attended to, A heads, D = H/A, H hidden, L layers.
 """
@@ -14,7 +14,7 @@ from genera.blocks.size import TransformerSize
 
 
 class LayerCache:
-    """Keys and values of one block, for one-token-at-a-time decoding. Allocated once; written in place."""
+    """Keys and values of one block for autoregressive decoding. Allocated once, written in place."""
 
     def __init__(self, batch: int, heads: int, length: int, width: int, like: Tensor) -> None:
         self.keys = like.new_empty(batch, heads, length, width)
@@ -22,7 +22,7 @@ class LayerCache:
         self.filled = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, A, T, D) keys and values of T new slots → those of all slots so far, (B, A, filled, D)."""
+        """(B, A, T, D) keys and values of T new slots → keys and values of all slots so far, (B, A, filled, D)."""
         count = keys.shape[2]
         self.keys.narrow(2, self.filled, count).copy_(keys)
         self.values.narrow(2, self.filled, count).copy_(values)
@@ -30,7 +30,7 @@ class LayerCache:
         return self.keys.narrow(2, 0, self.filled), self.values.narrow(2, 0, self.filled)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows of the batch alone. rows: (B',) int64."""
+        """Drop all rows of the batch except `rows`, (B',) int64."""
         self.keys, self.values = self.keys[rows], self.values[rows]
 
 
@@ -38,7 +38,7 @@ Cache = list[LayerCache]
 
 
 class Attention(nn.Module):
-    """Multi-head attention softmax(QKᵀ/√D)V, of a sequence to itself or to a context. Q, K, V: one fused projection."""
+    """Multi-head attention softmax(QKᵀ/√D)V, of a sequence to itself or to a context, with a fused projection."""
 
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """x: (B, T, H) → (B, T, H). mask: bool, broadcast to (B, A, T, S), True = may attend.
 
-        memory: (B, A, 1, D), both key and value of one slot before x. context: (B, S, H), whose states are keys and
+        memory: (B, A, 1, D), both key and value of one slot before x. context: (B, S, H), states projected to keys and
         values; None: x itself.
         """
         if context is None:
@@ -78,7 +78,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two layers with a GELU between, its erf form ("none") or its tanh approximation."""
+    """Two linear layers with a GELU in between: exact ("none") or with the tanh approximation."""
 
     def __init__(self, size: TransformerSize, gelu: Literal["none", "tanh"]) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Block(nn.Module):
         cache: LayerCache | None = None,
         context: Tensor | None = None,
     ) -> Tensor:
-        """As Attention.forward: (B, T, H) → (B, T, H). No norm comes before a context, whichever the order."""
+        """As Attention.forward: (B, T, H) → (B, T, H). A context is never normalised here."""
         if self.norm_first:
             x = x + self._drop(self.attention(self.attention_norm(x), mask, causal, memory, cache, context))
             return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
@@ -124,12 +124,12 @@ class Block(nn.Module):
 
 
 class Stack(nn.ModuleList):
-    """L blocks in order. `checkpointing` keeps their inputs alone and recomputes the rest going backward."""
+    """L blocks in order. With `checkpointing`, the backward pass recomputes activations from the block inputs."""
 
     checkpointing = False
 
     def part(self, which: slice) -> "Stack":
-        """Some of the blocks, the same modules, checkpointed or not as all are."""
+        """A stack of some of the blocks, sharing modules and `checkpointing`."""
         some = Stack(list(self)[which])
         some.checkpointing = self.checkpointing
         return some
@@ -155,9 +155,9 @@ class Stack(nn.ModuleList):
 
 
 def initialise(model: nn.Module, std: float, *, residual_scale: float = 1.0) -> None:
-    """Matrices and tables N(0, std²), biases 0 (BERT and GPT-2, whose std is 0.02).
+    """Initialise linear and embedding weights to N(0, std²) and biases to 0 (BERT and GPT-2 use std 0.02).
 
-    residual_scale: factor on `std` for the projections onto the residual stream; GPT-2 takes 1/√(2L).
+    residual_scale: factor on `std` for projections onto the residual stream; GPT-2 uses 1/√(2L).
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):

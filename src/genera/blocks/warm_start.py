@@ -1,4 +1,4 @@
-"""Beginning a training with pretrained weights."""
+"""Initialisation from pretrained weights."""
 
 from dataclasses import replace
 
@@ -11,19 +11,19 @@ from genera.errors import GeneraError
 
 
 def warm_start(model: Bert | Gpt2, source: str) -> None:
-    """Copy pretrained weights into `model`; rows of its token table past the pretrained vocabulary stay as they are.
+    """Copy pretrained weights into `model`. Token embeddings beyond the pretrained vocabulary stay unchanged.
 
     source: a folder in Hugging Face layout or a hub name.
-    Raises GeneraError where there is no such model, or its size is not the one of `model`.
+    Raises GeneraError when there is no such model, or its size differs from that of `model`.
     """
     folder = find(source)
     size = read_size(folder, "bert" if isinstance(model, Bert) else "gpt2")
     wanted = model.size
     if replace(size, vocabulary=wanted.vocabulary, dropout=wanted.dropout, init=wanted.init) != wanted:
-        raise GeneraError(f"the weights of {source} are of size {size}, and the model asked for is {model.size}.")
+        raise GeneraError(f"the weights of {source} have size {size}, but the model has {model.size}.")
     if size.vocabulary > model.size.vocabulary:
         raise GeneraError(
-            f"{source} has {size.vocabulary} tokens and the tokeniser only {model.size.vocabulary}; "
+            f"{source} has {size.vocabulary} tokens, but the tokeniser has only {model.size.vocabulary}; "
             "give the tokeniser that belongs to these weights."
         )
     twin = Bert(size, pooler=model.pooler is not None) if isinstance(model, Bert) else Gpt2(size)

@@ -1,4 +1,4 @@
-"""What the engine knows of data: a batch that can be moved and sliced, and a stream that can be asked for any step."""
+"""The engine's interface to data: batches that can be moved and sliced, and streams indexed by the training step."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, Self
@@ -12,7 +12,7 @@ class Batch:
     """Rows of aligned tensors. Subclasses add fields; every tensor field has the rows as its first axis."""
 
     ids: Tensor
-    """(B,) int64: positions of the rows in their data set, so that an error can name them."""
+    """(B,) int64: positions of the rows in their data set, for error messages."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -31,10 +31,10 @@ class Batch:
 
 
 class Stream(Protocol):
-    """Training batches as a pure function of the step, so that resuming needs no state but the step number.
+    """Training batches as a pure function of the step, so that resuming needs only the step number.
 
-    A stream is made for a *global* batch size, a seed, and this process's place among the ranks: rank r of N
-    holds rows [r·B/N, (r+1)·B/N) of each global batch, so that N ranks see together what one rank would see.
+    A stream takes a *global* batch size B, a seed, and the rank of this process: rank r of N holds rows
+    [r·B/N, (r+1)·B/N) of each global batch, so N ranks together see what a single rank would see.
     """
 
     steps_per_epoch: int

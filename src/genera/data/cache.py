@@ -1,8 +1,8 @@
-"""Where prepared data is kept between runs, how it is made once, and how damage to it is noticed.
+"""The cache of prepared data: where it lives, how a folder is built once, and how damage is detected.
 
-Every folder that is made here has a file `checksums`. When it is opened, files up to 4 MB are read whole, and of
-larger ones 64 blocks; a change elsewhere in a large file is noticed by `verify` alone, which reads everything. A
-damaged folder is made again, for nothing in it is anybody's work.
+Every cached folder has a file `checksums`. Opening the folder checks whole files up to 4 MB and 64 blocks of each
+larger file. Only `verify`, which reads every byte, detects a change elsewhere in a large file. A damaged folder is
+rebuilt from its source.
 """
 
 import hashlib
@@ -22,32 +22,32 @@ from genera.files import atomic, checksum, read_json, write_json, write_text
 
 CHECKSUMS = "checksums"
 SMALL = 1 << 22
-"""bytes of a file up to which it is read whole when its folder is opened"""
+"""largest file, in bytes, that is checked whole when its folder is opened"""
 BLOCKS, BLOCK = 64, 1 << 12
-"""of a larger file: how many blocks are read, and the bytes of each"""
+"""blocks checked of a larger file, and the bytes of each"""
 REMEMBERED_FROM = 1 << 20
-"""bytes of a file whose hash is kept; smaller ones are read as fast as looked up"""
+"""smallest file, in bytes, whose hash is cached; hashing a smaller one is as fast as the lookup"""
 SETTLED = 2.0
-"""seconds since the last change, after which another one cannot bear the same time"""
+"""seconds after a change until the next one is sure to get another modification time"""
 
 
 def cache_folder() -> Path:
     """$GENERA_CACHE, or genera/ in the user's cache folder ($XDG_CACHE_HOME, ~/.cache)."""
-    if own := os.environ.get("GENERA_CACHE"):
-        return Path(own)
+    if configured := os.environ.get("GENERA_CACHE"):
+        return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genera"
 
 
 def build_once(folder: Path, build: Callable[[Path], None], *, checked: bool = True) -> None:
-    """Make `folder` with build(temporary folder) unless it is there. Of several processes the first to end wins.
+    """Build `folder` with build(temporary folder) unless it exists. Of several processes the first to finish wins.
 
-    checked: make it again when it is damaged; False for folders in which people work on.
+    checked: write checksums and rebuild a damaged folder; False for folders that users edit.
     """
     if folder.exists():
         problem = damage(folder) if checked else None
         if problem is None:
             return
-        say(f"the cached {problem}; it is made again.")
+        say(f"the cached {problem}; rebuilding it.")
         _discard(folder)
     try:
         with atomic(folder) as temporary:
@@ -56,12 +56,12 @@ def build_once(folder: Path, build: Callable[[Path], None], *, checked: bool = T
             if checked:
                 write_json(temporary / CHECKSUMS, _checksums(temporary))
     except GeneraError:
-        if not folder.exists():  # else another process was faster, and its folder is as good
+        if not folder.exists():  # otherwise another process has built the same folder
             raise
 
 
 def _discard(folder: Path) -> None:
-    """Unname first: another process may have the files open, or be about to make the folder again."""
+    """Rename first: another process may have the files open, or be about to rebuild the folder."""
     hidden = folder.with_name(f".{folder.name}.{os.getpid()}.gone.tmp")
     with suppress(OSError):
         folder.rename(hidden)
@@ -72,9 +72,9 @@ def _discard(folder: Path) -> None:
 
 
 def damage(folder: Path, *, full: bool = False) -> str | None:
-    """What is wrong with a folder of the cache, in words that begin with the file; None when it is as it was written.
+    """A message that begins with the damaged file of a cached folder; None when the folder is intact.
 
-    full: read every byte; otherwise of large files a sample.
+    full: read every byte; otherwise sample large files.
     """
     try:
         written = read_json(folder / CHECKSUMS)
@@ -82,10 +82,10 @@ def damage(folder: Path, *, full: bool = False) -> str | None:
             path = folder / name
             size = path.stat().st_size if path.is_file() else None
             if size != expected["bytes"]:
-                found = "missing" if size is None else f"{size} bytes where {expected['bytes']} were written"
-                return f"{path} is damaged ({found})"
+                problem = "missing" if size is None else f"{size} bytes where {expected['bytes']} were written"
+                return f"{path} is damaged ({problem})"
             if _sample(path) != expected["sample"] or (full and checksum(path)["crc32"] != expected["crc32"]):
-                return f"{path} is damaged (its checksum is not the one written)"
+                return f"{path} is damaged (checksum mismatch)"
     except GeneraError:
         return f"{folder} has no readable {CHECKSUMS}"
     except (AttributeError, KeyError, TypeError):
@@ -101,7 +101,7 @@ def _checksums(folder: Path) -> dict[str, Any]:
 
 
 def _sample(path: Path) -> int:
-    """CRC-32 of a file, or of evenly spaced blocks of a large one, the first and the last among them."""
+    """CRC-32 of a file; for a large one, of evenly spaced blocks that include the first and the last."""
     size, crc = path.stat().st_size, 0
     with open(path, "rb") as file:
         if size <= SMALL:
@@ -114,24 +114,24 @@ def _sample(path: Path) -> int:
 
 @dataclass
 class Verified:
-    """What reading a whole cache showed."""
+    """The result of `verify`."""
 
     folders: int = 0
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)
-    """a sentence each"""
+    """one message per damaged folder"""
     unchecked: list[str] = field(default_factory=list)
     """folders without checksums, such as copies of shipped runs"""
 
 
 def verify(cache: Path) -> Verified:
-    """Read every byte of a cache, or of one folder of it, and compare it with what was written. Raises GeneraError when
-    there is nothing there."""
+    """Read every byte of a cache, or of one of its folders, and compare the checksums. Raises GeneraError when `cache`
+    is not a folder."""
     if not cache.is_dir():
         raise GeneraError(f"{cache} is not a folder; there is no cache to verify.")
     result = Verified()
-    own = [cache] if (cache / CHECKSUMS).is_file() else []
-    for folder in own or sorted(path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    single = [cache] if (cache / CHECKSUMS).is_file() else []
+    for folder in single or sorted(path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if folder.name == "hashes":
             continue
         if not (folder / CHECKSUMS).is_file():
@@ -148,9 +148,9 @@ def verify(cache: Path) -> Verified:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content. That of a large file is kept in the cache under its path, size and time of change,
-    so that resuming does not read a whole corpus first: content that changes under the same path, size and time is not
-    noticed. Raises GeneraError when it cannot be read."""
+    """SHA-256 of a file's content. The hash of a large file is cached under its path, size and modification time, so
+    that resuming does not read the whole corpus; a change that keeps all three goes unnoticed. Raises GeneraError when
+    the file cannot be read."""
     try:
         state = path.stat()
         key = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:32]
@@ -159,10 +159,10 @@ def file_hash(path: Path) -> str:
         if large and kept.is_file() and len(known := kept.read_text()) == 64:
             return known
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise GeneraError(f"cannot read {path}: {error.strerror}.") from None
     if large and time.time() - state.st_mtime > SETTLED:
-        with suppress(GeneraError):  # a cache that cannot be written costs time and nothing else
-            write_text(kept, found)
-    return found
+        with suppress(GeneraError):  # without a writable cache, hashing only takes longer
+            write_text(kept, digest)
+    return digest

@@ -1,4 +1,4 @@
-"""Files of a source: found by path, glob or folder, sorted into splits by name, read line by line. No torch."""
+"""Files of a source: resolved from a path, glob or folder, sorted into splits, read line by line. No torch."""
 
 import difflib
 import glob
@@ -20,10 +20,10 @@ class Line(NamedTuple):
 
 
 def split_files(rest: str) -> tuple[tuple[str, Path], ...]:
-    """(split, file) of the files at `rest`, a file, a glob or a folder, training files first.
+    """(split, file) of the files at `rest` (a file, a glob or a folder), training files first.
 
-    A file whose name says no split is training data; so are all of them where all are of one split. Raises GeneraError
-    where there are none.
+    A file whose name contains no split is training data; so are all files if they all belong to one split. Raises
+    GeneraError when there are none.
     """
     files = find_files(rest)
     splits = [split_named(file.name) or "train" for file in files]
@@ -33,7 +33,7 @@ def split_files(rest: str) -> tuple[tuple[str, Path], ...]:
 
 
 def find_files(rest: str) -> list[Path]:
-    """The files at `rest`, a file, a glob or a folder, by name. Raises GeneraError where there are none."""
+    """The files at `rest` (a file, a glob or a folder), sorted by name. Raises GeneraError when there are none."""
     path = Path(rest).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
@@ -44,7 +44,7 @@ def find_files(rest: str) -> list[Path]:
     elif glob.has_magic(rest):
         files = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
         if not files:
-            raise GeneraError(f"no file matches {rest}; check the pattern, and quote it in the shell.")
+            raise GeneraError(f"no file matches {rest}; check the pattern and quote it in the shell.")
     else:
         siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         if not difflib.get_close_matches(path.name, siblings):
@@ -54,13 +54,13 @@ def find_files(rest: str) -> list[Path]:
 
 
 def label_of_file(path: Path) -> str:
-    """`sentiment.train.0.txt.gz` → `sentiment.0`: the name without its endings and without its split."""
+    """`sentiment.train.0.txt.gz` → `sentiment.0`: the name without its extensions and split."""
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     return ".".join(part for part in stem.split(".") if part.lower() not in SPLIT_NAMES) or stem
 
 
 def hash_files(how: object, files: Iterable[tuple[str, Path]], *, names: bool = False) -> str:
-    """A hash of `how` they are read, and of each file's split and content, and with `names` of its name."""
+    """A hash of `how` (the reading options) and of each file's split and content; with `names`, also of its name."""
     digest = hashlib.sha256(repr(how).encode())
     for split, path in files:
         digest.update(split.encode())
@@ -91,8 +91,8 @@ def read_lines(path: Path) -> Iterator[Line]:
                 f"{path}:{count} is not UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8."
             ) from None
         except (EOFError, zlib.error):
-            raise GeneraError(f"{path} is damaged or cut short after line {count}; fetch it again.") from None
+            raise GeneraError(f"{path} is damaged or truncated after line {count}; fetch it again.") from None
         except gzip.BadGzipFile:
-            raise GeneraError(f"{path} is not a gzip file; drop the .gz from its name or fetch it again.") from None
+            raise GeneraError(f"{path} is not a gzip file; remove .gz from its name or fetch it again.") from None
     if not count:
-        raise GeneraError(f"{path} is empty; one text a line was expected.")
+        raise GeneraError(f"{path} is empty; one text per line was expected.")

@@ -1,8 +1,8 @@
-"""Which sources of data and which worlds there are, and what their items are. No torch: lists and help read only this.
+"""The registry of data sources and worlds, with their item types. No torch: lists and help read only this file.
 
-What opens a source lies beside its format, often in a layer above this one; so the registry names it as "module:NAME"
-and imports it when the source is opened. Installed packages add sources (entry points `genera.sources`, whose objects
-are `Scheme`s) and worlds (`genera.worlds`, `World`s).
+The code that opens a source lives beside its format, often in a higher layer, so the registry refers to it as
+"module:NAME" and imports it when a source is opened. Installed packages add sources (entry points `genera.sources`,
+whose objects are `Scheme`s) and worlds (`genera.worlds`, `World`s).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ ITEMS = {
     "navigation": "navigation episodes",
     "parallel": "parallel texts (with their translations)",
 }
-"""item type, as data sets declare it → how messages call the items"""
+"""item type, as data sets declare it → name of the items in messages"""
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,28 @@ class Scheme:
     """One kind of source, written `scheme:ARGUMENT`."""
 
     argument: str
-    """What stands after the colon: PATH, DIR, FILE or NAME."""
+    """What follows the colon: PATH, DIR, FILE or NAME."""
     openers: Mapping[str, str]
-    """Item types that it can give, each with the function "module:NAME" that opens such a source:
+    """Item types that the source provides, each with the function "module:NAME" that opens it:
 
     text: (spec, rest, text_column, label_column) → `genera.data.text.items.Source`
     dialogues: (spec, rest) → `genera.data.dialogues.sources.DialogueSource`
     images: (spec, rest) → `genera.data.images.parts.ImageSource`
-    image-pairs: (spec, rest) → two such sources, and the world that knows their translation or None
+    image-pairs: (spec, rest) → two such sources, and the world that knows their translation, or None
     navigation: (spec, rest, graphs, strict) → `genera.navigation.sources.NavigationSource`
     parallel: (spec, rest, columns) → `genera.data.parallel.sources.ParallelSource`
 
-    `spec` is what the user wrote, `rest` its part after the colon."""
+    `spec` is the source as the user wrote it, `rest` the part after the colon."""
     summary: str
     arguments: Mapping[str, str] = field(default_factory=dict)
-    """What stands after the colon for single item types, where that is something else."""
+    """item type → what follows the colon, where it differs from `argument`"""
 
     def argument_for(self, kind: str) -> str:
         return self.arguments.get(kind, self.argument)
 
 
 class World(NamedTuple):
-    """One world: procedural data with known truth."""
+    """One world: procedural data with known ground truth."""
 
     kind: str
     """Its item type: text, dialogues, images, image-pairs or navigation."""
@@ -68,7 +68,7 @@ _SCHEMES: dict[str, Scheme] = {
     "text": Scheme(
         "PATH",
         {"text": "genera.data.text.formats:open_text"},
-        "texts, one a line: file, glob or folder; plain or .gz",
+        "texts, one per line: file, glob or folder; plain or .gz",
     ),
     "tsv": Scheme(
         "PATH",
@@ -79,18 +79,18 @@ _SCHEMES: dict[str, Scheme] = {
     "jsonl": Scheme(
         "PATH",
         {"text": "genera.data.text.formats:open_jsonl", "parallel": "genera.data.parallel.sources:open_jsonl_pairs"},
-        "JSON objects, one a line; --text-column and --label-column (or --source-column and --target-column) name "
+        "JSON objects, one per line; --text-column and --label-column (or --source-column and --target-column) name "
         "their fields",
     ),
     "dialogues": Scheme(
         "PATH",
         {"dialogues": "genera.data.dialogues.sources:open_files"},
-        "one dialogue a line: turns between tabs or __eou__, or .jsonl",
+        "dialogues, one per line: turns separated by tabs or __eou__, or .jsonl",
     ),
     "glue": Scheme(
         "DIR",
         {"text": "genera.data.text.glue:open_glue"},
-        "a task of GLUE as its archive has it: labels and pairs are read, dev is tested on",
+        "a GLUE task as unpacked from its archive, with labels and pairs; dev is the test split",
     ),
     "idx": Scheme(
         "DIR",
@@ -100,17 +100,17 @@ _SCHEMES: dict[str, Scheme] = {
     "cifar": Scheme(
         "DIR",
         {"images": "genera.data.images.formats:cifar"},
-        "CIFAR-10 or CIFAR-100, the binary or the python version as unpacked",
+        "CIFAR-10 or CIFAR-100, binary or Python version, unpacked",
     ),
     "images": Scheme(
         "DIR",
         {"images": "genera.data.images.formats:images"},
-        "image files of any size; labels are the names of the folders they lie in",
+        "image files of any size; the names of their folders are the labels",
     ),
     "npz": Scheme(
         "FILE",
         {"images": "genera.data.images.formats:npz"},
-        "numpy arrays: images, or jpeg and offset; with labels, label_names",
+        "NumPy arrays: images, or jpeg and offset; optional labels, label_names",
     ),
     "hub": Scheme(
         "NAME",
@@ -123,13 +123,13 @@ _SCHEMES: dict[str, Scheme] = {
             "image-pairs": "genera.data.images.sources:open_folder_pairs",
             "parallel": "genera.data.parallel.sources:open_pairs",
         },
-        "image pairs: trainA and trainB (testA, testB), folders or .npz files; or FILE.src,FILE.tgt of texts, whose "
+        "image pairs: trainA and trainB (testA, testB), folders or .npz files; or text files FILE.src,FILE.tgt whose "
         "lines are translations of each other",
         {"parallel": "FILE.src,FILE.tgt"},
     ),
     "r2r": Scheme("DIR", _episodes("r2r"), "Room-to-Room: R2R_SPLIT.json and connectivity/; plain or .gz, .tar.xz"),
     "ndh": Scheme("DIR", _episodes("ndh"), "navigation from dialogue history: SPLIT.json and connectivity/"),
-    "hanna": Scheme("DIR", _episodes("hanna"), "HANNA's requests: hanna_SPLIT.json and connectivity/"),
+    "hanna": Scheme("DIR", _episodes("hanna"), "HANNA: hanna_SPLIT.json and connectivity/"),
     "world": Scheme(
         "NAME",
         {
@@ -139,7 +139,7 @@ _SCHEMES: dict[str, Scheme] = {
             "image-pairs": "genera.data.images.sources:open_world_pairs",
             "navigation": "genera.navigation.sources:open_world",
         },
-        "an embedded world: procedural data with known truth",
+        "a built-in world: procedural data with known ground truth",
     ),
 }
 
@@ -151,22 +151,22 @@ _WORLDS: dict[str, World] = {
     ),
     "captions-small": World(
         "text",
-        "a smaller grammar of 16.72 nats, for signatures that take minutes",
+        "a smaller caption grammar with an entropy of 16.72 nats, for runs of minutes",
         "genera.worlds.captions:CAPTIONS_SMALL",
     ),
     "dialogues": World(
         "dialogues",
-        "questions and answers about scenes; every right response is known",
+        "questions and answers about scenes; all correct responses are known",
         "genera.worlds.dialogues:DIALOGUES",
     ),
     "dialogues-style": World(
         "text",
-        "sentences in an old manner about the same scenes, for stylised responses",
+        "archaic sentences about the same scenes, for stylised responses",
         "genera.worlds.dialogues:STYLE",
     ),
     "houses": World(
         "navigation",
-        "houses with rooms, landmarks and instructions; the navigation default",
+        "houses with rooms, landmarks and instructions; the default navigation data",
         "genera.worlds.houses:HOUSES",
     ),
     "houses-ndh": World(
@@ -174,34 +174,36 @@ _WORLDS: dict[str, World] = {
     ),
     "houses-hanna": World(
         "navigation",
-        "the same houses with requests for objects and routes of a helper",
+        "the same houses with object requests and a helper's routes",
         "genera.worlds.houses:HOUSES_HANNA",
     ),
     "shapes": World(
         "images",
-        "any size: 6 shapes, 6 colours, 6 backgrounds, place, size, rotation; labelled",
+        "labelled images of any size: 6 shapes, 6 colours, 6 backgrounds, position, size, rotation",
         "genera.worlds.shapes:SHAPES",
     ),
     "shapes-overlap": World(
-        "images", "shapes whose classes overlap: each shows one of two shapes", "genera.worlds.shapes:SHAPES_OVERLAP"
+        "images",
+        "shapes with overlapping classes: each class shows one of two shapes",
+        "genera.worlds.shapes:SHAPES_OVERLAP",
     ),
     "shapes-pairs": World(
         "image-pairs",
-        "filled on light, outlined on dark, unpaired; the translation is known",
+        "unpaired filled shapes on light and outlined shapes on dark; the true translation is known",
         "genera.worlds.shapes:SHAPES_PAIRS",
     ),
 }
 
 
 def schemes() -> dict[str, Scheme]:
-    """All kinds of sources by name: those of genera and those of installed plug-ins."""
+    """All schemes by name, built-in and from installed plug-ins."""
     return _SCHEMES | plugins.load(plugins.SOURCES, Scheme, _SCHEMES)
 
 
 def split_spec(spec: str, kind: str) -> tuple[str, str]:
     """(scheme, rest) of a source whose items are of type `kind`.
 
-    Raises GeneraError when it is none, has an unknown scheme, or gives items of another type.
+    Raises GeneraError when `spec` is not a source, has an unknown scheme, or provides items of another type.
     """
     scheme, colon, rest = spec.partition(":")
     known = schemes()
@@ -230,12 +232,12 @@ def opener(scheme: str, kind: str) -> Any:
 
 
 def worlds() -> dict[str, World]:
-    """All worlds by name: those of genera and those of installed plug-ins."""
+    """All worlds by name, built-in and from installed plug-ins."""
     return _WORLDS | plugins.load(plugins.WORLDS, World, _WORLDS)
 
 
 def world(name: str) -> World:
-    """What is known of a world without loading it. Raises GeneraError for an unknown one."""
+    """The registry entry of a world. Raises GeneraError for an unknown name."""
     known = worlds()
     if name not in known:
         raise unknown("world", name, known)
@@ -243,13 +245,13 @@ def world(name: str) -> World:
 
 
 def kinds_of(name: str) -> tuple[str, ...]:
-    """The item types that a world can give; the episodes of a navigation world are also texts, their instructions."""
+    """The item types that a world provides; navigation episodes also provide their instructions as texts."""
     kind = world(name).kind
     return (kind, "text") if kind == "navigation" else (kind,)
 
 
 def load_world(name: str) -> Any:
-    """The world called `name`. Raises GeneraError, with the nearest name, when there is none."""
+    """The world `name`. Raises GeneraError, with the closest name, when there is none."""
     return _load(world(name).implementation, f"the world {name}")
 
 
@@ -260,4 +262,4 @@ def _load(implementation: str, what: str) -> Any:
     except (ImportError, AttributeError) as error:
         if module.startswith("genera."):
             raise
-        raise GeneraError(f"{what} comes from {implementation}, which cannot be imported ({error}).") from error
+        raise GeneraError(f"{what}: {implementation} cannot be imported ({error}).") from error

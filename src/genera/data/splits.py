@@ -1,9 +1,9 @@
-"""Training, validation and test data: which items belong where, by names or by what they are. No torch.
+"""Training, validation and test splits, by the names of files or by the content of items. No torch.
 
-A source has *named splits* when its files, folders or parts say so (`ptb.train.txt.gz`, `test/`). A split that it does
-not name is held out of its training items by a hash of their content, so that copies of one item never straddle two
-splits: 2 % each, at most 5,000 distinct ones (of images 5 %). A source that names no splits can also be opened as one
-`WHOLE` split, with nothing held out.
+A source has *named splits* when its files, folders or parts say so (`ptb.train.txt.gz`, `test/`). A split that
+it does not name is held out of its training items by a hash of their content, so that copies of an item always share a
+split: 2 % (5 % for images), at most 5,000 distinct items. A source without named splits can also be opened as the
+single split `WHOLE`, with nothing held out.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from genera.errors import GeneraError
 
 SPLITS = ("train", "valid", "test")
 WHOLE = "all"
-"""The only split of a source that names none, where nothing is held out of it."""
+"""The single split of a source without named splits when nothing is held out."""
 HELD_OUT_SHARE = 0.02
 HELD_OUT_MOST = 5_000
 
@@ -37,13 +37,13 @@ T = TypeVar("T", bound=_Placed)
 
 
 def split_named(name: str) -> str | None:
-    """The split that a part of `name` says."""
+    """The split that a part of `name` names, or None."""
     parts = re.split(r"[^a-z0-9]+", name.lower())
     return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), None)
 
 
 def in_order(splits: Iterable[str]) -> tuple[str, ...]:
-    """The named splits of a source, training first; () for one that has only training data."""
+    """The named splits of a source, training first; () if it has only training data."""
     distinct = set(splits)
     return () if distinct <= {"train"} else tuple(split for split in SPLITS if split in distinct)
 
@@ -53,9 +53,9 @@ def assign(
 ) -> Iterator[T]:
     """The items of a source with their final splits.
 
-    named: the splits that the source names; () where all its items say "train".
-    whole: hold nothing out; without named splits all items are of the split `WHOLE`.
-    Raises GeneraError when no training data is named.
+    named: the named splits of the source; () if all its items are "train".
+    whole: hold nothing out; without named splits, all items form the split `WHOLE`.
+    Raises GeneraError when the named splits lack training data.
     """
     if whole:
         yield from items if named else (item._replace(split=WHOLE) for item in items)
@@ -70,17 +70,17 @@ def assign(
 
 
 def absent_splits(named: Collection[str], spec: str) -> tuple[str, ...]:
-    """The splits that must be held out of the training data. Raises GeneraError when no training data is named."""
+    """The splits to hold out of the training data. Raises GeneraError when the named splits lack training data."""
     if named and "train" not in named:
         raise GeneraError(f"{spec} has {' and '.join(sorted(named))} data but no training data.")
     return tuple(split for split in SPLITS if split not in (named or ("train",)))
 
 
 class HeldOut:
-    """Sends training items to the splits that have no data of their own, by a hash of their content."""
+    """Assigns training items to the missing splits, by a hash of their content."""
 
     def __init__(self, absent: Iterable[str], share: float = HELD_OUT_SHARE) -> None:
-        """share: of the items that each absent split gets."""
+        """share: fraction of the training items that each absent split gets."""
         self._held: dict[str, set[int]] = {split: set() for split in absent}
         self._share = share
 

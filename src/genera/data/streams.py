@@ -1,15 +1,15 @@
-"""Training batches as a pure function of the step: which rows of a data set come together, in which order.
+"""Training batches as a pure function of the step: which rows form each batch, and in which order.
 
-A stream is made for a *global* batch, a seed, and this process's place among the ranks: rank r of N holds rows
-[r·B/N, (r + 1)·B/N) of each global batch, so that N ranks see together what one rank would see, and resuming needs
-nothing but the number of the step.
+A stream takes a *global* batch size B, a seed, and the rank of this process: rank r of N holds rows
+[r·B/N, (r + 1)·B/N) of each global batch. N ranks together see what a single rank would see, and resuming needs only
+the step number.
 
-    Shuffled      a permutation an epoch
-    Bucketed      the same, with rows of like length together, so that little is padded
-    TokenBudget   batches of like length with as many rows as a number of tokens allows (translation)
-    Continuous    running text in columns, a window of each a step, for models that carry their state (BPTT)
+    Shuffled      one permutation per epoch
+    Bucketed      the same, with rows of similar length in a batch to reduce padding
+    TokenBudget   rows of similar length, as many per batch as fit a token budget (translation)
+    Continuous    text in parallel columns, one window of each per step, for models that carry their state (BPTT)
 
-Each takes `collate`, which makes a batch of the rows drawn.
+`collate` builds a batch from the drawn rows.
 """
 
 from bisect import bisect_right
@@ -28,12 +28,12 @@ from genera.errors import GeneraError
 
 Rows: TypeAlias = NDArray[np.int64]
 Batches: TypeAlias = Sequence[Rows] | NDArray[np.int64]
-"""Rows of several batches; an array where all are of one size."""
+"""Rows of several batches; an array if all batches have the same size."""
 
 WINDOW = 100  # batches that are sorted by length together
-SHORTEST = 5  # tokens of a window of random size
-HALVED = 0.05  # share of the windows of random size that are half as long (Merity et al. 2018)
-DEVIATION = 5.0  # tokens, of the size of such a window
+SHORTEST = 5  # minimum tokens of a window of random size
+HALVED = 0.05  # share of windows of random size with half the mean length (Merity et al. 2018)
+DEVIATION = 5.0  # standard deviation of the window size, in tokens
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Draw:
     rows: Rows
     """(B,)"""
     part: slice
-    """This rank's among them."""
+    """the rows of this rank"""
 
     @property
     def mine(self) -> Rows:
@@ -60,7 +60,7 @@ def row_numbers(draw: Draw) -> Batch:
 
 
 def permutation(count: int, *key: int) -> Rows:
-    """(count,) the order that a key, such as (seed, epoch), gives: the only shuffling of streams."""
+    """(count,) the permutation for a key such as (seed, epoch)."""
     return np.random.default_rng(key).permutation(count)
 
 
@@ -70,14 +70,14 @@ def share(rows: int, rank: int, ranks: int) -> slice:
 
 
 def count_steps(items: int, kind: str, batch: int, ranks: int) -> int:
-    """Whole batches of `batch` in an epoch over `items` (named `kind` in errors), shared by `ranks`.
+    """Number of full batches in an epoch over `items` (called `kind` in messages), shared by `ranks`.
 
     Raises GeneraError when the items cannot fill one batch, or the ranks cannot share one.
     """
     if items < batch:
         raise GeneraError(
             f"the data has {items} {kind}, fewer than one batch of {batch}; "
-            f"use a batch of at most {items} or more data."
+            f"use a batch size of at most {items}, or more data."
         )
     if batch % ranks:
         raise GeneraError(f"a batch of {batch} cannot be shared by {ranks} ranks; use a multiple of {ranks}.")
@@ -85,7 +85,7 @@ def count_steps(items: int, kind: str, batch: int, ranks: int) -> int:
 
 
 class _Planned:
-    """A stream whose epochs are planned whole, one at a time."""
+    """A stream that plans one whole epoch at a time."""
 
     def __init__(self, steps_per_epoch: int, collate: Collate, rank: int, ranks: int) -> None:
         self.steps_per_epoch = steps_per_epoch
@@ -110,9 +110,8 @@ class _Planned:
 
 
 class Shuffled(_Planned):
-    """Rows 0 … count - 1 in a fresh permutation each epoch; what does not fill a batch is left out, another part each
-    time. With `endless` nothing is left out: permutations follow each other, and a batch may hold the end of one and
-    the beginning of the next."""
+    """Rows 0 … count - 1 in a new permutation each epoch. Each epoch drops the rows that do not fill a batch, different
+    ones each time. With `endless` no row is dropped: permutations are concatenated, and a batch may span two."""
 
     def __init__(
         self,
@@ -127,8 +126,8 @@ class Shuffled(_Planned):
         brings: int = 1,
         endless: bool = False,
     ) -> None:
-        """batch: rows of the global batch. kind: what the rows are, for messages. brings: rows that a row drawn stands
-        for, itself and those that come with it; an epoch has so many fewer batches.
+        """batch: rows of the global batch. kind: name of the rows in messages. brings: rows that each drawn row stands
+        for, including itself; the number of batches per epoch is divided by it.
 
         Raises GeneraError when the rows cannot fill one batch, or the ranks cannot share one.
         """
@@ -155,8 +154,8 @@ class Shuffled(_Planned):
 class Bucketed(_Planned):
     """Shuffled rows, sorted by a noisy length inside windows of 100 batches, cut into batches, which are then shuffled.
 
-    Without noise a batch is all of one length, which pads least and learns less. What does not fill a batch is left
-    out, another part each epoch.
+    Without noise all rows of a batch have nearly the same length, which minimises padding but slows learning. Each
+    epoch drops the rows that do not fill a batch, different ones each time.
     """
 
     def __init__(
@@ -172,8 +171,8 @@ class Bucketed(_Planned):
         kind: str = "items",
         padded: Sequence[NDArray[np.integer]] = (),
     ) -> None:
-        """lengths: (N,) of the rows. noise: in standard deviations of length. padded: (N,) lengths of what batches pad,
-        where that is more than these lengths; for `padding_share` alone.
+        """lengths: (N,) of the rows. noise: in standard deviations of length. padded: (N,) lengths of each padded side,
+        if batches pad more than `lengths`; used only by `padding_share`.
 
         Raises GeneraError as `Shuffled` does.
         """
@@ -193,15 +192,15 @@ class Bucketed(_Planned):
 
     @cached_property
     def padding_share(self) -> float:
-        """The share of padding among all ids of the first epoch."""
+        """Share of padding among all ids of the first epoch."""
         return padding_share(self._planned(0), *self._padded)
 
 
 class TokenBudget(_Planned):
-    """Batches of like length with as many rows as fit into a number of tokens, padding included.
+    """Batches of rows of similar length, with as many rows as fit a token budget, padding included.
 
-    Rows are sorted by the longer of their sides, ties at random, and cut into batches; the batches are shuffled. The
-    cuts are the same in every epoch, so that an epoch has always the same number of steps.
+    Rows are sorted by their longest side, ties at random, and cut into batches; the batches are shuffled. The cuts are
+    the same in every epoch, so every epoch has the same number of steps.
     """
 
     def __init__(
@@ -216,10 +215,10 @@ class TokenBudget(_Planned):
         collate: Collate = row_numbers,
         kind: str = "items",
     ) -> None:
-        """lengths: (N,), or (N, S) of rows with S sides that are padded each. budget: most rows x longest of a global
-        batch, on every side; only a batch of the fewest rows may have more. multiple: a batch has a multiple of so many
-        rows, so that ranks (and accumulated parts) can share it; up to `multiple` - 1 rows are left out, others each
-        epoch.
+        """lengths: (N,), or (N, S) for rows with S separately padded sides. budget: maximum of rows x longest row in a
+        global batch, on every side; only a batch of `multiple` rows may exceed it. multiple: the number of rows in a
+        batch is a multiple of this, so that ranks (and accumulated parts) can share it; each epoch drops up to
+        `multiple` - 1 rows, different ones each time.
 
         Raises GeneraError when there are too few rows, or the ranks cannot share a batch.
         """
@@ -230,7 +229,7 @@ class TokenBudget(_Planned):
             raise GeneraError(f"the data has {len(sides)} {kind}, fewer than one batch of {multiple}.")
         self._sides, self._seed, self._longest = sides, seed, sides.max(axis=1)
         self._used = len(sides) // multiple * multiple
-        # Whichever rows an epoch leaves out, place by place the sorted rest is no longer than if the shortest were.
+        # The cuts assume that the shortest rows are dropped. If others are, no row of the sorted rest is longer.
         self._ends = _cuts(np.sort(self._longest)[len(sides) - self._used :], budget, multiple)
         super().__init__(len(self._ends), collate, rank, ranks)
 
@@ -243,12 +242,12 @@ class TokenBudget(_Planned):
 
     @cached_property
     def padding_share(self) -> float:
-        """The share of padding among all ids of the first epoch."""
+        """Share of padding among all ids of the first epoch."""
         return padding_share(self._planned(0), *self._sides.T)
 
 
 def _cuts(lengths: NDArray[np.integer], budget: int, multiple: int) -> list[int]:
-    """Where batches end among ascending lengths, whose number is a multiple of `multiple`."""
+    """The ends of batches of ascending lengths; the number of lengths is a multiple of `multiple`."""
     ends: list[int] = []
     start = 0
     while start < len(lengths):
@@ -260,7 +259,7 @@ def _cuts(lengths: NDArray[np.integer], budget: int, multiple: int) -> list[int]
 
 
 def padding_share(batches: Batches, *sides: NDArray[np.integer]) -> float:
-    """The share of padding among all ids of these batches, each side padded to its longest row."""
+    """Share of padding among all ids of these batches, with each side padded to its longest row."""
     used = room = 0
     for lengths in sides:
         for rows in batches:
@@ -274,22 +273,22 @@ def padding_share(batches: Batches, *sides: NDArray[np.integer]) -> float:
 
 @dataclass
 class WindowBatch(Batch):
-    """A window of T tokens of each of B columns; `ids` are the columns."""
+    """A window of T tokens from each of B columns; `ids` are the column numbers."""
 
     tokens: Tensor
     """(B, T) int64"""
     targets: Tensor
-    """(B, T) int64: what follows each token"""
+    """(B, T) int64: the token after each token"""
     first: bool
-    """Whether the columns begin here: carried state is then set back."""
+    """Whether this window is the start of the columns, so that carried state must be reset."""
 
 
 class Continuous:
-    """One text cut into B columns that are read side by side, a window a step, so that the state of a model at the end
-    of a window is its state at the beginning of the next (truncated back-propagation through time).
+    """One text cut into B columns that are read in parallel, one window per step. A model carries its state from the
+    end of a window to the start of the next (truncated back-propagation through time).
 
     Row b is the same column in every step of an epoch; rank r of N reads the columns [r·B/N, (r + 1)·B/N). Every token
-    of the columns but the first is a target once an epoch; what does not fill the columns is left out.
+    of a column except the first is a target once per epoch; tokens that do not fill the columns are dropped.
     """
 
     def __init__(
@@ -304,7 +303,7 @@ class Continuous:
         ranks: int = 1,
     ) -> None:
         """tokens: (N,). batch: columns over all ranks. window: T. jitter: windows of random size (Merity et al. 2018):
-        T in 95 of 100 cases and else T / 2, plus noise of 5 tokens, at least 5; `steps_per_epoch` is then their mean.
+        T with probability 0.95, else T / 2, plus noise of 5 tokens, at least 5; `steps_per_epoch` is then a mean.
 
         Raises GeneraError when there are too few tokens, or the ranks cannot share the columns.
         """
@@ -318,7 +317,7 @@ class Continuous:
         mean = window * (1 - HALVED / 2) if jitter else window
         self.steps_per_epoch = max(1, round(self._targets / mean)) if jitter else -(-self._targets // window)
         self._starts = [0]
-        """the step at which each epoch begins, as far as was asked"""
+        """the first step of each epoch, computed on demand"""
         self._planned = lru_cache(maxsize=2)(self._plan)
 
     def batch(self, step: int) -> WindowBatch:
@@ -335,7 +334,7 @@ class Continuous:
         )
 
     def _place(self, step: int) -> tuple[int, int]:
-        """Epoch, and window in it."""
+        """(epoch, window in the epoch)"""
         if not self._jitter:
             return divmod(step, self.steps_per_epoch)
         while self._starts[-1] <= step:

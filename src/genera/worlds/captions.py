@@ -1,4 +1,4 @@
-"""Short natural captions with labelled factors: who, in what, does what to what, where, when, and in what mood."""
+"""Short captions with labelled factors: subject, clothing, action, object, place, time and sentiment."""
 
 from genera.worlds.grammar import World
 

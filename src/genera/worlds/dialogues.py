@@ -1,11 +1,11 @@
-"""Small dialogues with known truth: one asks about a scene, the other answers, and every right response is known.
+"""Small dialogues with known ground truth: one speaker asks about a scene, the other answers.
 
-    what is the sailor carrying near the museum ?      a question begins it; its answer is open
-    he is carrying a guitar .                          one of ten right answers
-    what colour is it ?                                one of three right ways to go on
-    the guitar is red .                                needs what was said two turns ago
+    what is the sailor carrying near the museum ?      an opening question
+    he is carrying a guitar .                          one of ten correct answers
+    what colour is it ?                                one of three correct continuations
+    the guitar is red .                                depends on a turn further back
 
-All responses that are right after a context are equally likely, so log p(response | context) is exact.
+All correct responses to a context are known and equally likely, so log p(response | context) is exact.
 """
 
 import hashlib
@@ -38,27 +38,27 @@ _ANSWER = re.compile(r"s?he is \w+ an? (?P<object>\w+) \.")
 
 @dataclass(frozen=True)
 class DialogueWorld:
-    """Immutable; every draw is a pure function of its arguments. The opening question decides a dialogue's split, so
-    that no context of one split occurs in another."""
+    """Immutable; every draw is a pure function of its arguments. The opening question determines the split of a
+    dialogue, so no context occurs in two splits."""
 
     name: str
 
     @cached_property
     def openings(self) -> tuple[str, ...]:
-        """Every question that may begin a dialogue."""
+        """All opening questions."""
         who = sorted(_HE + _SHE)
         what = (f"what is the {w} {a} {r} the {p} ?" for w, a, r, p in product(who, _ACTIONS, _RELATIONS, _PLACES))
         where = (f"where is the {w} {a} {_a(o)} ?" for w, a, o in product(who, _ACTIONS, _OBJECTS))
         return (*what, *where)
 
     def responses(self, context: Sequence[str]) -> tuple[str, ...]:
-        """All right responses to the turns of `context`, equally likely; none where the dialogue is over, or the world
-        could not have said it."""
+        """All correct responses to the turns of `context`, equally likely; empty if the dialogue is over or `context`
+        is not from this world."""
         if not context or not (scene := _scene(context)):
             return ()
         who, him = ("he", "him") if scene["who"] in _HE else ("she", "her")
         last, when = context[-1], f"when did you see {him} ?"
-        if len(context) % 2 == 0:  # the one who asks goes on
+        if len(context) % 2 == 0:  # the asking speaker continues
             return () if last == WELCOME else (*(q for q in (COLOUR, when) if q not in context), THANKS)
         if last == THANKS:
             return (WELCOME,)
@@ -71,7 +71,7 @@ class DialogueWorld:
         return tuple(f"{who} is {relation} the {place} ." for relation, place in product(_RELATIONS, _PLACES))
 
     def dialogues(self, count: int, seed: int = 0, split: str = "train") -> list[tuple[str, ...]]:
-        """`count` independent dialogues of a split, 4 to 8 turns each."""
+        """`count` independent dialogues of a split, with 4 to 8 turns."""
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         bits = np.random.PCG64([seed, list(SPLITS).index(split)])
@@ -88,7 +88,7 @@ class DialogueWorld:
 
 
 def _scene(context: Sequence[str]) -> dict[str, str | None] | None:
-    """Who does what with what, as far as the context says; None where it is none of this world's."""
+    """Who does what with which object, as far as the context says; None if it is not from this world."""
     opening, *others = context
     match = _WHAT.fullmatch(opening) or _WHERE.fullmatch(opening)
     if match is None or match["who"] not in _HE + _SHE:
@@ -125,4 +125,4 @@ STYLE = World(
         "time": " ".join(time.replace(" ", "_") for time in _TIMES),
     },
 )
-"""Sentences about the same scenes in an old manner, which no dialogue has: the style of StyleFusion."""
+"""Archaic sentences about the same scenes, unlike any dialogue turn: the target style for StyleFusion."""

@@ -1,7 +1,7 @@
-"""A world of sentences: a grammar written as data, with exact probabilities, factors and their inverse.
+"""A world of sentences: a grammar defined as data, with exact probabilities and invertible factors.
 
-A grammar is a template and the words of its factors. In the template `{factor}` stands for a factor's words and
-`[...]` for a phrase that is there with probability 1/2; all other choices are uniform and independent:
+A grammar is a template and the words of its factors. In the template, `{factor}` stands for a word of the factor and
+`[...]` for an optional phrase with probability 1/2; all other choices are uniform and independent:
 
     template  "{determiner} {subject} [in {colour} {garment}] {tense} {action} a {object} ."
     words     {"subject": "man|men woman|women", "tense": {"present": "is|are", "past": "was|were"}, ...}
@@ -31,7 +31,7 @@ _BLOCK = 1 << 13
 
 @dataclass(frozen=True)
 class Analogy:
-    """a is to b as c is to `answer`: b is a, and `answer` is c, with the same change of one factor."""
+    """a is to b as c is to `answer`: the same change of one factor turns a into b and c into `answer`."""
 
     a: str
     b: str
@@ -44,27 +44,27 @@ class Analogy:
 class World:
     """Sentences of one grammar. Immutable; every draw is a pure function of its arguments.
 
-    A combination of factor values belongs to exactly one of the splits (80 % train, 10 % valid, 10 % test, by a
-    fixed hash), so that no test sentence is ever a training sentence.
+    Each combination of factor values belongs to exactly one split (80 % train, 10 % valid, 10 % test, by a fixed
+    hash), so no test sentence is a training sentence.
     """
 
     name: str
     template: str
     words: Mapping[str, Mapping[str, str] | str]
-    """factor → its values and their words: `{value: words}`, or one string where each value is its own first word
-    (`"man|men woman|women"`; an underscore stands for a blank, as in `"at_night"`)"""
+    """factor → its values and their words: `{value: words}`, or one string if each value is its first word
+    (`"man|men woman|women"`; an underscore stands for a space, as in `"at_night"`)"""
 
-    # -- what the grammar says ------------------------------------------------------------------------------------
+    # -- the grammar ----------------------------------------------------------------------------------------------
 
     @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:
-        """factor → its values; those of an optional phrase begin with "none"."""
+        """factor → its values; the first value of a factor in an optional phrase is "none"."""
         optional = {name for phrase in self._optional for name in phrase}
         return {name: ((ABSENT,) if name in optional else ()) + tuple(table) for name, table in self._table.items()}
 
     @cached_property
     def entropy(self) -> float:
-        """Entropy of the sentences in nats, exact: the floor of any model's mean negative log-likelihood."""
+        """Exact entropy of the sentences in nats: the lower bound of the mean negative log-likelihood of any model."""
         always = sum(np.log(len(self._table[name])) for name in self._always)
         phrases = (
             np.log(2) + 0.5 * sum(np.log(len(self._table[name])) for name in phrase) for phrase in self._optional
@@ -73,13 +73,13 @@ class World:
 
     @cached_property
     def size(self) -> int:
-        """How many distinct sentences there are."""
+        """Number of distinct sentences."""
         always = prod(len(self._table[name]) for name in self._always)
         return always * prod(1 + prod(len(self._table[name]) for name in phrase) for phrase in self._optional)
 
     @cached_property
     def _table(self) -> dict[str, dict[str, tuple[str, str]]]:
-        """factor → value → its words in the singular and in the plural."""
+        """factor → value → its singular and plural words."""
         table = {}
         for name, words in self.words.items():
             if isinstance(words, str):
@@ -90,7 +90,7 @@ class World:
 
     @cached_property
     def _optional(self) -> list[tuple[str, ...]]:
-        """The factors of each optional phrase: all of them are "none" or none is."""
+        """The factors of each optional phrase; either all of them are "none", or no factor is."""
         return [tuple(re.findall(r"{(\w+)}", phrase)) for phrase in re.findall(r"\[(.*?)\]", self.template)]
 
     @cached_property
@@ -117,25 +117,25 @@ class World:
         return self._render(np.array([code]))[0]
 
     def factors_of(self, sentence: str) -> dict[str, str] | None:
-        """The factor values of `sentence`, or None when the grammar cannot say it. The exact inverse of `render`."""
+        """The factor values of `sentence`, or None if the grammar cannot generate it. The exact inverse of `render`."""
         plain = re.sub(r"\ban (?=[aeiou])", "a ", sentence)
         for number, pattern, values in self._patterns:
             if match := pattern.fullmatch(plain):
-                found = {
+                factors = {
                     name: ABSENT if words is None else values[name][words] for name, words in match.groupdict().items()
                 }
-                found[NUMBER] = number
-                found = {name: found[name] for name in self.factors}
-                return found if self.render(found) == sentence else None
+                factors[NUMBER] = number
+                factors = {name: factors[name] for name in self.factors}
+                return factors if self.render(factors) == sentence else None
         return None
 
     def log_probability(self, sentence: str) -> float:
-        """log p(sentence) in nats; -inf when the grammar cannot say it."""
-        found = self.factors_of(sentence)
-        if found is None:
+        """log p(sentence) in nats; -inf if the grammar cannot generate it."""
+        factors = self.factors_of(sentence)
+        if factors is None:
             return -np.inf
-        said = [name for name in self.factors if found[name] != ABSENT]
-        return float(-sum(np.log(len(self._table[name])) for name in said) - len(self._optional) * np.log(2))
+        present = [name for name in self.factors if factors[name] != ABSENT]
+        return float(-sum(np.log(len(self._table[name])) for name in present) - len(self._optional) * np.log(2))
 
     @cached_property
     def _patterns(self) -> list[tuple[str, re.Pattern[str], dict[str, dict[str, str]]]]:
@@ -158,14 +158,14 @@ class World:
     # -- many sentences -------------------------------------------------------------------------------------------
 
     def sentences(self, count: int, seed: int = 0, split: str = "train") -> list[str]:
-        """`count` independent sentences of a split. A longer list with the same seed begins with the shorter one."""
+        """`count` independent sentences of a split. With the same seed, a shorter list is a prefix of a longer one."""
         return self._render(self._draw(count, _bits(seed, split, "sentences"), split))
 
     def analogies(self, count: int, seed: int = 0, split: str = "test") -> list[Analogy]:
-        """`count` analogies whose four sentences are all of `split`. a and c differ, and share the value that changes.
+        """`count` analogies whose four sentences are all in `split`. a and c differ but share the value that changes.
 
-        Candidates change each factor equally often; those of an optional phrase survive less often, because a and c
-        must both have the phrase.
+        Candidates change each factor equally often; factors of an optional phrase are rejected more often, because both
+        a and c must contain the phrase.
         """
         bits = _bits(seed, split, "analogies")
         names = list(self.factors)
@@ -173,12 +173,12 @@ class World:
         paired = np.array([any(name in phrase and len(phrase) > 1 for phrase in self._optional) for name in names])
         changeable = np.flatnonzero(sizes - paired > 1)
 
-        found: list[tuple[Codes, ...]] = []
-        while not found or sum(len(rows[0]) for rows in found) < count:
+        blocks: list[tuple[Codes, ...]] = []
+        while not blocks or sum(len(block[0]) for block in blocks) < count:
             a, c = self._draw(_BLOCK, bits, split), self._draw(_BLOCK, bits, split)
             rows = np.arange(_BLOCK)
             factor = changeable[_below(bits, _BLOCK, len(changeable))]
-            # A factor that shares its phrase with others cannot appear or vanish alone: its 0 ("none") is left out.
+            # A factor that shares its phrase with others cannot appear or vanish alone: skip its 0 ("none").
             lowest = paired[factor].astype(np.int64)
             value = lowest + bits.random_raw(_BLOCK).astype(np.uint64) % (sizes[factor] - lowest).astype(np.uint64)
             old = a[rows, factor]
@@ -189,8 +189,8 @@ class World:
             possible &= (a != c).any(axis=1)
             for codes in (b, c, answer):
                 possible &= self._of(codes, split)
-            found.append(tuple(array[possible] for array in (a, b, c, answer, factor)))
-        *codes_of_each, factors = (np.concatenate(column)[:count] for column in zip(*found, strict=True))
+            blocks.append(tuple(array[possible] for array in (a, b, c, answer, factor)))
+        *codes_of_each, factors = (np.concatenate(column)[:count] for column in zip(*blocks, strict=True))
         each = zip(*map(self._render, codes_of_each), strict=True)
         return [Analogy(a, b, c, d, names[f]) for (a, b, c, d), f in zip(each, factors, strict=True)]
 
@@ -210,7 +210,7 @@ class World:
         return np.concatenate(blocks)[:count]
 
     def _of(self, codes: Codes, split: str) -> NDArray[np.bool_]:
-        """Which rows belong to `split`: a fixed hash (splitmix64) of the mixed-radix number of the factor codes."""
+        """Which rows belong to `split`, by a fixed hash (splitmix64) of the factor codes as a mixed-radix number."""
         low, high = SPLITS[split]
         sizes = [len(values) for values in self.factors.values()]
         number = np.zeros(len(codes), np.uint64)
@@ -231,7 +231,7 @@ class World:
 
     @cached_property
     def _pieces(self) -> list[tuple[str, NDArray[np.object_]]]:
-        """The template in order, each piece as a factor and its (values, 2) words in the singular and the plural."""
+        """The pieces of the template in order: a factor and its (values, 2) singular and plural words."""
         pieces = []
         phrases = iter(self._optional)
         for part in re.split(r"( ?\[.*?\])", self.template):
@@ -240,7 +240,7 @@ class World:
                 if piece.startswith("{"):
                     factor = piece[1:-1]
                     forms = list(self._table[factor].values())
-                else:  # fixed text, there whenever the first factor of its phrase is
+                else:  # fixed text, present if the first factor of its phrase is
                     factor = (*phrase, NUMBER)[0]
                     forms = [(piece, piece)] * len(self._table[factor])
                 absent = [("", "")] if phrase else []
@@ -255,5 +255,5 @@ def _bits(seed: int, split: str, purpose: str) -> np.random.BitGenerator:
 
 
 def _below(bits: np.random.BitGenerator, count: int, size: int) -> Codes:
-    """Integers 0 … size-1 from the raw stream, which unlike Generator's methods never changes between versions."""
+    """Integers 0 … size-1 from the raw bit stream, which, unlike Generator, is stable across NumPy versions."""
     return (bits.random_raw(count) % np.uint64(size)).astype(np.int64)

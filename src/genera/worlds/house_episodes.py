@@ -1,4 +1,4 @@
-"""Episodes in procedural houses, as the JSON of the three tasks: R2R, NDH and HANNA."""
+"""Episodes in procedural houses, in the JSON formats of R2R, NDH and HANNA."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from genera.worlds.house_plans import Dice, Place
 Entries = list[dict[str, Any]]
 
 _HOPS_BETWEEN_QUESTIONS = 3
-_SHOWN_STEPS = 5  # of the shortest way, to the one who answers
+_SHOWN_STEPS = 5  # of the shortest path, shown to the oracle
 _MOST_TURNS = 4
-_NOISE = 0.2  # share of a walker's moves that are random
+_NOISE = 0.2  # share of random moves of the navigator
 _ROUTE_EDGES = (3, 5)
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Houses as graphs, and what stands at each node."""
+    """Graphs of houses, with the room and landmark of each node."""
 
     graphs: Graphs
     places: list[Place]
-    """of every node"""
+    """of each node"""
 
     def names(self, path: list[int]) -> list[str]:
         return [self.graphs.names[node] for node in path]
@@ -42,13 +42,13 @@ class Neighbourhood:
 
 
 def paths_of(town: Neighbourhood, scans: list[str], dice: Dice) -> list[list[int]]:
-    """All paths of these houses that R2R's rule allows, shuffled."""
-    found = enumerate_paths(town.graphs, scans)
-    return dice.shuffled([[node for node in row if node >= 0] for row in found.tolist()])
+    """All paths in these houses that satisfy the path rule of R2R, shuffled."""
+    paths = enumerate_paths(town.graphs, scans)
+    return dice.shuffled([[node for node in row if node >= 0] for row in paths.tolist()])
 
 
 def r2r_entries(town: Neighbourhood, paths: list[list[int]], first_id: int, dice: Dice) -> Entries:
-    """Three instructions for each path."""
+    """One entry per path, with three instructions."""
     entries = []
     for number, path in enumerate(paths, start=first_id):
         heading = 2 * pi * dice.unit()
@@ -67,7 +67,7 @@ def r2r_entries(town: Neighbourhood, paths: list[list[int]], first_id: int, dice
 
 
 def ndh_entries(town: Neighbourhood, paths: list[list[int]], first_id: int, dice: Dice) -> Entries:
-    """One instance for each turn of a dialogue on the way from a path's start to the room of its end."""
+    """One instance for each dialogue turn on the way from the start of a path to the room at its end."""
     numbers = iter(range(first_id, first_id + _MOST_TURNS * len(paths)))
     return [entry for game, path in enumerate(paths) for entry in _dialogue(town, path, game, numbers, dice)]
 
@@ -120,8 +120,8 @@ def _noisy_walk(town: Neighbourhood, here: int, goal: int, dice: Dice) -> list[i
 
 
 def hanna_entries(town: Neighbourhood, paths: list[list[int]], first_id: int, dice: Dice) -> Entries:
-    """A request for the landmark of each path's end, from its start; every room that holds one (of that kind, where
-    the request names the room) is a goal."""
+    """A request for the landmark at the end of each path, issued at its start. The goals are all rooms with such a
+    landmark (of the requested kind, if the request names one)."""
     entries = []
     for number, path in enumerate(paths, start=first_id):
         scan, end = town.scan(path[0]), town.places[path[-1]]
@@ -146,13 +146,13 @@ def hanna_entries(town: Neighbourhood, paths: list[list[int]], first_id: int, di
 
 
 def help_routes(town: Neighbourhood, scans: list[str], split: str, count: int, dice: Dice) -> dict[str, Entries]:
-    """`count` routes of 3-5 edges in each house, scan → routes."""
+    """scan → `count` routes of 3 to 5 edges."""
     fewest, most = _ROUTE_EDGES
     routes: dict[str, Entries] = {}
     for scan in scans:
-        found = enumerate_paths(town.graphs, [scan], fewest, most, shortest=0.0)
+        paths = enumerate_paths(town.graphs, [scan], fewest, most, shortest=0.0)
         routes[scan] = []
-        for i, row in enumerate(dice.shuffled(found.tolist())[:count]):
+        for i, row in enumerate(dice.shuffled(paths.tolist())[:count]):
             path = [node for node in row if node >= 0]
             column = np.flatnonzero(town.graphs.candidates[path[-2]] == path[-1])[0]
             heading = 2 * pi * dice.unit()

@@ -1,4 +1,4 @@
-"""What people say in a house: instructions for a path, questions and answers on the way, requests for an object."""
+"""Language in houses: instructions for paths, questions and answers during navigation, requests for objects."""
 
 from itertools import pairwise
 
@@ -19,12 +19,12 @@ _TURNS = {
 _STOP = ("stop", "wait", "halt")
 _BY = ("by", "near", "next to")
 _PAST = ("past", "passing")
-_DROPPED = 0.3  # share of the clauses that a speaker leaves out
+_DROPPED = 0.3  # share of clauses that an instruction omits
 _STEEP = np.radians(20)
 
 
 def direction(heading: float, towards: float, elevation: float = 0.0) -> str:
-    """Where a neighbour is when one looks along `heading` (radians): straight, left, right, around, up or down."""
+    """The direction of a neighbour relative to `heading` (radians): straight, left, right, around, up or down."""
     if abs(elevation) > _STEEP:
         return "up" if elevation > 0 else "down"
     turn = float(canonical(towards - heading))
@@ -36,7 +36,7 @@ def direction(heading: float, towards: float, elevation: float = 0.0) -> str:
 
 
 def clauses(graphs: Graphs, path: list[int], places: list[Place], heading: float, dice: Dice) -> list[str]:
-    """One clause a hop: the true direction, the room that is entered, and sometimes the landmark there."""
+    """One clause per hop: the true direction, the kind of a newly entered room, and sometimes the landmark there."""
     said = []
     for here, there in pairwise(path):
         column = int(np.flatnonzero(graphs.candidates[here] == there)[0])
@@ -53,21 +53,21 @@ def clauses(graphs: Graphs, path: list[int], places: list[Place], heading: float
 
 
 def instruction(graphs: Graphs, path: list[int], places: list[Place], heading: float, dice: Dice) -> str:
-    """The way in words, some clauses left out, and where to stop."""
+    """The path in words, with some clauses omitted, and where to stop."""
     said = [clause for clause in clauses(graphs, path, places, heading, dice) if dice.unit() >= _DROPPED]
     end = places[path[-1]]
     return " , ".join([*said, f"{dice.choice(_STOP)} in the {end.kind} {dice.choice(_BY)} the {end.landmark}"]) + " ."
 
 
 def question(graphs: Graphs, here: int, places: list[Place], dice: Dice) -> str:
-    """What a lost walker asks about a neighbour."""
+    """A navigator's question about a neighbouring viewpoint."""
     neighbours = graphs.candidates[here][graphs.candidates[here] >= 0]
     asked = places[int(dice.choice(neighbours.tolist()))]
     return f"i am in the {places[here].kind} . should i go towards the {asked.landmark} in the {asked.kind} ?"
 
 
 def answer(graphs: Graphs, path: list[int], places: list[Place], heading: float, dice: Dice) -> str:
-    """The next steps of the shortest way in words."""
+    """The next steps of the shortest path in words."""
     return " , then ".join(clauses(graphs, path, places, heading, dice)) + " ." if len(path) > 1 else "you are there ."
 
 

@@ -17,11 +17,11 @@ _STOREY = 3.0  # metres
 _EYES = 1.5  # metres above the floor
 _TWO_STOREYS = 0.3  # share of the houses
 _SECOND_VIEWPOINT = 0.5  # share of the rooms
-_EXTRA_DOORS = 0.3  # of the walls that the tree of doors leaves closed
+_EXTRA_DOORS = 0.3  # share of the remaining walls that get a door
 
 
 class Dice:
-    """Draws from the raw stream of PCG64, which unlike Generator's methods never changes between versions."""
+    """Draws from the raw bit stream of PCG64, which, unlike Generator, is stable across NumPy versions."""
 
     def __init__(self, *seed: int) -> None:
         self._bits = np.random.PCG64(list(seed))
@@ -42,27 +42,27 @@ class Dice:
 
 
 class Place(NamedTuple):
-    """What is true of a viewpoint."""
+    """The room and landmark of a viewpoint."""
 
     room: int
-    """number of its room in the house"""
+    """room number within the house"""
     kind: str
     """one of ROOMS"""
     landmark: str
-    """one of LANDMARKS, the thing that stands there"""
+    """one of LANDMARKS"""
 
 
 @dataclass(frozen=True)
 class House:
     scan: str
     connectivity: list[dict[str, Any]]
-    """the value of its connectivity file"""
+    """the content of its connectivity file"""
     places: dict[str, Place]
-    """viewpoint → what is there"""
+    """viewpoint → its place"""
 
 
 def build_house(number: int) -> House:
-    """House `number`, a pure function of it: one or two storeys of 16 rooms, 1-2 viewpoints a room, connected."""
+    """House `number`, a pure function of it: one or two storeys of 16 rooms with 1-2 viewpoints each, connected."""
     dice = Dice(0x485, number)
     scan = f"house{number:06d}"
     storeys = 1 + (dice.unit() < _TWO_STOREYS)
@@ -73,7 +73,7 @@ def build_house(number: int) -> House:
     for room, (storey, row, column) in enumerate(cells):
         kind = dice.choice(ROOMS)
         count = 1 + (dice.unit() < _SECOND_VIEWPOINT)
-        for k in range(count):  # side by side in the room, each somewhere in its half
+        for k in range(count):  # side by side, each at a random position in its half of the room
             x = (column + (k + 0.2 + 0.6 * dice.unit()) / count) * _CELL
             y = (row + 0.2 + 0.6 * dice.unit()) * _CELL
             positions.append((x, y, storey * _STOREY + _EYES))
@@ -102,7 +102,7 @@ def build_house(number: int) -> House:
 
 
 def _doors(cells: list[tuple[int, int, int]], dice: Dice) -> list[tuple[int, int]]:
-    """Pairs of rooms with a door: a random spanning tree of each storey, some more, and one staircase."""
+    """Pairs of rooms with a door: a random spanning tree of each storey, some extra doors, and one staircase."""
     number = {cell: room for room, cell in enumerate(cells)}
     walls = [
         (number[cell], number[next_cell])
@@ -113,7 +113,7 @@ def _doors(cells: list[tuple[int, int, int]], dice: Dice) -> list[tuple[int, int
     group = list(range(len(cells)))
     doors = []
     for one, other in dice.shuffled(walls):
-        if group[one] != group[other]:  # Kruskal's tree over walls in random order
+        if group[one] != group[other]:  # Kruskal's algorithm over walls in random order
             old, new = group[one], group[other]
             group = [new if g == old else g for g in group]
             doors.append((one, other))
@@ -122,5 +122,5 @@ def _doors(cells: list[tuple[int, int, int]], dice: Dice) -> list[tuple[int, int
     if cells[-1][0]:
         foot = dice.below(_ROWS * _COLUMNS)
         beside = foot + 1 if foot % _COLUMNS < _COLUMNS - 1 else foot - 1
-        doors.append((foot, _ROWS * _COLUMNS + beside))  # the stairs end one room further
+        doors.append((foot, _ROWS * _COLUMNS + beside))  # the stairs end in the adjacent cell
     return doors

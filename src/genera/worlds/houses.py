@@ -1,4 +1,4 @@
-"""Worlds of procedural houses: written in the files of the real tasks, so that one reader serves both."""
+"""Worlds of procedural houses, written in the file formats of the real tasks, so the same readers apply."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,15 +19,14 @@ from genera.worlds.house_episodes import (
 )
 from genera.worlds.house_plans import Dice, build_house
 
-_FORMAT = "1"  # of what is written; a change makes older folders unused
-_UNSEEN_FROM = 1000  # the number of the first house that training never enters
+_FORMAT = "1"  # of the written files; increase it to invalidate older folders
+_UNSEEN_FROM = 1000  # number of the first unseen house
 
 
 @dataclass(frozen=True)
 class Houses:
-    """Houses and the episodes of one task in them. Training houses (`train`, and other paths in them: `val_seen`) and
-    unseen ones (`val_unseen`) share no house, and the splits share no path. Immutable; a pure function of its fields.
-    """
+    """Houses and the episodes of one task in them. `train` and `val_seen` use the training houses, `val_unseen` uses
+    other houses; no two splits share a path. Immutable; a pure function of its fields."""
 
     name: str
     task: str
@@ -38,18 +37,18 @@ class Houses:
     seen_paths: int = 150
     unseen_paths: int = 150
     routes: int = 40
-    """of the helper, in each house"""
+    """helper routes per house"""
 
     def folder(self) -> Path:
-        """The folder with the world's files, written into the cache once."""
+        """The folder with the files of the world, written once into the cache."""
         key = hashlib.sha256(repr((_FORMAT, self)).encode()).hexdigest()[:16]
         folder = cache_folder() / f"{self.name}-{key}"
         build_once(folder, self.write)
         return folder
 
     def write(self, folder: Path) -> None:
-        """Write connectivity/, the splits of the task, and what stands where: scenery.json, scan → viewpoint →
-        [number of the room, kind of the room, landmark]."""
+        """Write connectivity/, the splits of the task, and scenery.json: scan → viewpoint → [room number, kind of room,
+        landmark]."""
         numbers = [*range(self.train_houses), *range(_UNSEEN_FROM, _UNSEEN_FROM + self.unseen_houses)]
         houses = [build_house(number) for number in numbers]
         for house in houses:

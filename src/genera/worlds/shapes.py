@@ -1,8 +1,8 @@
-"""Rendered colour images whose factors are known: one shape on a plain background, at any size.
+"""Rendered colour images with known factors: one shape on a plain background, at any image size.
 
-Every shape is a star of n equal rays: in each half ray the outline is the straight line from a tip at distance R to a
-notch at distance ρR. ρ = cos(π/n) gives the regular polygon, a smaller ρ a star. So one formula renders them all, and
-its inverse reads the factors back from pixels.
+Every shape is a star of n equal rays: in each half ray, the outline is the straight line from a tip at distance R to a
+notch at distance ρR. ρ = cos(π/n) gives a regular polygon, a smaller ρ a star. A single formula renders all shapes, and
+its inverse recovers the factors from pixels.
 """
 
 from collections.abc import Iterator
@@ -35,14 +35,14 @@ COLOURS = {
 LIGHT = {"white": (245, 245, 245), "sand": (215, 195, 165), "silver": (165, 175, 185)}
 DARK = {"black": (15, 15, 15), "brown": (75, 50, 35), "slate": (55, 65, 80)}
 SIZE, PLACE = (0.28, 0.5), (-0.45, 0.45)
-"""Ranges of R, and of x and y, where the image reaches from −1 to 1: a shape never touches the border."""
+"""Ranges of R and of x and y, in units where the image spans −1 to 1. Shapes never touch the border."""
 OUTLINE = 0.07
-"""Width of the line of an outlined shape, in the same unit."""
+"""Line width of outlined shapes, in the same units."""
 VALID = 0.6
-"""Largest distance from the nearest image of the world that still counts as one of its images (see
-`ShapesWorld.read`): nearly every image saved as JPEG does; one without a shape, or two images mixed, does not."""
+"""Maximum distance from the nearest image of the world (see `ShapesWorld.read`) for an image to count as valid. Nearly
+all images of the world saved as JPEG are valid; an image without a shape or a blend of two images is not."""
 FAINT = 0.1
-"""Cover below which a pixel is taken for noise."""
+"""Coverage below which a pixel counts as noise."""
 
 _SPLITS = ("train", "valid", "test")
 _PIXELS_AT_ONCE = 1 << 21
@@ -50,13 +50,13 @@ _PIXELS_AT_ONCE = 1 << 21
 
 @dataclass(frozen=True)
 class ShapeFactors:
-    """The factors of N images; every field has the images as its axis."""
+    """The factors of N images; every field has shape (N,)."""
 
     shape: NDArray[np.int64]
     colour: NDArray[np.int64]
     background: NDArray[np.int64]
     size: NDArray[np.float64]
-    """R: from the centre to a tip"""
+    """R, the distance from the centre to a tip"""
     x: NDArray[np.float64]
     """to the right, −1..1"""
     y: NDArray[np.float64]
@@ -64,7 +64,7 @@ class ShapeFactors:
     rotation: NDArray[np.float64]
     """radians clockwise, in [0, 2π/n)"""
     label: NDArray[np.int64]
-    """the class that the image was drawn for"""
+    """the class of the image"""
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -75,27 +75,27 @@ class ShapeFactors:
 
 @dataclass(frozen=True)
 class ShapesWorld:
-    """Images of one shape each. The images of one shape, colour and background form a smooth manifold."""
+    """Images of one shape each. Images with the same shape, colour and background form a smooth manifold."""
 
     name: str
     backgrounds: tuple[str, ...] = tuple(LIGHT | DARK)
     outlined: bool = False
     overlap: bool = False
-    """Class c shows shape c or c + 1, so that each shape belongs to two classes; else the class is the shape."""
+    """if True, class c shows shape c or c + 1, so each shape belongs to two classes; else the class is the shape"""
     stream: int = 0
-    """Worlds of different streams draw different images from equal seeds."""
+    """worlds with different streams draw different images from the same seed"""
     dimension: int = field(default=4, init=False)
     """of that manifold: x, y, size, rotation"""
     valid: float = field(default=VALID, init=False)
 
     @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:
-        """The factors with named values; the others are size, x, y and rotation."""
+        """The factors with named values. The other factors are size, x, y and rotation."""
         return {"shape": tuple(SHAPES_OF), "colour": tuple(COLOURS), "background": self.backgrounds}
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """The factors without names, and between what they lie; the range of the rotation depends on the shape."""
+        """Ranges of the continuous factors except rotation, whose range depends on the shape."""
         return {"size": SIZE, "x": PLACE, "y": PLACE}
 
     @property
@@ -106,15 +106,14 @@ class ShapesWorld:
         )
 
     def draw(self, count: int, *, seed: int = 0, split: str = "train") -> ShapeFactors:
-        """The factors of `count` images, each uniform and independent. Fewer are the beginning of more.
+        """The factors of `count` images, uniform and independent. A smaller `count` gives a prefix.
 
-        Different splits and seeds draw from streams of their own: the continuous factors make a repetition impossible
-        in practice.
+        Splits and seeds use separate random streams; with continuous factors, duplicates practically never occur.
         """
         if split not in _SPLITS:
             raise unknown("split", split, _SPLITS)
         bits = np.random.PCG64([seed, _SPLITS.index(split), self.stream])
-        # From the raw stream, which unlike Generator's methods never changes between versions of numpy.
+        # The raw bit stream, unlike the methods of Generator, is stable across NumPy versions.
         u = ((bits.random_raw(8 * count) >> np.uint64(11)) / 2.0**53).reshape(count, 8).T
         shape = (u[0] * len(SHAPES_OF)).astype(np.int64)
         second = (u[7] < 0.5) & self.overlap
@@ -130,15 +129,15 @@ class ShapesWorld:
         )
 
     def labels(self, factors: ShapeFactors) -> NDArray[np.int64]:
-        """(N,) places in `classes`"""
+        """(N,) indices into `classes`"""
         return factors.label
 
     def belongs(self, factors: ShapeFactors, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(N,): whether an image with these factors can be one of the class that `labels` names."""
+        """(N,): whether an image with these factors can belong to the class in `labels`."""
         return (factors.shape == labels) | (self.overlap & (factors.shape == (labels + 1) % len(SHAPES_OF)))
 
     def render(self, factors: ShapeFactors, size: int) -> NDArray[np.uint8]:
-        """(N, 3, size, size) RGB, 0..255, antialiased by the part of each pixel that the shape covers."""
+        """(N, 3, size, size) RGB, 0..255, antialiased by pixel coverage."""
         images = np.empty((len(factors), 3, size, size), np.uint8)
         for rows in _chunks(len(factors), size):
             part = factors[rows]
@@ -149,17 +148,17 @@ class ShapesWorld:
         return images
 
     def read(self, images: NDArray[np.uint8]) -> tuple[ShapeFactors, NDArray[np.float64]]:
-        """The factors of the nearest image of this world, and how far it is (N,): the root mean square difference from
-        it, over that which its shape makes on the background. 0 is exact, 1 is as far as an image without a shape.
+        """The factors of the nearest image of this world, and the distance to it (N,): the RMS difference, divided by
+        the RMS difference between that image and its plain background. 0: exact; 1: as far as an empty image.
 
-        images: (N, 3, S, S) RGB, 0..255. The label that is read is the class of the shape itself.
+        images: (N, 3, S, S) RGB, 0..255. The returned label is the index of the shape.
         Raises GeneraError for images of another shape.
         """
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise GeneraError(f"images of {self.name} are (N, 3, S, S), got {'x'.join(map(str, images.shape))}.")
         parts = [self._read(images[rows].astype(np.float32)) for rows in _chunks(len(images), 2 * images.shape[2])]
         columns = {
-            f.name: np.concatenate([getattr(found, f.name) for found, _ in parts] or [np.empty(0, np.int64)])
+            f.name: np.concatenate([getattr(factors, f.name) for factors, _ in parts] or [np.empty(0, np.int64)])
             for f in fields(ShapeFactors)
         }
         return ShapeFactors(**columns), np.concatenate([far for _, far in parts] or [np.empty(0)])
@@ -171,7 +170,7 @@ class ShapesWorld:
         return np.array([(LIGHT | DARK)[name] for name in self.backgrounds], np.float32)
 
     def _coverage(self, factors: ShapeFactors, size: int) -> NDArray[np.float32]:
-        """(N, size, size): the covered part of each pixel, 0..1."""
+        """(N, size, size): the covered fraction of each pixel, 0..1."""
         x, y, turn, radius = (
             getattr(factors, name).astype(np.float32)[:, None, None] for name in ("x", "y", "rotation", "size")
         )
@@ -189,8 +188,8 @@ class ShapesWorld:
         return (0.5 - outside * (size / 2)).clip(0, 1)
 
     def _read(self, images: NDArray[np.float32]) -> tuple[ShapeFactors, NDArray[np.float64]]:
-        """Background from the border, colour by projection, place and rotation from moments, shape and size by trying
-        each shape with the size that gives the covered area."""
+        """Background from the border, colour by projection, position and rotation from moments; shape and size by
+        trying each shape with the size that matches the covered area."""
         count, _, side, _ = images.shape
         rows = np.arange(count)
         border = np.concatenate([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], axis=2)
@@ -204,7 +203,7 @@ class ShapesWorld:
         colour = lost.argmin(1)
         cover = along[rows, colour].reshape(count, side, side)
 
-        # Moments see the shape alone: noise elsewhere would pull the centre and, far out, decide the rotation.
+        # Moments of the shape only: noise elsewhere would bias the centre and, far away, the rotation.
         centres = _centres(side)
         arm = _arms(cover * (cover > 0.5), centres)[0]
         shape_alone = cover * ((cover > FAINT) & (np.abs(arm) < SIZE[1] + 2 / side))
@@ -223,49 +222,49 @@ class ShapesWorld:
         picked = {
             f.name: np.stack([getattr(guess, f.name) for guess in tried])[best, rows] for f in fields(ShapeFactors)
         }
-        found = ShapeFactors(**picked)
-        again = self.render(found, side).astype(np.float32)
+        factors = ShapeFactors(**picked)
+        again = self.render(factors, side).astype(np.float32)
         missed = ((again - images) ** 2).sum((1, 2, 3), dtype=np.float64)
         made = ((again - back[:, :, None, None]) ** 2).sum((1, 2, 3), dtype=np.float64)
-        return found, np.sqrt(missed / made)
+        return factors, np.sqrt(missed / made)
 
     def _radius(self, area: NDArray, shape: int) -> NDArray:
         """R of the shape that covers `area`."""
         unit = _RAYS[shape] * _NOTCHES[shape] * np.sin(np.pi / _RAYS[shape])
         if not self.outlined:
             return np.sqrt(area / unit)
-        shrink = OUTLINE / _APOTHEMS[shape]  # the inner outline is the outer one with R - shrink
+        shrink = OUTLINE / _APOTHEMS[shape]  # the inner boundary is the outer one with radius R - shrink
         return (area / unit + shrink**2) / (2 * shrink)
 
 
 @dataclass(frozen=True)
 class ShapePairs:
-    """Two domains, unpaired, between which the true translation is known: filled shapes on light backgrounds, and
-    outlined shapes of the complementary colour on dark ones. Shape, place, size and rotation stay."""
+    """Two unpaired domains with a known translation: filled shapes on light backgrounds, and outlined shapes of the
+    complementary colour on dark backgrounds. Translation keeps shape, position, size and rotation."""
 
     name: str
     a: ShapesWorld
     b: ShapesWorld
 
     def translated(self, factors: ShapeFactors) -> ShapeFactors:
-        """The factors in the other domain; the map is its own inverse."""
+        """The factors in the other domain; the mapping is its own inverse."""
         return replace(factors, colour=(factors.colour + len(COLOURS) // 2) % len(COLOURS))
 
     def translate(self, images: NDArray[np.uint8], to: str) -> NDArray[np.uint8]:
-        """The true translation of images of one domain into domain `to` ("a" or "b"); (N, 3, S, S) uint8 both."""
+        """The true translation of images into domain `to` ("a" or "b"): (N, 3, S, S) uint8 → the same shape."""
         source, target = {"b": (self.a, self.b), "a": (self.b, self.a)}[to]
         return target.render(self.translated(source.read(images)[0]), images.shape[2])
 
 
 def _arms(weight: NDArray, centres: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Every pixel's place x + iy relative to the centre of mass (N, S, S); that centre's x and y; the mass (N,)."""
+    """Pixel positions x + iy relative to the centre of mass (N, S, S); x and y of the centre; the mass (N,)."""
     mass = np.maximum(weight.sum((1, 2)), 1e-6)
     x, y = (weight.sum(1) @ centres) / mass, (weight.sum(2) @ centres) / mass
     return (centres[None, None, :] - x[:, None, None]) + 1j * (centres[None, :, None] - y[:, None, None]), x, y, mass
 
 
 def _centres(size: int) -> NDArray[np.float32]:
-    """Of the pixels, in −1..1."""
+    """Pixel centres, in −1..1."""
     return ((2 * np.arange(size) + 1) / size - 1).astype(np.float32)
 
 
@@ -283,7 +282,7 @@ _RAYS = np.array([rays for rays, _ in SHAPES_OF.values()])
 _NOTCHES = np.array([notch for _, notch in SHAPES_OF.values()])
 _TIP_TO_NOTCH = _NOTCHES * np.exp(1j * np.pi / _RAYS) - 1
 _NORMALS = np.angle(_TIP_TO_NOTCH) - np.pi / 2
-"""Direction of the outline's outer normal in a half ray whose tip lies at angle 0."""
+"""Direction of the outer normal of the outline in a half ray whose tip is at angle 0."""
 _APOTHEMS = np.cos(_NORMALS)
 """Distance of that line from the centre for R = 1."""
 

@@ -1,4 +1,4 @@
-"""Batches of contexts and their responses; a context is turns between separators, by two speakers in turn."""
+"""Batches of contexts and their responses. A context is a sequence of turns of two alternating speakers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DialogueAssets(Tokenisers):
-    """The two tokenisers, and how much of a dialogue a model sees."""
+    """The two tokenisers, and the size limits of a context."""
 
     turns: int
-    """last turns of a context"""
+    """maximum turns of a context; earlier turns are cut"""
     context_tokens: int
-    """tokens of a context: the begin token and the last so many"""
+    """maximum tokens of a context: the begin token, then the most recent tokens"""
 
     def save(self, folder: str | Path) -> None:
         super().save(folder)
@@ -42,20 +42,20 @@ class DialogueAssets(Tokenisers):
 
 @dataclass
 class DialogueBatch(Batch):
-    """B contexts with a response each, and B sentences in the style where there is one."""
+    """B contexts with one response each, and B style sentences if the data has a style."""
 
     context: Tensor
     """(B, C) int64 ids `[CLS] turn [SEP] turn [SEP] …`, right-padded with 0"""
     segments: Tensor
-    """(B, C) int64: 1 for the turns of whom is responded to, 0 for the other speaker's"""
+    """(B, C) int64: 1 for turns of the speaker of the last turn, 0 for turns of the other speaker"""
     encoder: Tensor
     """(B, S) int64 ids `[CLS] response [SEP]`, right-padded with 0"""
     decoder: Tensor
     """(B, T) int64 ids `<BOS> response <EOS>`, right-padded with `<PAD>`"""
     style_encoder: Tensor | None
-    """(B, S') as `encoder`, of sentences in the style"""
+    """(B, S') style sentences, encoded as `encoder`"""
     style_decoder: Tensor | None
-    """(B, T') as `decoder`, of them"""
+    """(B, T') the same style sentences, encoded as `decoder`"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class DialogueStore:
 
     turns: TokenStore
     exchanges: NDArray[np.int64]
-    """(N, 3): the context is the turns first … stop - 1, and the third is the turn that responds"""
+    """(N, 3) turn numbers (first, stop, response): the context is the turns first … stop - 1"""
 
     @classmethod
     def open(cls, folder: Path) -> "DialogueStore":
@@ -85,13 +85,13 @@ def dialogue_stream(
     rank: int = 0,
     ranks: int = 1,
 ) -> Bucketed:
-    """Training batches, bucketed by the length of the response. Sentences in the style are drawn anew for every step,
-    independently of the exchanges, for the two are not paired.
+    """Training batches, bucketed by the length of the response. Style sentences are not paired with the exchanges: each
+    step draws them independently.
 
     Raises GeneraError when the exchanges cannot fill one global batch, or the ranks cannot share one.
     """
     if style is not None and not len(style):
-        raise GeneraError(f"no sentence in the style is left in {style.folder.name}; give more of them.")
+        raise GeneraError(f"no style sentence is left in {style.folder.name}; provide more of them.")
     lengths = store.turns.decoder.lengths(np.asarray(store.exchanges[:, 2]))
     return Bucketed(
         lengths,
@@ -134,15 +134,15 @@ def _dialogue_batch(
 
 
 def context_sizes(turns: Ragged, first: Rows, stop: Rows, limit: int) -> Rows:
-    """(B,) tokens of the contexts that the turns first … stop - 1 make: one begin token each, `limit` at most."""
+    """(B,) token counts of the contexts of turns first … stop - 1: one begin token each, at most `limit` in all."""
     return np.minimum(turns.offsets[stop] - turns.offsets[first] - (stop - first) + 1, limit)
 
 
 def contexts_of(turns: Ragged, first: Rows, stop: Rows, limit: int, begin: int, width: int) -> tuple[Tensor, Tensor]:
-    """Ids and segments (B, width) of the contexts that the turns first … stop - 1 make.
+    """Ids and segments (B, width) of the contexts of turns first … stop - 1.
 
-    turns: `[CLS] turn [SEP]` each, `begin` being the id of [CLS], which stays where a context begins and nowhere else.
-    Segments alternate at each [SEP] and end with 1. Over `limit` tokens, those that follow [CLS] are left out.
+    Each turn is stored as `[CLS] turn [SEP]`; `begin` is the id of [CLS], and a context keeps only its first [CLS].
+    Segments alternate at each [SEP] and end with 1. A context over `limit` tokens loses the earliest ones after [CLS].
     """
     starts, counts = turns.offsets[first], stop - first
     lengths = turns.offsets[stop] - starts
@@ -170,9 +170,9 @@ def _within(lengths: Rows) -> Rows:
 
 
 def collate_contexts(contexts: Sequence[Sequence[str]], assets: DialogueAssets) -> tuple[Tensor, Tensor]:
-    """Ids and segments (B, C) of the user's own contexts, each its turns, oldest first; cut as in training.
+    """Ids and segments (B, C) of contexts given by the user as lists of turns, oldest first; truncated as in training.
 
-    Raises GeneraError for a context without turns, an empty turn, and one that is no Unicode text.
+    Raises GeneraError for a context without turns, for an empty turn, and for a turn that is not valid Unicode.
     """
     turns = []
     for context in contexts:
@@ -180,7 +180,7 @@ def collate_contexts(contexts: Sequence[Sequence[str]], assets: DialogueAssets) 
             raise GeneraError(f"a context is a list of at least one turn, oldest first, got {context!r}.")
         turns.append([turn.strip() for turn in context][-assets.turns :])
         if "" in turns[-1]:
-            raise GeneraError(f"a turn of the context {list(context)!r} is empty; write what was said.")
+            raise GeneraError(f"a turn of the context {list(context)!r} is empty; fill it in or leave it out.")
     flat = [turn for context in turns for turn in context]
     for turn in flat:
         try:

@@ -1,4 +1,4 @@
-"""Where dialogues come from and how they are read."""
+"""Options of dialogue data."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from genera.data.text.config import TokenConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DialogueConfig(TokenConfig):
-    """Dialogues of a run, and sentences in a style. Each field is a command-line option. Items are dialogues, and such
-    sentences; limits of words and tokens are those of a response and of such a sentence, and a context is cut."""
+    """Dialogue data of a run, with optional style sentences. Each field is a command-line option. `limit` counts
+    dialogues and style sentences; `max_words` and `max_tokens` drop long responses and style sentences, while long
+    contexts are truncated."""
 
     data: str = "world:dialogues"
     """dialogues:PATH or world:dialogues; PATH is a file, a glob or a folder."""
     style: str | None = None
-    """Sentences in the style to take on, for stylefusion: a source of texts, such as text:PATH or
-    world:dialogues-style."""
+    """Sentences in the target style, for stylefusion: a text source such as text:PATH or world:dialogues-style."""
     max_turns: int = 10
-    """Turns of a context: the last so many."""
+    """Maximum turns of a context; earlier turns are cut."""
     max_context_tokens: int = 512
-    """Tokens of a context: its begin token and the last so many."""
+    """Maximum tokens of a context, begin token included; the earliest tokens are cut."""
 
     def check(self) -> list[str]:
         rules = [

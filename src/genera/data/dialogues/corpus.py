@@ -1,4 +1,4 @@
-"""Dialogues ready for training: source → tokenisers → stores, cached by content; beside them, sentences in a style."""
+"""Dialogues ready for training: source → tokenisers → stores, cached by content; optionally with style sentences."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from genera.data.vocabularies.tokenisers import Tokenisers, sketch
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
 
-_FORMAT = "2"  # of what the cache holds; a change makes the older folders unused
+_FORMAT = "2"  # of the cached files; increase it to invalidate older folders
 _CHUNK = 512
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A context, and all right responses to it that the data has."""
+    """A context and all its reference responses."""
 
     context: tuple[str, ...]
     """its turns, oldest first"""
@@ -41,7 +41,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class DialogueCorpus:
-    """Train, valid and test dialogues as exchanges (a context and its response), and what is known of them."""
+    """Train, valid and test dialogues as exchanges (a context and its response)."""
 
     kind: ClassVar[str] = "dialogues"
     assets_type: ClassVar[type[DialogueAssets]] = DialogueAssets
@@ -50,18 +50,18 @@ class DialogueCorpus:
     stores: dict[str, DialogueStore]
     """by split"""
     style: TextCorpus | None
-    """sentences in the style, if there are any"""
+    """style sentences, if any"""
     world: Any
-    """where the dialogues come from, if from a world"""
+    """the world that the dialogues are drawn from, or None"""
     bucket_noise: float
     """of training batches; see `Bucketed`"""
 
     @classmethod
     def open(cls, config: DialogueConfig, assets: Tokenisers | None = None, *, whole: bool = False) -> Self:
-        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+        """Read the data of `config`, from the cache (`cache_folder()`) if possible.
 
-        assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
-        whole: hold nothing out, as for measuring a file; see `Dataset.open`.
+        assets: tokenisers of an existing run; None loads or trains the tokenisers that `config` names.
+        whole: hold nothing out, for example to evaluate a whole file; see `Dataset.open`.
         Raises GeneraError when the data cannot be read or no exchange is left to train on.
         """
         source = parse_dialogues(config.data)
@@ -70,12 +70,14 @@ class DialogueCorpus:
         if config.style:
             content.append(parse_source(config.style).fingerprint())
         tokenisers = assets or tokenisers_of(config, lambda: _texts(source, config, whole), content)
-        own = DialogueAssets(tokenisers.encoder, tokenisers.decoder, config.max_turns, config.max_context_tokens)
-        assert own.encoder is not None
+        limits_of_context = config.max_turns, config.max_context_tokens
+        dialogue_assets = DialogueAssets(tokenisers.encoder, tokenisers.decoder, *limits_of_context)
+        encoder, decoder = dialogue_assets.encoder, dialogue_assets.decoder
+        assert encoder is not None
         limits = (config.max_turns, config.max_words, config.max_tokens)
-        key = hash_of(content, limits, own.encoder.to_json(), own.decoder.to_json())
+        key = hash_of(content, limits, encoder.to_json(), decoder.to_json())
         folder = cache_folder() / f"dialogues-{key}"
-        build_once(folder, lambda temporary: _build(temporary, source, config, whole, own))
+        build_once(folder, lambda temporary: _build(temporary, source, config, whole, dialogue_assets))
 
         about = read_json(folder / "corpus.json")
         items = ", ".join(f"{count:,} {split}" for split, count in about["exchanges"].items())
@@ -85,9 +87,9 @@ class DialogueCorpus:
         if config.style:
             limits_of_style = {name: getattr(config, name) for name in ("limit", "max_words", "max_tokens")}
             texts = DataConfig(data=config.style, **limits_of_style)
-            style = TextCorpus.open(texts, own)
+            style = TextCorpus.open(texts, dialogue_assets)
         return cls(
-            assets=own,
+            assets=dialogue_assets,
             stores={split: DialogueStore.open(folder / split) for split in about["exchanges"]},
             style=style,
             world=source.world,
@@ -108,15 +110,15 @@ class DialogueCorpus:
         return len(self.split(split))
 
     def items(self, split: str, count: int) -> list[Exchange]:
-        """The first `count` different contexts of a split with all their responses, in the order of the source."""
+        """The first `count` distinct contexts of a split with all their responses, in source order."""
         store = self.split(split)
         turns = store.turns.texts()
-        found: dict[tuple[str, ...], list[str]] = {}
+        responses_to: dict[tuple[str, ...], list[str]] = {}
         for first, stop, response in store.exchanges.tolist():
             context = tuple(turns[first:stop])
-            if context in found or len(found) < count:
-                found.setdefault(context, []).append(turns[response])
-        return [Exchange(context, tuple(dict.fromkeys(responses))) for context, responses in found.items()]
+            if context in responses_to or len(responses_to) < count:
+                responses_to.setdefault(context, []).append(turns[response])
+        return [Exchange(context, tuple(dict.fromkeys(responses))) for context, responses in responses_to.items()]
 
     def responses(self, split: str) -> list[str]:
         """The response of every exchange of a split."""
@@ -124,7 +126,7 @@ class DialogueCorpus:
         return store.turns.texts(np.asarray(store.exchanges[:, 2]))
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Bucketed:
-        """Batches of a split, shuffled; `batch_size` is the global one."""
+        """Shuffled batches of a split; `batch_size` is the global batch size."""
         return dialogue_stream(
             self.split(split),
             self.assets,
@@ -138,7 +140,7 @@ class DialogueCorpus:
 
     @classmethod
     def sketch(cls, config: DialogueConfig, batch_size: int) -> tuple[DialogueAssets, DialogueBatch]:
-        """Assets of the right sizes, and a batch of the largest contexts and responses, without reading any data."""
+        """Assets of the right sizes and a batch of contexts and responses of maximum length, without reading data."""
         assets = DialogueAssets(
             sketch("wordpiece", config.encoder_tokeniser, config.vocabulary),
             sketch("bpe", config.decoder_tokeniser, config.vocabulary),
@@ -155,7 +157,7 @@ class DialogueCorpus:
 
 
 def _kept(source: DialogueSource, config: DialogueConfig, whole: bool) -> Iterator[Dialogue]:
-    """All dialogues, but of those to train on the first `config.limit`."""
+    """All dialogues except training dialogues beyond the first `config.limit`."""
     if whole:
         yield from dialogues_of(source, whole)
         return
@@ -167,7 +169,7 @@ def _kept(source: DialogueSource, config: DialogueConfig, whole: bool) -> Iterat
 
 
 def _texts(source: DialogueSource, config: DialogueConfig, whole: bool) -> Iterator[str]:
-    """What the vocabularies are learned from: training turns, and training sentences in the style."""
+    """The texts that tokenisers are trained on: training turns and training style sentences."""
     for dialogue in _kept(source, config, whole):
         if dialogue.split in ("train", WHOLE):
             yield from dialogue.turns + dialogue.responses
@@ -191,12 +193,12 @@ def _build(folder: Path, source: DialogueSource, config: DialogueConfig, whole: 
         while chunk := list(islice(dialogues, _CHUNK)):
             count += len(chunk)
             for split, writer in writers.items():
-                own = [dialogue for dialogue in chunk if dialogue.split == split]
-                texts = list(chain.from_iterable(dialogue.turns + dialogue.responses for dialogue in own))
+                of_split = [dialogue for dialogue in chunk if dialogue.split == split]
+                texts = list(chain.from_iterable(dialogue.turns + dialogue.responses for dialogue in of_split))
                 ids = {"encoder": assets.encoder.encode_batch(texts), "decoder": assets.decoder.encode_batch(texts)}
                 begin = at = writer.items
                 writer.add(texts, ids, None)
-                for dialogue in own:
+                for dialogue in of_split:
                     for first, stop, response in _exchanges(dialogue, at, config.max_turns):
                         place = response - begin
                         if len(texts[place].split()) > config.max_words:

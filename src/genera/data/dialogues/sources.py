@@ -1,13 +1,13 @@
 """Where dialogues come from: `dialogues:PATH` and `world:dialogues`.
 
-PATH is a file, a glob or a folder, plain or gzip, with splits as in `genera.data.splits`; what no file holds is held
-out by whole dialogues. One dialogue a line, oldest turn first:
+PATH is a file, a glob or a folder, plain or gzip, with splits as in `genera.data.splits`; a split without a file is
+held out of the training dialogues. One dialogue per line, oldest turn first:
 
-    How are you ? __eou__ Fine . And you ? __eou__     DailyDialog; what follows a tab (acts, emotions) is left
+    How are you ? __eou__ Fine . And you ? __eou__     DailyDialog; anything after a tab (acts, emotions) is ignored
     How are you ?<TAB>Fine . And you ?                 turns between tabs
     ["How are you ?", "Fine . And you ?"]              *.jsonl: a list of turns, or {"turns": [...]}
     {"messages": [{"role": "user", "content": "…"}]}   *.jsonl: chat messages, whose speakers take turns
-    {"context": ["How are you ?"], "responses": ["Fine .", "Tired ."]}   *.jsonl: several right responses to a context
+    {"context": ["How are you ?"], "responses": ["Fine .", "Tired ."]}   *.jsonl: several responses to one context
 """
 
 import hashlib
@@ -30,18 +30,18 @@ class Dialogue(NamedTuple):
     split: str
     turns: tuple[str, ...]
     responses: tuple[str, ...] = ()
-    """Right responses to the turns. Where there are none, each turn but the first responds to those before it."""
+    """Reference responses to the turns. If empty, each turn but the first is the response to the turns before it."""
 
 
 class DialogueSource(Protocol):
-    """Dialogues in a fixed order, as often as asked."""
+    """Dialogues in a fixed order; can be iterated repeatedly."""
 
     @property
     def spec(self) -> str: ...
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source names; () where all dialogues are of "train"."""
+        """The named splits of the source; () if all dialogues are "train"."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class DialogueSource(Protocol):
         ...
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """All dialogues, nothing held out. Raises GeneraError naming file and line."""
+        """All dialogues, nothing held out. Raises GeneraError with the file and line."""
         ...
 
     def fingerprint(self) -> str:
@@ -59,15 +59,15 @@ class DialogueSource(Protocol):
 
 
 def parse_dialogues(spec: str) -> DialogueSource:
-    """The source that `spec` ("scheme:rest") names. Raises GeneraError when it does not exist."""
+    """The source named by `spec` ("scheme:rest"). Raises GeneraError when it does not exist."""
     scheme, rest = registry.split_spec(spec, "dialogues")
     source: DialogueSource = registry.opener(scheme, "dialogues")(spec, rest)
     return source
 
 
 def dialogues_of(source: DialogueSource, whole: bool = False) -> Iterator[Dialogue]:
-    """Dialogues in their splits; what the source does not name is held out of its training dialogues. whole: nothing is
-    held out, and dialogues of a source without named splits are of the split `WHOLE`."""
+    """Dialogues with their final splits: splits that the source does not name are held out of its training dialogues.
+    whole: nothing is held out, and dialogues of a source without named splits form the split `WHOLE`."""
     return assign(source.dialogues(), source.splits, _content, source.spec, whole)
 
 
@@ -85,7 +85,7 @@ def open_files(spec: str, rest: str) -> "DialogueFiles":
 
 @dataclass(frozen=True)
 class WorldDialogues:
-    """Dialogues drawn from a world with seed 0, whatever the seed of the training."""
+    """Dialogues drawn from a world with seed 0, regardless of the training seed."""
 
     spec: str
     world: Any
@@ -125,7 +125,7 @@ Turns = tuple[str, ...]
 
 
 def parse_text(line: Line) -> tuple[Turns, Turns]:
-    """(turns, no responses) of a line. Raises GeneraError for an empty turn and for a single one."""
+    """(turns, no responses) of a line. Raises GeneraError for an empty turn and for a dialogue of one turn."""
     if END_OF_TURN in line.text:
         turns = line.text.partition("\t")[0].split(END_OF_TURN)
         turns = turns if turns[-1].strip() else turns[:-1]
@@ -135,7 +135,7 @@ def parse_text(line: Line) -> tuple[Turns, Turns]:
 
 
 def parse_json(line: Line) -> tuple[Turns, Turns]:
-    """(turns, responses) of a line. Raises GeneraError as `parse_text` does, and for what is no dialogue."""
+    """(turns, responses) of a line. Raises GeneraError as `parse_text` does, and for JSON that is not a dialogue."""
     try:
         record = json.loads(line.text)
     except ValueError as error:
@@ -146,7 +146,7 @@ def parse_json(line: Line) -> tuple[Turns, Turns]:
     if isinstance(record, dict) and "messages" in record:
         messages = record["messages"]
         if not isinstance(messages, list) or not all(isinstance(m, dict) and "content" in m for m in messages):
-            raise GeneraError(f"{line.where}: the messages are no list of objects with a field 'content'.")
+            raise GeneraError(f"{line.where}: the messages are not a list of objects with a field 'content'.")
         record = [message["content"] for message in messages]
     elif isinstance(record, dict):
         record = record.get("turns")
@@ -156,7 +156,7 @@ def parse_json(line: Line) -> tuple[Turns, Turns]:
 def _strings(where: str, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(turn, str) for turn in value):
         raise GeneraError(
-            f'{where} is no dialogue; write a list of turns, {{"turns": [...]}}, {{"messages": [...]}} or '
+            f'{where} is not a dialogue; write a list of turns, {{"turns": [...]}}, {{"messages": [...]}} or '
             '{"context": [...], "responses": [...]}, all of strings.'
         )
     return value
@@ -166,13 +166,12 @@ def _checked(where: str, turns: list[str], what: str = "turn", least: int = 2) -
     stripped = tuple(turn.strip() for turn in turns)
     if "" in stripped:
         raise GeneraError(
-            f"{where}: {what} {stripped.index('') + 1} of {len(stripped)} is empty; "
-            "write what was said, or take it out."
+            f"{where}: {what} {stripped.index('') + 1} of {len(stripped)} is empty; fill it in or remove it."
         )
     if len(stripped) < least:
-        found = "a single turn" if stripped else f"no {what}"
-        need = "a dialogue needs two at least" if what == "turn" and least == 2 else "one at least is needed"
-        raise GeneraError(f"{where} has {found}; {need}.")
+        count = "a single turn" if stripped else f"no {what}"
+        need = "a dialogue needs at least two" if what == "turn" and least == 2 else "at least one is needed"
+        raise GeneraError(f"{where} has {count}; {need}.")
     try:
         "".join(stripped).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Where the images of a run come from and how they are brought to one shape. No torch."""
+"""Options of image data. No torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,18 +13,19 @@ class ImageConfig:
     data: str = "world:shapes"
     """Source of the data: idx:DIR, cifar:DIR, images:DIR, npz:FILE, hub:NAME, pairs:DIR or world:NAME."""
     image_size: int = 32
-    """Height and width in pixels that every image is brought to (antialiased bicubic where it has another size)."""
+    """Height and width in pixels; images of other sizes are resized (bicubic, antialiased)."""
     channels: Literal[1, 3] = 3
-    """3 for RGB, 1 for grey; images of the other kind are converted, transparent parts become white."""
+    """3 for RGB, 1 for greyscale; images are converted as needed, and transparent pixels become white."""
     crop: Crop = "centre"
-    """centre: shorter side to the size, middle square; random: shorter side to 286/256 of it, a random square each
-    time (the middle one outside of training); none: both sides to the size, whatever the aspect ratio."""
+    """centre: resize the shorter side to the image size and crop the central square; random: resize the shorter side to
+    286/256 of it and crop a random square (the central one outside training); none: resize both sides, ignoring the
+    aspect ratio."""
     flip: bool = False
-    """Mirror every other training image from left to right, at random."""
+    """Flip training images horizontally with probability 0.5."""
     limit: int | None = None
-    """Use only so many training images, a fixed random choice (validation and test stay whole)."""
+    """Use at most this many training images, a fixed random subset (validation and test stay whole)."""
     classes: int = 0
-    """Number of classes that --dry-run supposes, 0 for unlabelled; real data brings its own."""
+    """Number of classes to assume in a --dry-run, 0 for unlabelled; otherwise the data determines it."""
 
     def check(self) -> list[str]:
         lowest = {"image_size": 4, "limit": 1, "classes": 0}

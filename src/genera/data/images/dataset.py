@@ -32,7 +32,7 @@ class ImageBatch(Batch):
 
 @dataclass(frozen=True)
 class ImageAssets:
-    """What an image model needs of its data to be used without it."""
+    """What an image model needs to be used without its data."""
 
     size: int
     """height and width"""
@@ -56,7 +56,7 @@ class ImageAssets:
 
 @dataclass(frozen=True)
 class ImageData:
-    """Train, valid and test images of one shape, and what is known of them."""
+    """Train, valid and test images of one shape."""
 
     kind: ClassVar[str] = "images"
     assets_type: ClassVar[type[ImageAssets]] = ImageAssets
@@ -65,17 +65,17 @@ class ImageData:
     assets: ImageAssets
     stores: Mapping[str, ImageStore]
     world: Any
-    """where the images come from, if from a world"""
+    """the world that the images are drawn from, or None"""
     key: str
-    """A hash of everything the stored images depend on, for what is kept beside them."""
+    """A hash of everything that the stored images depend on; the key of derived cache entries."""
 
     @classmethod
     def open(cls, config: ImageConfig, assets: ImageAssets | None = None, *, whole: bool = False) -> Self:
-        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+        """Read the data of `config`, from the cache (`cache_folder()`) if possible.
 
-        assets: those of a run that is there already; labels are then numbered as in that run.
-        whole: hold nothing out, as for measuring a folder; see `Dataset.open`.
-        Raises GeneraError when the data cannot be read, is no image data, or has no training image.
+        assets: those of an existing run; labels are then numbered as in that run.
+        whole: hold nothing out, for example to evaluate a whole folder; see `Dataset.open`.
+        Raises GeneraError when the data cannot be read, is not image data, or has no training image.
         """
         source = parse_images(config.data)
         stores, key = stored(source, config, whole)
@@ -85,9 +85,8 @@ class ImageData:
             classes = assets.classes
         say(f"{config.data}: {counts(stores)} images, {len(classes) or 'no'} classes, {shape(config)}.")
         if len(classes) == 1:
-            say(f"all images are of one class, {classes[0]!r}; classes are the folders right below the one given.")
-        found = ImageAssets(config.image_size, config.channels, classes)
-        return cls(config, found, stores, source.world, key)
+            say(f"all images have one class, {classes[0]!r}; the folders directly below the given one are the classes.")
+        return cls(config, ImageAssets(config.image_size, config.channels, classes), stores, source.world, key)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -103,20 +102,20 @@ class ImageData:
         return self.stores[name]
 
     def items(self, split: str, count: int) -> list[Tensor]:
-        """The first `count` images of a split, each (C, S, S) in [-1, 1]; the splits themselves are unordered."""
+        """The first `count` images of a split, each (C, S, S) in [-1, 1]. Stored splits are already shuffled."""
         return list(self.split(split).images(slice(count)))
 
     def labels(self, split: str, count: int) -> list[str] | None:
-        """The label names of `items(split, count)`; None where the data has no labels."""
+        """The label names of `items(split, count)`; None if the data has no labels."""
         labels = self.split(split).labels
         return None if labels is None else [self.assets.classes[label] for label in labels[:count]]
 
     def factors(self, split: str, count: int) -> Any:
-        """The true factors of `items(split, count)`, as the world has them; None where there is no world."""
+        """The true factors of `items(split, count)` in the world; None without a world."""
         return None if self.world is None else self.world.draw(self.size(split), split=split)[:count]
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Shuffled:
-        """Batches of a split, shuffled; `batch_size` is the global one. Only training images are augmented."""
+        """Shuffled batches of a split; `batch_size` is the global batch size. Only training images are augmented."""
         store = self.split(split)
         flip, crop = split == "train" and self.config.flip, split == "train" and self.config.crop == "random"
 
@@ -139,7 +138,7 @@ class ImageData:
 
 
 def _renumber(stores: Mapping[str, ImageStore], source: ImageSource, assets: ImageAssets) -> None:
-    """Number labels as `assets` does. Raises GeneraError for a class that it does not have."""
+    """Renumber the labels to match `assets`. Raises GeneraError for a class that `assets` does not have."""
     for name in source.classes:
         if name not in assets.classes:
             raise unknown(f"class of {source.spec} (the run was trained on other classes):", name, assets.classes)

@@ -14,19 +14,19 @@ from genera.files import atomic
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Every image file in a folder and its subfolders, hidden ones left out. Raises GeneraError if there is none."""
-    found = [
+    """All image files in a folder and its subfolders, except hidden ones. Raises GeneraError if there are none."""
+    files = [
         file
         for file in sorted(existing_folder(str(folder)).rglob("*"))
         if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]
-    if not found:
+    if not files:
         raise GeneraError(f"the folder {folder} has no images ({', '.join(sorted(SUFFIXES))}).")
-    return found
+    return files
 
 
 def read_image(file: Path, form: Form) -> Tensor:
-    """(C, side, side) in [-1, 1]. Raises GeneraError naming a file that cannot be read."""
+    """(C, side, side) in [-1, 1]. Raises GeneraError, with the file's name, when it cannot be read."""
     try:
         content = file.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Readers of the field's own image formats: idx, CIFAR, image folders, .npz, the Hugging Face hub."""
+"""Readers of image data sets: idx, CIFAR, image folders, .npz, the Hugging Face hub."""
 
 import gzip
 import hashlib
@@ -54,15 +54,15 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged or cut short"
+        reason = getattr(error, "strerror", None) or "it is damaged or truncated"
         raise GeneraError(f"cannot read {path}: {reason}.") from None
     if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise GeneraError(f"{path} is no idx file of unsigned bytes; it should begin with 00 00 08.")
+        raise GeneraError(f"{path} is not an idx file of unsigned bytes; it must begin with 00 00 08.")
     axes = content[3]
     shape = np.frombuffer(content, ">u4", axes, 4).tolist() if len(content) >= 4 + 4 * axes else [-1]
     body = np.frombuffer(content, np.uint8, offset=min(len(content), 4 + 4 * axes))
     if body.size != np.prod(shape):
-        raise GeneraError(f"{path} is cut short: {body.size} bytes of {'x'.join(map(str, shape))}; fetch it again.")
+        raise GeneraError(f"{path} is truncated: {body.size} bytes of {'x'.join(map(str, shape))}; fetch it again.")
     return body.reshape(shape)
 
 
@@ -95,7 +95,7 @@ def _cifar_binary(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     content = np.fromfile(file, np.uint8)
     heads = 2 if file.stem in ("train", "test") else 1  # CIFAR-100: coarse label, fine label
     if not content.size or content.size % (3072 + heads):
-        raise GeneraError(f"{file} is cut short: {content.size:,} bytes are no multiple of {3072 + heads}.")
+        raise GeneraError(f"{file} is truncated: {content.size:,} bytes are not a multiple of {3072 + heads}.")
     rows = content.reshape(-1, 3072 + heads)
     return rows[:, heads:], rows[:, heads - 1].astype(np.int64)
 
@@ -106,7 +106,7 @@ def _cifar_python(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     label = next((key for key in _CIFAR_LABELS if key in keys), None)
     pixels = batch[b"data"] if b"data" in keys else None
     if label is None or not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
-        raise GeneraError(f"{file} is no CIFAR batch: data (N, 3072) of uint8 and labels were expected.")
+        raise GeneraError(f"{file} is not a CIFAR batch: data (N, 3072) of uint8 and labels were expected.")
     labels = np.asarray(batch[label], np.int64)
     if labels.shape != pixels.shape[:1]:
         raise GeneraError(f"{file} has {labels.size} labels for {len(pixels)} images.")
@@ -122,13 +122,13 @@ def _cifar_names(folder: Path) -> tuple[str, ...]:
             meta = read_pickle(folder / name)
             labels = meta.get(key) if isinstance(meta, dict) else None
             if not isinstance(labels, list) or not all(isinstance(label, bytes) for label in labels):
-                raise GeneraError(f"{folder / name} has no {key.decode()}; fetch it again, or remove it for numbers.")
+                raise GeneraError(f"{folder / name} has no {key.decode()}; fetch it again, or remove it.")
             return tuple(label.decode() for label in labels)
     return ()
 
 
 def images(spec: str, rest: str) -> ImageSource:
-    """DIR or its folders train, valid, test; the images in them, or in folders named by class."""
+    """Images in DIR or in its folders train, valid and test, directly or in one folder per class."""
     folder = existing_folder(rest)
     splits: dict[str, list[Path]] = {}
     for entry in sorted(folder.iterdir()):
@@ -136,16 +136,14 @@ def images(spec: str, rest: str) -> ImageSource:
             splits.setdefault(SPLIT_NAMES[entry.name.lower()], []).append(entry)
     if "train" not in splits:
         splits = {"train": [folder]}
-    found = [(split, *labelled_files(root)) for split, roots in splits.items() for root in roots]
-    return of_files(spec, found)
+    return of_files(spec, [(split, *labelled_files(root)) for split, roots in splits.items() for root in roots])
 
 
-def of_files(spec: str, found: Iterable[tuple[str, list[Path], list[str]]]) -> ImageSource:
-    """A source of (split, files, label names; no names without labels)."""
-    found = list(found)
-    classes = tuple(sorted({name for _, _, names in found for name in names}))
-    if classes and not all(names for _, _, names in found):
-        raise GeneraError(f"{spec} has class folders in some of its splits only; give all images a label, or none.")
+def of_files(spec: str, groups: Sequence[tuple[str, list[Path], list[str]]]) -> ImageSource:
+    """A source of groups (split, files, label name of each file; empty without labels)."""
+    classes = tuple(sorted({name for _, _, names in groups for name in names}))
+    if classes and not all(names for _, _, names in groups):
+        raise GeneraError(f"{spec} has class folders in only some of its splits; label all images, or none.")
     place = {name: i for i, name in enumerate(classes)}
     parts = [
         EncodedImages(
@@ -155,14 +153,14 @@ def of_files(spec: str, found: Iterable[tuple[str, list[Path], list[str]]]) -> I
             partial(_file_name, files),
             np.array([place[name] for name in names], np.int64) if classes else None,
         )
-        for split, files, names in found
+        for split, files, names in groups
     ]
-    every = [file for _, files, _ in found for file in files]
-    return ImageSource(spec, training_first(parts), classes, hash_files(every, repr([f[::2] for f in found])))
+    every = [file for _, files, _ in groups for file in files]
+    return ImageSource(spec, training_first(parts), classes, hash_files(every, repr([g[::2] for g in groups])))
 
 
 def labelled_files(root: Path) -> tuple[list[Path], list[str]]:
-    """All images under `root`, and the names of the folders of `root` that they lie in; none if they lie in it."""
+    """All images under `root`, and the name of the class folder of each; no names if there are no class folders."""
     files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and not _hidden(file, root))
     if not files:
         raise GeneraError(f"the folder {root} has no images ({', '.join(sorted(SUFFIXES))}).")
@@ -211,10 +209,10 @@ def npz(spec: str, rest: str) -> ImageSource:
     if not given:
         return ImageSource(spec, parts, (), hash_files([path]))
     if len(given) < len(parts):
-        raise GeneraError(f"{path} has labels for some of its images only; give all of them labels, or none.")
+        raise GeneraError(f"{path} has labels for only some of its images; label all of them, or none.")
     present = np.unique(np.concatenate(given))
     if "label_names" not in arrays:  # the numbers that occur are the names
-        numbered = [replace(p, labels=np.searchsorted(present, own)) for p, own in zip(parts, given, strict=True)]
+        numbered = [replace(p, labels=np.searchsorted(present, ids)) for p, ids in zip(parts, given, strict=True)]
         return ImageSource(spec, numbered, tuple(map(str, present)), hash_files([path]))
     names = tuple(map(str, arrays["label_names"]))
     if len(names) <= present.max():
@@ -232,12 +230,12 @@ def _open_npz(path: Path) -> Mapping[str, NDArray]:
             return {name: opened[name] for name in opened.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GeneraError(f"{path} is no readable .npz of plain arrays ({reason}); fetch or save it again.") from None
+        raise GeneraError(f"{path} is not a readable .npz of plain arrays ({reason}); recreate the file.") from None
 
 
 def _jpegs(path: Path, flat: NDArray, offset: NDArray, labels: NDArray | None) -> EncodedImages:
     if offset.ndim != 1 or len(offset) < 2 or offset[0] < 0 or (np.diff(offset) < 0).any() or offset[-1] > flat.size:
-        raise GeneraError(f"{path}: offset must rise from 0 to the {flat.size} bytes of jpeg.")
+        raise GeneraError(f"{path}: offset must not decrease and must stay within the {flat.size} bytes of jpeg.")
     count = len(offset) - 1
     return EncodedImages(
         "train",
@@ -261,13 +259,13 @@ def _npz_labels(labels: NDArray | None, count: int, path: Path) -> NDArray[np.in
     labels = labels.reshape(-1)
     if len(labels) != count or not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
         raise GeneraError(
-            f"{path} has {len(labels)} labels of {labels.dtype} for {count} images; whole numbers from 0."
+            f"{path} has {len(labels)} labels of {labels.dtype} for {count} images; it needs one integer >= 0 each."
         )
     return labels.astype(np.int64)
 
 
 def hub(spec: str, rest: str) -> ImageSource:
-    """NAME[:CONFIG] of the Hugging Face hub: its column of images, and its column of class labels if it has one."""
+    """NAME[:CONFIG] of the Hugging Face hub: its image column, and its class label column if it has one."""
     try:
         import datasets
     except ImportError:
@@ -275,7 +273,7 @@ def hub(spec: str, rest: str) -> ImageSource:
     try:
         name, _, config = rest.partition(":")
         opened = datasets.load_dataset(name, config or None)
-    except Exception as error:  # whatever the hub, the network or the data set's files may raise
+    except Exception as error:  # hub, network and file errors share no base class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GeneraError(f"{spec} cannot be loaded ({reason}).") from None
     parts, classes, marks = [], (), []
@@ -314,7 +312,7 @@ def existing_folder(rest: str) -> Path:
         return folder
     siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
     if folder.exists() or not siblings:
-        raise GeneraError(f"{folder} is no folder." if folder.exists() else f"the folder {folder} does not exist.")
+        raise GeneraError(f"{folder} is not a folder." if folder.exists() else f"the folder {folder} does not exist.")
     raise unknown(f"folder in {folder.parent}:", folder.name, siblings)
 
 

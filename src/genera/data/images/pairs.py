@@ -33,8 +33,8 @@ class PairBatch(Batch):
 class PairStream:
     """Batches of both domains; see `genera.data.batch.Stream`.
 
-    Each domain is walked through in permutations of its own, one after the other; an epoch is one pass over the larger
-    domain. Crops and mirrorings are drawn for each domain by itself.
+    Each domain is read in its own sequence of permutations; an epoch is one pass over the larger domain. Random crops
+    and flips are drawn independently for each domain.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class PairData:
     """`classes` is empty."""
     domains: Mapping[Domain, Mapping[str, ImageStore]]
     world: Any
-    """where the images come from, if from a world: it knows the true translation"""
+    """the world that the images are drawn from, which knows the true translation, or None"""
     key: str
-    """A hash of everything the stored images depend on, for what is kept beside them."""
+    """A hash of everything that the stored images depend on; the key of derived cache entries."""
 
     @classmethod
     def open(cls, config: ImageConfig, assets: ImageAssets | None = None, *, whole: bool = False) -> Self:
-        """Read the two domains of `config`, or find them in the cache.
+        """Read the two domains of `config`, from the cache if possible.
 
-        whole: hold nothing out, as for measuring a folder; see `Dataset.open`.
-        Raises GeneraError when the data cannot be read, is no data of pairs, or lacks a domain.
+        whole: hold nothing out, for example to evaluate a whole folder; see `Dataset.open`.
+        Raises GeneraError when the data cannot be read, is not pair data, or lacks a domain.
         """
         *sources, world = parse_pairs(config.data)
         opened = {domain: stored(source, config, whole) for domain, source in zip(DOMAINS, sources, strict=True)}
@@ -130,7 +130,7 @@ class PairData:
         return None
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> PairStream:
-        """Batches of a split, shuffled; `batch_size` is the global one. Only training images are augmented."""
+        """Shuffled batches of a split; `batch_size` is the global batch size. Only training images are augmented."""
         training = split == "train"
         return PairStream(
             {domain: self.domains[domain][split] for domain in DOMAINS},

@@ -1,4 +1,4 @@
-"""Images of one split that can be read by number, whatever they come from."""
+"""The images of one split, read by number, in files, arrays or worlds."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -23,17 +23,17 @@ class Part(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """(N,) places in the source's classes; None where there are none"""
+        """(N,) indices into the source's classes; None without labels"""
         ...
 
     def __len__(self) -> int: ...
 
     def content(self, row: int) -> bytes:
-        """What image `row` is held out by."""
+        """The bytes of image `row` whose hash decides whether it is held out."""
         ...
 
     def read(self, rows: NDArray[np.int64], form: Form) -> NDArray[np.uint8]:
-        """(B, C, side, side) in 0..255. Raises GeneraError naming the image that cannot be read."""
+        """(B, C, side, side) in 0..255. Raises GeneraError, with the image's name, when one cannot be read."""
         ...
 
 
@@ -46,30 +46,30 @@ class ImageSource:
     fingerprint: str
     """A hash of everything that the images depend on."""
     world: Any = None
-    """Where the images come from, if from a world; its splits hold different images by construction."""
+    """The world that the images are drawn from, or None; its splits are disjoint by construction."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source names; () where all images are of "train"."""
+        """The named splits of the source; () if all images are "train"."""
         return in_order(part.split for part in self.parts)
 
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Image files, or what was in them, decoded when asked."""
+    """Encoded images (the content of image files), decoded when read."""
 
     split: str
     count: int
     content: Callable[[int], bytes]
     name: Callable[[int], str]
-    """What messages call image i."""
+    """The name of image i in messages."""
     labels: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return self.count
 
     def read(self, rows: NDArray[np.int64], form: Form) -> NDArray[np.uint8]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets go of the interpreter's lock
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
             return np.stack(list(pool.map(partial(self._read, form=form), rows.tolist())))
 
     def _read(self, row: int, form: Form) -> NDArray[np.uint8]:
@@ -97,7 +97,7 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class WorldImages:
-    """Images that a world draws with seed 0, whatever the seed of the training."""
+    """Images drawn from a world with seed 0, regardless of the training seed."""
 
     split: str
     world: Any

@@ -11,12 +11,12 @@ from genera.data.images.config import Crop
 from genera.errors import GeneraError
 
 LARGER = 286 / 256
-"""How much larger than the crop an image is kept for random crops (U-GAT-IT: 286 before 256)."""
+"""Stored size relative to the crop size for random crops (U-GAT-IT: 286 for crops of 256)."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """The one shape of a data set's images."""
+    """The common shape of a data set's images."""
 
     size: int
     """S: height and width"""
@@ -26,11 +26,11 @@ class Form:
 
     @property
     def side(self) -> int:
-        """Height and width that images are stored in: larger than the size where random crops are cut out of them."""
+        """Height and width of stored images: larger than `size` if random crops are taken."""
         return round(self.size * LARGER) if self.crop == "random" else self.size
 
     def fit(self, image: Image.Image) -> NDArray[np.uint8]:
-        """(C, side, side) of an image of any size and mode. Shrinking and enlarging are bicubic, antialiased."""
+        """(C, side, side) of an image of any size and mode. Resizing is bicubic and antialiased."""
         image = _eight_bits(image, self.channels)
         if image.size != (self.side, self.side):
             if self.crop == "none":
@@ -42,20 +42,20 @@ class Form:
 
 
 def decode(content: bytes, where: str) -> Image.Image:
-    """The image in a file's bytes, upright. Raises GeneraError naming `where` when it is damaged or no image."""
+    """The image in a file's bytes, upright. Raises GeneraError, with `where`, when it is damaged or not an image."""
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
         return ImageOps.exif_transpose(image)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         reason = "empty" if not content else str(error).splitlines()[0].replace("<_io.BytesIO object", "<content")
-        raise GeneraError(f"{where} is no readable image ({reason}); fetch it again or remove it.") from None
+        raise GeneraError(f"{where} is not a readable image ({reason}); fetch it again or remove it.") from None
 
 
 def _eight_bits(image: Image.Image, channels: int) -> Image.Image:
     """RGB, or L for one channel."""
     if image.mode == "F":
-        raise GeneraError("images of floating-point pixels have no known range; store them with 8 or 16 bits.")
+        raise GeneraError("floating-point images have no known range; store them with 8 or 16 bits.")
     if image.mode.startswith("I"):  # 16 bits, in whatever byte order
         grey = np.asarray(image).clip(0, 65535) / 257
         image = Image.fromarray(grey.round().astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Where images come from: opens what `genera.data.registry` lists for images and for image pairs. No torch."""
+"""Opens the image and image-pair sources listed in `genera.data.registry`. No torch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +14,16 @@ WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 5_000}
 
 
 def parse_images(spec: str) -> ImageSource:
-    """The source of images that `spec` ("scheme:rest") names. Raises GeneraError when there is none."""
+    """The image source named by `spec` ("scheme:rest"). Raises GeneraError when it does not exist."""
     scheme, rest = registry.split_spec(spec, "images")
     source: ImageSource = registry.opener(scheme, "images")(spec, rest)
     return source
 
 
 def parse_pairs(spec: str) -> tuple[ImageSource, ImageSource, Any]:
-    """The two domains of a source of pairs, and the world that knows their true translation, if they come from one.
+    """The two domains of the pair source named by `spec`, and its world, which knows the true translation, or None.
 
-    Raises GeneraError when there is none.
+    Raises GeneraError when it does not exist.
     """
     scheme, rest = registry.split_spec(spec, "image-pairs")
     a, b, world = registry.opener(scheme, "image-pairs")(spec, rest)
@@ -42,7 +42,7 @@ def open_world_pairs(spec: str, rest: str) -> tuple[ImageSource, ImageSource, An
 def open_folder_pairs(spec: str, rest: str) -> tuple[ImageSource, ImageSource, None]:
     """A folder with trainA and trainB. Raises GeneraError where one is missing."""
     if "," in rest and not Path(rest).expanduser().exists():
-        raise GeneraError(f"{spec} names two files of texts; image pairs are pairs:DIR, with trainA and trainB in DIR.")
+        raise GeneraError(f"{spec} names two text files; image pairs are pairs:DIR, with trainA and trainB in DIR.")
     folder = existing_folder(rest)
     a, b = (_domain(spec, folder, letter) for letter in "AB")
     return a, b, None
@@ -58,7 +58,7 @@ def _of_world(spec: str, world: Any) -> ImageSource:
 
 def _domain(spec: str, folder: Path, letter: str) -> ImageSource:
     """Domain A or B of a folder with trainA, trainB (testA, testB): folders of images, or .npz files."""
-    found: list[tuple[str, list[Path], list[str]]] = []
+    folders: list[tuple[str, list[Path], list[str]]] = []
     packed: list[ImageSource] = []
     for entry in sorted(folder.iterdir()):
         stem = entry.name.removesuffix(".npz").removesuffix("_jpeg")
@@ -66,12 +66,12 @@ def _domain(spec: str, folder: Path, letter: str) -> ImageSource:
         if split is None or stem[-1] != letter:
             continue
         if entry.is_dir():
-            found.append((split, labelled_files(entry)[0], []))
+            folders.append((split, labelled_files(entry)[0], []))
         elif entry.suffix == ".npz":
             inner = npz(spec, str(entry))
             parts = [_resplit(part, split) for part in inner.parts if part.split == "train"]
             packed.append(ImageSource(spec, parts, (), inner.fingerprint))
-    sources = ([of_files(spec, found)] if found else []) + packed
+    sources = ([of_files(spec, folders)] if folders else []) + packed
     parts = [part for source in sources for part in source.parts]
     if not any(part.split == "train" for part in parts):
         raise GeneraError(

@@ -1,4 +1,4 @@
-"""Images in one shape on disk: a memory-mapped cache of uint8, by a hash of all that the images depend on."""
+"""Images of one shape on disk: a memory-mapped uint8 cache, keyed by a hash of everything the images depend on."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from genera.data.streams import Draw
 from genera.errors import GeneraError
 
 HELD_OUT_SHARE = 0.05
-"""Of the training images, for each split that the data does not bring."""
+"""Share of the training images held out for each missing split."""
 
-_VERSION = "2"  # of what the cache holds; a change makes the older folders unused
+_VERSION = "2"  # of the cached files; increase it to invalidate older folders
 _CHUNK = 512
 
 
@@ -29,7 +29,7 @@ class ImageStore:
     """One split in the cache: (N, C, side, side) uint8 and (N,) labels, read from disk row by row."""
 
     def __init__(self, folder: Path, split: str, form: Form) -> None:
-        """Raises GeneraError when a file is missing or cut short."""
+        """Raises GeneraError when a file is missing or truncated."""
         self.form = form
         self.pixels: NDArray[np.uint8] = _opened(folder / f"{split}.images.npy")
         labels = folder / f"{split}.labels.npy"
@@ -39,23 +39,23 @@ class ImageStore:
         return len(self.pixels)
 
     def images(self, rows: slice | NDArray[np.int64] = slice(None)) -> Tensor:
-        """(B, C, S, S) float32 in [-1, 1]: the middle of each, as outside of training."""
+        """(B, C, S, S) float32 in [-1, 1]: central crops, as used outside training."""
         first = (self.form.side - self.form.size) // 2
         middle = slice(first, first + self.form.size)
         return to_float(self.pixels[rows][..., middle, middle])
 
     def cut(self, rows: NDArray[np.int64], top: NDArray[np.int64], left: NDArray[np.int64]) -> Tensor:
-        """(B, C, S, S) float32 in [-1, 1]: of each image the square at its own place."""
+        """(B, C, S, S) float32 in [-1, 1]: the crop of each image at its (top, left)."""
         window = (self.form.size, self.form.size)
         places = np.lib.stride_tricks.sliding_window_view(self.pixels, window, axis=(2, 3))
         return to_float(places[rows, :, top, left])
 
 
 def augmented(store: ImageStore, draw: Draw, key: tuple[int, ...], flip: bool, crop: bool) -> Tensor:
-    """(B, C, S, S) in [-1, 1]: this rank's rows, mirrored and cut at random, or their middles as they are.
+    """(B, C, S, S) in [-1, 1]: this rank's rows, flipped at random (`flip`), with random (`crop`) or central crops.
 
-    What is random is drawn for the global batch by `key`, so that an image's does not depend on how many ranks or parts
-    share the batch, nor on an interruption.
+    Random numbers are drawn for the global batch from `key`, so they depend neither on the number of ranks or
+    accumulated parts nor on interruptions.
     """
     rows = draw.mine
     random = np.random.default_rng([*key, 1])
@@ -76,14 +76,14 @@ def to_float(pixels: NDArray[np.uint8]) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """[-1, 1] → uint8 0..255, rounded; what lies outside is clipped. Undoes `to_float` exactly."""
+    """[-1, 1] → uint8 0..255, rounded and clipped; the exact inverse of `to_float`."""
     return images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def stored(source: ImageSource, config: ImageConfig, whole: bool = False) -> tuple[dict[str, ImageStore], str]:
-    """The splits of `source` in the shape that `config` asks for, from the cache or built now; and their key.
+    """The splits of `source` in the shape given by `config`, built now unless cached, and their cache key.
 
-    whole: nothing is held out, and images of a source without named splits are of the split `WHOLE`.
+    whole: nothing is held out, and images of a source without named splits form the split `WHOLE`.
     """
     form = Form(config.image_size, config.channels, config.crop)
     limit = None if whole else config.limit
@@ -118,10 +118,10 @@ def _build(folder: Path, source: ImageSource, form: Form, limit: int | None, who
             for first in range(0, len(place), _CHUNK):
                 chunk = place[first : first + _CHUNK]
                 for number in np.unique(chunk[:, 0]):
-                    part, own = source.parts[number], np.flatnonzero(chunk[:, 0] == number)
-                    images[first + own] = part.read(chunk[own, 1], form)
+                    part, of_part = source.parts[number], np.flatnonzero(chunk[:, 0] == number)
+                    images[first + of_part] = part.read(chunk[of_part, 1], form)
                     if part.labels is not None:
-                        labels[first + own] = part.labels[chunk[own, 1]]
+                        labels[first + of_part] = part.labels[chunk[of_part, 1]]
                 bar.advance(task, len(chunk))
             images.flush()
             if source.classes:
@@ -129,7 +129,7 @@ def _build(folder: Path, source: ImageSource, form: Form, limit: int | None, who
 
 
 def _assigned(source: ImageSource, whole: bool) -> dict[str, NDArray[np.int64]]:
-    """split → (N, 2): part and row of each image. Files come shuffled, so that the first are a fair sample."""
+    """split → (N, 2): part and row of each image. Images from files are shuffled, so any prefix is a random sample."""
     absent = () if whole else absent_splits(source.splits, source.spec)
     held_out = HeldOut(absent, HELD_OUT_SHARE)
     rows_of: dict[str, list[tuple[int, int]]] = {
@@ -151,4 +151,4 @@ def _opened(path: Path) -> NDArray:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError):
-        raise GeneraError(f"{path} is damaged; delete the folder {path.parent}, it is made again.") from None
+        raise GeneraError(f"{path} is damaged; delete the folder {path.parent}, and it will be rebuilt.") from None

@@ -1,4 +1,4 @@
-"""Where parallel texts come from and how they are read."""
+"""Options of parallel texts."""
 
 from dataclasses import dataclass
 
@@ -10,30 +10,30 @@ class ParallelConfig:
     """Texts with their translations. Each field is a command-line option."""
 
     data: str
-    """pairs:FILE.src,FILE.tgt (line by line; globs and folders too), tsv:PATH or jsonl:PATH; "A + B" reads both, of any
-    languages."""
+    """pairs:FILE.src,FILE.tgt (aligned lines; globs and folders work too), tsv:PATH or jsonl:PATH; "A + B" reads both
+    sources, in any languages."""
     source_column: str = "0"
-    """Where the source text is: a TSV column (number from 0, or name in the header) or a JSONL field."""
+    """Source text: a TSV column (number from 0, or header name) or a JSONL field."""
     target_column: str = "1"
-    """Where its translation is: a TSV column or a JSONL field."""
+    """Translation: a TSV column or a JSONL field."""
     source_language: str | None = None
-    """Language of the source texts, or column:NAME for a column that says it [the ending of the file, else src]."""
+    """Language of the source texts, or column:NAME for a column with the language [the file extension, else src]."""
     target_language: str | None = None
-    """Language of the translations, or column:NAME for a column that says it [the ending of the file, else tgt]."""
+    """Language of the translations, or column:NAME for a column with the language [the file extension, else tgt]."""
     limit: int | None = None
-    """Use only the first so many training pairs (validation and test stay whole)."""
+    """Use only this many training pairs, the first ones (validation and test stay whole)."""
     max_tokens: int = 256
-    """Drop pairs with more tokens than this on either side, begin and end tokens included."""
+    """Drop pairs with more than this many tokens on either side, including begin and end tokens."""
     tokeniser: str | None = None
-    """Byte-level BPE tokeniser of all languages: a directory or a hub name [trained on both sides of the training
+    """Byte-level BPE tokeniser for all languages: a directory or a hub name [trained on both sides of the training
     pairs]."""
     vocabulary: int = 8000
-    """Most tokens that a tokeniser trained on the corpus may have."""
+    """Maximum vocabulary size of a tokeniser trained on the corpus."""
     batch_tokens: int = 0
-    """Most tokens of a global batch on either side, padding included; --batch-size is then the number of pairs that a
-    batch has a multiple of. 0 for batches of --batch-size pairs."""
+    """Maximum tokens of a global batch on either side, including padding; the number of pairs in a batch is then a
+    multiple of --batch-size. 0 for batches of --batch-size pairs."""
     bucket_noise: float = 0.25
-    """How far batches of --batch-size pairs mix lengths, in standard deviations of length."""
+    """Noise in the length bucketing of batches of --batch-size pairs, in standard deviations of length."""
 
     def check(self) -> list[str]:
         lowest = {"max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY, "limit": 1, "batch_tokens": 0, "bucket_noise": 0}
@@ -45,6 +45,6 @@ class ParallelConfig:
         ]
         if 0 < self.batch_tokens < self.max_tokens:
             wrong.append(
-                f"--batch-tokens {self.batch_tokens} is less than one pair may have (--max-tokens {self.max_tokens})"
+                f"--batch-tokens {self.batch_tokens} is below --max-tokens {self.max_tokens}; every pair must fit"
             )
         return wrong

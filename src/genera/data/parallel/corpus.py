@@ -28,7 +28,7 @@ from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
 
-_FORMAT = "1"  # of what the cache holds; a change makes the older folders unused
+_FORMAT = "1"  # of the cached files; increase it to invalidate older folders
 _CHUNK = 4096
 _SIDES = ("source", "target")
 
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class ParallelAssets:
-    """What a translation model needs of its data to be used without it."""
+    """What a translation model needs to be used without its data."""
 
     tokeniser: Tokeniser
     """byte-level BPE, `<BOS> x <EOS>`, for all languages"""
@@ -68,17 +68,17 @@ class ParallelBatch(Batch):
     target: Tensor
     """(B, T) int64 ids `<BOS> y <EOS>`, right-padded with `<PAD>`"""
     source_language: Tensor
-    """(B,) int64 places in `ParallelAssets.languages`"""
+    """(B,) int64 indices into `ParallelAssets.languages`"""
     target_language: Tensor
     """(B,) int64"""
     weight: Tensor
-    """(B,) rows of the global batch over its predicted target tokens: weighted by it, the mean over rows of sums over
-    tokens is the mean over all tokens, however the batch is spread over ranks and parts"""
+    """(B,) rows of the global batch / its predicted target tokens. The mean over rows of weighted token sums is then
+    the mean over all tokens, for any number of ranks and accumulated parts"""
 
 
 @dataclass(frozen=True)
 class ParallelStore:
-    """One split: two stores, row by row, whose labels are the languages."""
+    """One split: two stores with aligned rows, whose labels are the languages."""
 
     source: TokenStore
     target: TokenStore
@@ -111,11 +111,11 @@ class ParallelCorpus:
 
     @classmethod
     def open(cls, config: ParallelConfig, assets: ParallelAssets | None = None, *, whole: bool = False) -> Self:
-        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+        """Read the data of `config`, from the cache (`cache_folder()`) if possible.
 
-        assets: those of a run that is there already; None loads or trains a tokeniser and numbers the languages.
-        whole: hold nothing out, as for measuring a file; see `Dataset.open`.
-        Raises GeneraError when the data cannot be read, has a language that `assets` do not know, or no training pair.
+        assets: those of an existing run; None loads or trains a tokeniser and numbers the languages.
+        whole: hold nothing out, for example to evaluate a whole file; see `Dataset.open`.
+        Raises GeneraError when the data cannot be read, has a language missing from `assets`, or has no training pair.
         """
         columns = Columns(config.source_column, config.target_column, config.source_language, config.target_language)
         source = parse_parallel(config.data, columns)
@@ -149,7 +149,7 @@ class ParallelCorpus:
         return len(self.split(split))
 
     def items(self, split: str, count: int) -> list[Pair]:
-        """The first `count` pairs of a split, in the order of the source."""
+        """The first `count` pairs of a split, in source order."""
         store, names = self.split(split), self.assets.languages.names
         first = slice(count)
         languages = ([names[i] for i in side] for side in store.languages(first))
@@ -162,7 +162,7 @@ class ParallelCorpus:
     def stream(
         self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1
     ) -> TokenBudget | Bucketed:
-        """Batches of `batch_tokens` tokens and a multiple of `batch_size` pairs, or of `batch_size` pairs."""
+        """Batches of up to `batch_tokens` tokens, with a multiple of `batch_size` pairs; if 0, of `batch_size`."""
         store = self.split(split)
         lengths = np.stack([side.decoder.lengths() for side in (store.source, store.target)], axis=1)
         collate = partial(_batch, store, self.assets.tokeniser.pad)
@@ -191,7 +191,7 @@ class ParallelCorpus:
 
     @classmethod
     def sketch(cls, config: ParallelConfig, batch_size: int) -> tuple[ParallelAssets, ParallelBatch]:
-        """Assets of the right sizes, and a batch of pairs of `max_tokens`, without reading any data."""
+        """Assets of the right sizes and a batch of pairs with `max_tokens` tokens, without reading data."""
         rows = max(1, config.batch_tokens // config.max_tokens // batch_size) * batch_size
         ids, zeros = torch.ones(rows, config.max_tokens, dtype=torch.int64), torch.zeros(rows, dtype=torch.int64)
         assets = ParallelAssets(sketch("bpe", config.tokeniser, config.vocabulary), ClassNames(("src", "tgt")))
@@ -210,7 +210,7 @@ def _batch(store: ParallelStore, pad: int, draw: Draw) -> ParallelBatch:
 
 
 def _kept(source: ParallelTexts, config: ParallelConfig, whole: bool, dropped: Counter[str]) -> Iterator[ParallelItem]:
-    """Pairs with text on both sides; of those to train on the first `limit`. Counts the others."""
+    """Pairs with text on both sides, with at most `limit` training pairs. Counts pairs with an empty side."""
     train = 0
     for item in source.items(whole):
         if not item.source or not item.target:
@@ -221,7 +221,7 @@ def _kept(source: ParallelTexts, config: ParallelConfig, whole: bool, dropped: C
 
 
 def _reasons(config: ParallelConfig) -> tuple[str, str]:
-    return "empty on a side", f"over {config.max_tokens} tokens"
+    return "empty on one side", f"over {config.max_tokens} tokens"
 
 
 def _tokeniser(source: ParallelTexts, config: ParallelConfig, whole: bool, content: object) -> Tokeniser:

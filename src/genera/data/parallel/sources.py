@@ -1,9 +1,9 @@
 """Texts with their translations: `pairs:FILE.src,FILE.tgt`, and two columns of `tsv:PATH` or `jsonl:PATH`. No torch.
 
-Of `pairs:A,B` line i of A is the source of line i of B. Each side is a file, a glob or a folder, plain or gzip, and has
-as many files as the other, with splits as in `genera.data.splits`. The language of a side is the ending of its files
-(`train.de.gz` → de), where options do not say it. Several sources are joined by a plus between blanks; so a corpus may
-have many languages.
+In `pairs:A,B`, line i of B is the translation of line i of A. Each side is a file, a glob or a folder, plain or gzip;
+both sides have the same number of files, with splits as in `genera.data.splits`. Unless an option gives it, the
+language of a side is the extension of its files (`train.de.gz` → de). " + " joins several sources, so a corpus may have
+many languages.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from genera.data.text.sources import JOINT
 from genera.errors import GeneraError
 
 SOURCE, TARGET = "src", "tgt"
-"""Languages of sides that nothing names."""
+"""Default languages of the two sides."""
 _COLUMN = "column:"
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)?")
 
@@ -37,7 +37,7 @@ class ParallelItem(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Where texts and languages are, as `ParallelConfig` has it; what a source does not need it does not read."""
+    """The columns of `ParallelConfig` with texts and languages. A source ignores those that it does not need."""
 
     source: str = "0"
     target: str = "1"
@@ -46,18 +46,18 @@ class Columns(NamedTuple):
 
 
 class ParallelSource(Protocol):
-    """Pairs in a fixed order, as often as asked."""
+    """Pairs in a fixed order; can be iterated repeatedly."""
 
     @property
     def spec(self) -> str: ...
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source names; () where all pairs are of "train"."""
+        """The named splits of the source; () if all pairs are "train"."""
         ...
 
     def items(self) -> Iterator[ParallelItem]:
-        """All pairs, texts stripped, nothing dropped or held out. Raises GeneraError naming file and line."""
+        """All pairs, texts stripped, nothing dropped or held out. Raises GeneraError with the file and line."""
         ...
 
     def fingerprint(self) -> str:
@@ -67,19 +67,19 @@ class ParallelSource(Protocol):
 
 @dataclass(frozen=True)
 class ParallelTexts:
-    """One source or several, one after another, in splits."""
+    """One or several concatenated sources, with splits."""
 
     spec: str
     parts: tuple[ParallelSource, ...]
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source, or one of those joined, names."""
+        """The splits named by any of the sources."""
         return in_order(chain.from_iterable(part.splits or ("train",) for part in self.parts))
 
     def items(self, whole: bool = False) -> Iterator[ParallelItem]:
-        """All pairs; what a source does not name is held out of its training pairs, so that copies of a source text
-        stay together. whole: nothing is held out; see `genera.data.splits`."""
+        """All pairs; splits that a source does not name are held out of its training pairs, keeping copies of a source
+        text together. whole: nothing is held out; see `genera.data.splits`."""
         return chain.from_iterable(
             assign(part.items(), self.splits if whole else part.splits, _content, part.spec, whole)
             for part in self.parts
@@ -94,8 +94,8 @@ def _content(item: ParallelItem) -> bytes:
 
 
 def parse_parallel(spec: str, columns: Columns = Columns()) -> ParallelTexts:  # noqa: B008  (immutable)
-    """The parallel texts that `spec` ("scheme:rest", several with " + " between them) names. Raises GeneraError when
-    one does not exist."""
+    """The parallel texts named by `spec` ("scheme:rest", several joined by " + "). Raises GeneraError when one does not
+    exist."""
     parts = []
     for part in map(str.strip, spec.split(JOINT)):
         scheme, rest = registry.split_spec(part, "parallel")
@@ -128,7 +128,7 @@ class LinePairs:
                     longer = count + sum(1 for _ in chain(source, target))
                     lines = (count - 1, longer) if one is None else (longer, count - 1)
                     raise GeneraError(
-                        f"{sides[0]} has {lines[0]:,} lines and {sides[1]} has {lines[1]:,}; line i of the one must be "
+                        f"{sides[0]} has {lines[0]:,} lines and {sides[1]} has {lines[1]:,}; line i of one must be "
                         "the translation of line i of the other."
                     )
                 yield ParallelItem(split, one.text.strip(), other.text.strip(), *self.languages)
@@ -139,7 +139,7 @@ class LinePairs:
 
 
 def open_pairs(spec: str, rest: str, columns: Columns) -> LinePairs:
-    """Raises GeneraError for a side that is missing, sides that do not go together, and one language on both."""
+    """Raises GeneraError for a missing side, for sides with different splits, and for one language on both sides."""
     names = [name.strip() for name in rest.split(",")]
     if len(names) != 2 or "" in names:
         raise GeneraError(
@@ -148,7 +148,7 @@ def open_pairs(spec: str, rest: str, columns: Columns) -> LinePairs:
     source, target = map(split_files, names)
     if [split for split, _ in source] != [split for split, _ in target]:
         counts = [", ".join(file.name for _, file in side) for side in (source, target)]
-        raise GeneraError(f"{spec}: the files of the two sides do not go together ({counts[0]}; {counts[1]}).")
+        raise GeneraError(f"{spec}: the two sides need matching files ({counts[0]}; {counts[1]}).")
     languages = tuple(
         _given(spec, given) or _language([file for _, file in side]) or default
         for given, side, default in (
@@ -158,7 +158,7 @@ def open_pairs(spec: str, rest: str, columns: Columns) -> LinePairs:
     )
     if len(set(languages)) == 1:
         raise GeneraError(
-            f"{spec}: both sides are of language {languages[0]!r}; give --source-language and --target-language."
+            f"{spec}: both sides have the language {languages[0]!r}; give --source-language and --target-language."
         )
     files = tuple((split, one, other) for (split, one), (_, other) in zip(source, target, strict=True))
     return LinePairs(spec, files, (languages[0], languages[1]))
@@ -171,7 +171,7 @@ def _given(spec: str, language: str | None) -> str | None:
 
 
 def _language(files: list[Path]) -> str | None:
-    """The ending that all files share, if it looks like the tag of a language: `train.de.gz`, `dev.de.txt` → de."""
+    """The extension shared by all files, if it looks like a language tag: `train.de.gz`, `dev.de.txt` → de."""
     endings = set()
     for file in files:
         parts = file.name.removesuffix(".gz").removesuffix(".txt").split(".")
@@ -186,11 +186,11 @@ def _language(files: list[Path]) -> str | None:
 
 @dataclass(frozen=True)
 class ColumnPairs:
-    """Rows of a TSV or JSONL file with both texts, and perhaps the language of one of them."""
+    """Rows of a TSV or JSONL file with both texts and, optionally, the language of one of them."""
 
     rows: FileSource
     source_language: str | None
-    """None where the row says it; so below"""
+    """None if a column of the row gives it; likewise for the target"""
     target_language: str | None
 
     @property
@@ -222,7 +222,7 @@ def open_jsonl_pairs(spec: str, rest: str, columns: Columns) -> ColumnPairs:
 
 
 def _columns(spec: str, columns: Columns) -> tuple[str, str | None, tuple[str | None, str | None]]:
-    """Columns of the texts, column of a language, and the languages that are the same in all rows."""
+    """Columns of the texts, column of a language or None, and the fixed languages (None for the one in the column)."""
     given = columns.source_language or SOURCE, columns.target_language or TARGET
     named = [language.removeprefix(_COLUMN) for language in given if language.startswith(_COLUMN)]
     if len(named) > 1:

@@ -25,7 +25,7 @@ class TextBatch(Batch):
     decoder: Tensor
     """(B, T) int64 ids `<BOS> x <EOS>`, right-padded with `<PAD>`"""
     length: Tensor
-    """(B,) int64: decoder ids of each sentence, BOS and EOS included"""
+    """(B,) int64: number of decoder ids of each sentence, including BOS and EOS"""
     labels: Tensor | None
     """(B,) int64, or None where the data has no labels"""
 
@@ -33,10 +33,10 @@ class TextBatch(Batch):
 def text_stream(
     store: TokenStore, *, pad: int, batch: int, seed: int, noise: float = 0.0, rank: int = 0, ranks: int = 1
 ) -> Bucketed:
-    """Training batches of a store, bucketed by length on the decoder's side. All ranks pad to the width of the global
-    batch, so that N ranks see exactly what one would.
+    """Training batches of a store, bucketed by decoder length. All ranks pad to the width of the global batch, so N
+    ranks see exactly what one rank would.
 
-    pad: the decoder's padding id. noise: see `Bucketed`, which says what is raised.
+    pad: the decoder's padding id. noise, exceptions: see `Bucketed`.
     """
     lengths = store.decoder.lengths()
     return Bucketed(
@@ -64,15 +64,15 @@ def _text_batch(store: TokenStore, pad: int, draw: Draw) -> TextBatch:
 
 
 def gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad: int) -> Tensor:
-    """The rows `mine`, padded on the right to the longest of `rows`."""
+    """The rows `mine`, right-padded to the longest of `rows`."""
     return torch.from_numpy(side.padded(mine, int(side.lengths(rows).max()), pad))
 
 
 def collate(texts: Sequence[str], tokenisers: Tokenisers, max_tokens: int | None = None) -> TextBatch:
-    """A batch of the user's own sentences; `ids` are their positions in `texts`.
+    """A batch of sentences given by the user; `ids` are their positions in `texts`.
 
-    Raises GeneraError for an empty sentence, for one that is no Unicode text, and for one that has more than
-    `max_tokens` ids on either side (begin and end included).
+    Raises GeneraError for an empty sentence, for one that is not valid Unicode, and for one with more than
+    `max_tokens` ids on either side (including begin and end).
     """
     texts = [text.strip() for text in texts]
     if not texts:

@@ -1,4 +1,4 @@
-"""Where the data of a run comes from and how it is read."""
+"""Options of text data."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,22 @@ SMALLEST_VOCABULARY = 300  # the 256 bytes, the special tokens and a few merges
 
 @dataclass(frozen=True, kw_only=True)
 class TokenConfig:
-    """How texts of any kind become tokens. Each field is a command-line option."""
+    """Options of tokenised text. Each field is a command-line option."""
 
     limit: int | None = None
-    """Use only the first so many training items (validation and test stay whole)."""
+    """Use only this many training items, the first ones (validation and test stay whole)."""
     max_words: int = 64
-    """Drop texts of more words than this (words are what blanks separate)."""
+    """Drop texts with more than this many words (separated by whitespace)."""
     max_tokens: int = 256
-    """Drop texts of more tokens than this on either side, begin and end tokens included."""
+    """Drop texts with more than this many tokens on either side, including begin and end tokens."""
     encoder_tokeniser: str | None = None
     """WordPiece tokeniser of the encoder: a directory or a hub name [trained on the corpus]."""
     decoder_tokeniser: str | None = None
     """Byte-level BPE tokeniser of the decoder: a directory or a hub name [trained on the corpus]."""
     vocabulary: int = 8000
-    """Most tokens that a tokeniser trained on the corpus may have."""
+    """Maximum vocabulary size of a tokeniser trained on the corpus."""
     bucket_noise: float = 0.25
-    """How far batches mix lengths, in standard deviations of length: 0 pads least; more learns better per step."""
+    """Noise in length bucketing, in standard deviations of length: 0 pads least; more noise learns better per step."""
 
     def check(self) -> list[str]:
         lowest = {"max_words": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY, "limit": 1}
@@ -41,10 +41,10 @@ class DataConfig(TokenConfig):
 
     data: str = "world:captions"
     """text:PATH, tsv:PATH, jsonl:PATH, glue:DIR, hub:NAME[:CONFIG] or world:NAME; PATH is a file, a glob or a folder;
-    "A + B" reads both."""
+    "A + B" reads both sources."""
     text_column: str | None = None
-    """Where the text is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; two with a
-    comma between them make a pair of sentences [0; text]."""
+    """Text: a TSV column (number from 0, or header name), a JSONL field or a hub column; two separated by a comma form
+    a sentence pair [0; text]."""
     label_column: str | None = None
-    """Where the label is: a TSV column (number from 0, or name in the header), a JSONL field or hub column; of text:
-    `file` for the file's name, `first` for the line's first word [no labels]."""
+    """Label: a TSV column (number from 0, or header name), a JSONL field or a hub column; for text: sources, `file` for
+    the file name or `first` for the first word of the line [no labels]."""

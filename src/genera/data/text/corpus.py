@@ -25,13 +25,13 @@ from genera.data.vocabularies.tokenisers import Kind, Tokeniser, Tokenisers, ske
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
 
-_FORMAT = "2"  # of what the cache holds; a change makes the older folders unused
+_FORMAT = "2"  # of the cached files; increase it to invalidate older folders
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class TextCorpus:
-    """Tokenised train, valid and test texts, and what is known of them. For models with an encoder and a decoder."""
+    """Tokenised train, valid and test texts, for models with an encoder and a decoder."""
 
     kind: ClassVar[str] = "text"
     assets_type: ClassVar[type[Tokenisers]] = Tokenisers
@@ -41,7 +41,7 @@ class TextCorpus:
     stores: Mapping[str, TokenStore]
     """by split"""
     world: Any
-    """where the texts come from, if from a world"""
+    """the world that the texts are drawn from, or None"""
     label_names: tuple[str, ...]
     """the names of labels 0, 1, …; empty without labels"""
     bucket_noise: float
@@ -50,14 +50,14 @@ class TextCorpus:
 
     @classmethod
     def open(cls, config: DataConfig, assets: Tokenisers | None = None, *, whole: bool = False) -> Self:
-        """Read the data of `config`, or find it in the cache (`cache_folder()`).
+        """Read the data of `config`, from the cache (`cache_folder()`) if possible.
 
-        assets: the tokenisers of a run that is there already; None loads or trains those that `config` asks for.
-        whole: hold nothing out, as for measuring a file; see `Dataset.open`.
+        assets: tokenisers of an existing run; None loads or trains the tokenisers that `config` names.
+        whole: hold nothing out, for example to evaluate a whole file; see `Dataset.open`.
         Raises GeneraError when the data cannot be read or no training text is left.
         """
         if config.encoder_tokeniser is not None and not cls.has_encoder:
-            raise GeneraError("this model has no encoder; leave --encoder-tokeniser out.")
+            raise GeneraError("this model has no encoder; omit --encoder-tokeniser.")
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
 
@@ -85,7 +85,7 @@ class TextCorpus:
 
     @property
     def assets(self) -> Tokenisers:
-        """What a model needs of this data to be used without it."""
+        """What a model needs to be used without its data."""
         return self.tokenisers
 
     @property
@@ -102,7 +102,7 @@ class TextCorpus:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Train, valid and test; of whole data the splits that its source names, or `WHOLE`."""
+        """Train, valid and test; for data opened whole, the named splits of the source, or `WHOLE`."""
         return tuple(self.stores)
 
     def split(self, name: str) -> TokenStore:
@@ -115,16 +115,16 @@ class TextCorpus:
         return len(self.split(split))
 
     def items(self, split: str, count: int) -> list[str]:
-        """The first `count` texts of a split, in the order of the source."""
+        """The first `count` texts of a split, in source order."""
         return self.split(split).texts(slice(count))
 
     def labels(self, split: str, count: int) -> list[str] | None:
-        """The label names of `items(split, count)`; None where the data has no labels."""
+        """The label names of `items(split, count)`; None if the data has no labels."""
         labels = self.split(split).labels
         return None if labels is None else [self.label_names[label] for label in labels[:count]]
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Bucketed:
-        """Batches of a split, shuffled; `batch_size` is the global one."""
+        """Shuffled batches of a split; `batch_size` is the global batch size."""
         return text_stream(
             self.split(split),
             pad=self.tokenisers.decoder.pad,
@@ -137,7 +137,7 @@ class TextCorpus:
 
     @classmethod
     def sketch(cls, config: DataConfig, batch_size: int) -> tuple[Tokenisers, TextBatch]:
-        """Tokenisers of the right sizes, and a batch of texts of `max_tokens`, without reading any data."""
+        """Tokenisers of the right sizes and a batch of texts with `max_tokens` tokens, without reading data."""
         encoder = sketch("wordpiece", config.encoder_tokeniser, config.vocabulary) if cls.has_encoder else None
         decoder = sketch("bpe", config.decoder_tokeniser, config.vocabulary)
         ids = torch.ones(batch_size, config.max_tokens, dtype=torch.int64)
@@ -163,7 +163,7 @@ class TextCorpus:
 
 
 class DecoderCorpus(TextCorpus):
-    """The same for models that have only a decoder."""
+    """Tokenised texts for models with only a decoder."""
 
     has_encoder = False
 
@@ -172,9 +172,9 @@ class DecoderCorpus(TextCorpus):
 
 
 def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[str]) -> Iterator[Item]:
-    """The items that the reading rules keep; counts the others.
+    """The items that pass the reading rules; counts dropped ones by reason.
 
-    Raises GeneraError when no training item is left, or, of whole data, none at all.
+    Raises GeneraError when no training item is left (for whole data: no item at all).
     """
     empty, long = _reasons(config)[:2]
     seen = train = 0
@@ -194,7 +194,7 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
             yield item
     if not train:
         if dropped[empty] == seen:
-            raise GeneraError(f"{config.data} has only empty lines; one text a line was expected.")
+            raise GeneraError(f"{config.data} has only empty lines; one text per line was expected.")
         if dropped[long] + dropped[empty] == seen:
             raise GeneraError(f"all texts of {config.data} have more than {config.max_words} words; raise max_words.")
         raise GeneraError(f"{config.data} has too few texts ({seen}): none is left for training.")
@@ -207,7 +207,7 @@ def _reasons(config: DataConfig) -> tuple[str, str, str]:
 def tokenisers_of(
     config: TokenConfig, texts: Callable[[], Iterator[str]], content: object, *, encoder: bool = True
 ) -> Tokenisers:
-    """Those that `config` names, or trained on `texts()` and kept in the cache under `content`, which tells them."""
+    """The tokenisers named in `config`, or trained on `texts()` and cached under `content`, which identifies them."""
     return Tokenisers(
         encoder=_tokeniser("wordpiece", config.encoder_tokeniser, config, texts, content) if encoder else None,
         decoder=_tokeniser("bpe", config.decoder_tokeniser, config, texts, content),

@@ -52,12 +52,12 @@ def open_jsonl(spec: str, rest: str, text_column: str | None, label_column: str 
 def read_text(
     lines: Iterator[Line], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """One text a line. Its label is the line's first word ("first"), or what its file's name says ("file")."""
+    """One text per line. Its label is the first word of the line ("first") or comes from the file name ("file")."""
     if text_column is not None:
-        raise GeneraError("a text: source has no columns; use tsv: or jsonl:, or leave --text-column out.")
+        raise GeneraError("a text: source has no columns; use tsv: or jsonl:, or omit --text-column.")
     if label_column not in (None, "file", "first"):
         raise GeneraError(
-            "a text: source has no labels; use tsv: or jsonl:, or --label-column file (labels are the files' names) "
+            "a text: source has no labels; use tsv: or jsonl:, or --label-column file (file names are labels) "
             "or first (each line begins with its label)."
         )
     for where, text in lines:
@@ -73,7 +73,7 @@ def read_text(
 def read_tsv(
     lines: Iterator[Line], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """Columns between tabs, without quoting; two for the text make a pair. The first line is a header if and only if a
+    """Tab-separated columns without quoting; two text columns form a pair. The first line is a header if and only if a
     column is given by name."""
     columns = [*columns_of(text_column or "0"), *([] if label_column is None else [label_column])]
     named = not all(column.isdigit() for column in columns)
@@ -91,7 +91,7 @@ def read_tsv(
             continue
         row = text.rstrip("\r\n").split("\t")
         if max(places) >= len(row):
-            raise GeneraError(f"{where} has {len(row)} columns, so no column {max(places)} (counted from 0).")
+            raise GeneraError(f"{where} has {len(row)} columns; column {max(places)} (counting from 0) does not exist.")
         values = [row[place] for place in places]
         label = None if label_column is None else label_of(where, values.pop())
         yield joined(values), label
@@ -100,7 +100,7 @@ def read_tsv(
 def read_jsonl(
     lines: Iterator[Line], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """One JSON object a line; two fields for the text make a pair."""
+    """One JSON object per line; two text fields form a pair."""
     texts = columns_of(text_column or "text")
     for where, line in lines:
         if not line.strip():
@@ -131,5 +131,5 @@ def read_jsonl(
 
 def label_of(where: str, label: str) -> str:
     if not label.strip():
-        raise GeneraError(f"{where} has no label; every row needs one when labels are asked for.")
+        raise GeneraError(f"{where} has no label; with --label-column every row needs one.")
     return label.strip()

@@ -1,7 +1,7 @@
 """The tasks of GLUE (Wang et al. 2019, arXiv 1804.07461) in the TSV layout of its archive: `glue:DIR`.
 
-DIR bears the task's name (CoLA, SST-2, MRPC, …) and holds train.tsv and dev.tsv, plain or .gz. The labels of test.tsv
-are secret, so dev is what is tested on, as in the published tables; the validation texts are held out of train.
+DIR has the name of the task (CoLA, SST-2, MRPC, …) and contains train.tsv and dev.tsv, plain or .gz. The labels of
+test.tsv are not public, so dev is the test split, as in published tables; the validation split is held out of train.
 """
 
 import re
@@ -36,18 +36,18 @@ TASKS = {
 
 
 def open_glue(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
-    """Raises GeneraError for an unknown task, STS-B (whose scores are no labels), and a folder without its files."""
+    """Raises GeneraError for an unknown task, for STS-B (a regression task), and for a folder without the files."""
     if text_column is not None or label_column is not None:
-        raise GeneraError("a glue: source knows its columns; leave --text-column and --label-column out.")
+        raise GeneraError("the columns of a glue: source are fixed; omit --text-column and --label-column.")
     folder = Path(rest).expanduser()
     name = re.sub(r"[^a-z0-9]", "", folder.resolve().name.lower())
     if name == "stsb":
-        raise GeneraError(f"{spec}: the scores of STS-B are no labels; take another task of GLUE.")
+        raise GeneraError(f"{spec}: STS-B has scores instead of labels; use another GLUE task.")
     if name not in TASKS:
         raise unknown("task of GLUE", name, TASKS)
-    files = [(split, found) for split, part in (("train", "train"), ("test", "dev")) if (found := _file(folder, part))]
+    files = [(split, path) for split, part in (("train", "train"), ("test", "dev")) if (path := _file(folder, part))]
     if not files or files[0][0] != "train":
-        raise GeneraError(f"{folder} has no train.tsv; {spec} needs the folder of the task as GLUE's archive has it.")
+        raise GeneraError(f"{folder} has no train.tsv; {spec} needs the task's folder of the GLUE archive.")
     task = TASKS[name]
     return FileSource(spec, tuple(files), read_glue, task.text, task.label)
 
@@ -55,7 +55,7 @@ def open_glue(spec: str, rest: str, text_column: str | None, label_column: str |
 def read_glue(
     lines: Iterator[Line], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[str, str | None]]:
-    """As `read_tsv`; rows that are cut short (the published QQP has some) count as empty."""
+    """As `read_tsv`, but truncated rows (the published QQP has some) count as empty."""
     first = next(lines)
     width = first.text.count("\t")
     whole = (line if line.text.count("\t") >= width else Line(line.where, "") for line in lines)
@@ -63,6 +63,6 @@ def read_glue(
 
 
 def _file(folder: Path, part: str) -> Path | None:
-    """train.tsv, in_domain_train.tsv.gz, dev.tsv; of MNLI's two the matched one."""
-    found = sorted(folder.glob(f"*{part}*.tsv*")) if folder.is_dir() else []
-    return next((path for path in found if "mismatched" not in path.name), None)
+    """train.tsv, in_domain_train.tsv.gz or dev.tsv; for MNLI the matched one of the two."""
+    candidates = sorted(folder.glob(f"*{part}*.tsv*")) if folder.is_dir() else []
+    return next((path for path in candidates if "mismatched" not in path.name), None)

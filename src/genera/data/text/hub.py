@@ -1,6 +1,6 @@
 """Hugging Face data sets by name: `hub:NAME[:CONFIG]`, streamed by the library `datasets` (the extra `data`).
 
-The splits that a data set names are used; one that it lacks is held out of the training texts, as for files.
+Named splits of the data set are used; a missing one is held out of the training texts, as for files.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from genera.data.text.pairs import columns_of, joined
 from genera.errors import GeneraError, unknown
 
 TROUBLE = (OSError, ValueError, RuntimeError)
-"""What `datasets` raises for a name, a configuration or a network that is not there."""
+"""What `datasets` raises for an unknown name or configuration, and without a network."""
 
 
 @dataclass(frozen=True)
 class HubSource:
     spec: str
     parts: tuple[tuple[str, str, Any], ...]
-    """(split, its name on the hub, rows that can be read as often as asked), training first"""
+    """(split, its name on the hub, rows that can be iterated repeatedly), training first"""
     text_column: str
     label_column: str | None
     label_names: tuple[str, ...] | None
-    """what the labels 0, 1, … mean, where the data set says so"""
+    """the names of labels 0, 1, …, if the data set has them"""
     version: str
 
     @property
@@ -66,18 +66,18 @@ def open_hub(spec: str, rest: str, text_column: str | None, label_column: str | 
     name, _, config = rest.partition(":")
     try:
         version = datasets.load_dataset_builder(name, config or None).hash
-        found = datasets.load_dataset(name, config or None, streaming=True)
+        named_splits = datasets.load_dataset(name, config or None, streaming=True)
     except TROUBLE as error:
         raise _unreadable(spec, error) from error
     text_column = text_column or "text"
-    features = next(iter(found.values())).features or {}
+    features = next(iter(named_splits.values())).features or {}
     for column in filter(None, (*columns_of(text_column), label_column)):
         if features and column not in features:
             raise unknown(f"column of {spec}", column, features)
     names = getattr(features.get(label_column), "names", None)
     return HubSource(
         spec=spec,
-        parts=_parts(spec, found, label_column if names else None),
+        parts=_parts(spec, named_splits, label_column if names else None),
         text_column=text_column,
         label_column=label_column,
         label_names=tuple(names) if names else None,
@@ -85,18 +85,18 @@ def open_hub(spec: str, rest: str, text_column: str | None, label_column: str | 
     )
 
 
-def _parts(spec: str, found: Any, hidden_in: str | None) -> tuple[tuple[str, str, Any], ...]:
-    """What each split of the hub is used as. hidden_in: the label column, where -1 stands for a hidden label."""
-    uses = {name: split_named(name) for name in found}
+def _parts(spec: str, named_splits: Any, hidden_in: str | None) -> tuple[tuple[str, str, Any], ...]:
+    """Maps the splits of the data set to ours. hidden_in: the label column, where -1 marks a hidden label."""
+    uses = {name: split_named(name) for name in named_splits}
     if "train" not in uses.values() and len(set(uses.values())) == 1:
         uses = dict.fromkeys(uses, "train")
-    for name, rows in found.items():
+    for name, rows in named_splits.items():
         if uses[name] is None:
-            say(f"{spec}: the split {name} is left out.")
+            say(f"{spec}: skipping the split {name}.")
         elif hidden_in and next(iter(rows))[hidden_in] == -1:
-            say(f"{spec}: the split {name} has hidden labels and is left out.")
+            say(f"{spec}: skipping the split {name}, whose labels are hidden.")
             uses[name] = None
-    return tuple((split, name, found[name]) for split in SPLITS for name, use in uses.items() if use == split)
+    return tuple((split, name, named_splits[name]) for split in SPLITS for name, use in uses.items() if use == split)
 
 
 def _library() -> ModuleType:

@@ -1,4 +1,4 @@
-"""What a source of texts gives. No torch."""
+"""The interface of text sources. No torch."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -11,7 +11,7 @@ class Item(NamedTuple):
 
 
 class Source(Protocol):
-    """Items in a fixed order, as often as asked. A source of a plug-in has these members and no base class."""
+    """Items in a fixed order; can be iterated repeatedly. A plug-in source needs these members but no base class."""
 
     @property
     def spec(self) -> str:
@@ -20,11 +20,11 @@ class Source(Protocol):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source names, of train, valid and test; () where all items are of "train"."""
+        """The named splits of the source, among train, valid and test; () if all items are "train"."""
         ...
 
     def items(self) -> Iterator[Item]:
-        """All items, texts stripped, nothing dropped or held out. Raises GeneraError naming file and line."""
+        """All items, texts stripped, nothing dropped or held out. Raises GeneraError with the file and line."""
         ...
 
     def fingerprint(self) -> str:

@@ -1,6 +1,6 @@
-"""Where texts come from: opens what `genera.data.registry` lists for texts, and sorts the items into splits.
+"""Opens the text sources listed in `genera.data.registry` and sorts their items into splits. No torch.
 
-Several sources are joined by a plus between blanks: `world:captions + text:PATH`; each keeps its own splits. No torch.
+" + " joins several sources, each with its own splits: `world:captions + text:PATH`.
 """
 
 import hashlib
@@ -18,25 +18,25 @@ JOINT = " + "
 
 @dataclass(frozen=True)
 class TextSource:
-    """One source or several, one after another, in splits."""
+    """One or several concatenated sources, with splits."""
 
     spec: str
     parts: tuple[Source, ...]
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the source, or one of those joined, names."""
+        """The splits named by any of the sources."""
         return in_order(chain.from_iterable(part.splits or ("train",) for part in self.parts))
 
     @property
     def world(self) -> Any:
-        """The world that the texts are drawn from, where they come from one alone."""
+        """The world that the texts are drawn from, if they come from a single world; else None."""
         return getattr(self.parts[0], "world", None) if len(self.parts) == 1 else None
 
     def items(self, whole: bool = False) -> Iterator[Item]:
-        """All items, texts stripped; what a source does not name is held out of its training texts.
+        """All items, texts stripped; splits that a source does not name are held out of its training texts.
 
-        whole: nothing is held out, and texts of a source without named splits are of the split `WHOLE`.
+        whole: nothing is held out, and texts of a source without named splits form the split `WHOLE`.
         """
         return chain.from_iterable(
             assign(part.items(), self.splits if whole else part.splits, _content, part.spec, whole)
@@ -49,8 +49,8 @@ class TextSource:
 
 
 def parse_source(spec: str, text_column: str | None = None, label_column: str | None = None) -> TextSource:
-    """The source of texts that `spec` ("scheme:rest", several with " + " between them) names; the columns are those of
-    each. Raises GeneraError when one does not exist."""
+    """The text source named by `spec` ("scheme:rest", several joined by " + "); the columns apply to all. Raises
+    GeneraError when one does not exist."""
     parts = []
     for part in map(str.strip, spec.split(JOINT)):
         scheme, rest = registry.split_spec(part, "text")

@@ -1,4 +1,4 @@
-"""Texts and their tokens on disk, memory-mapped: built once in one pass, larger than memory, read by row numbers."""
+"""Memory-mapped texts and tokens on disk: written in one pass, read by row number, possibly larger than memory."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Ragged:
         return self.offsets[1:][rows] - self.offsets[:-1][rows]
 
     def padded(self, rows: NDArray[np.integer], width: int, pad: int) -> NDArray[np.int64]:
-        """(B, width) int64: the rows, padded on the right. `width` is at least the longest row."""
+        """(B, width) int64: the rows, right-padded. `width` is at least the length of the longest."""
         places = self.offsets[:-1][rows, None] + np.arange(width)
         inside = places < self.offsets[1:][rows, None]
         return np.where(inside, self.flat.take(places, mode="clip"), pad).astype(np.int64, copy=False)
@@ -42,7 +42,7 @@ class Ragged:
 class TokenStore:
     """One split of a corpus: texts, token ids of both sides, labels and word counts of N items, read from disk.
 
-    Nothing is loaded before it is asked for. Raises GeneraError when a file is missing or cut short.
+    Data is loaded on access. Raises GeneraError when a file is missing or truncated.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,10 +55,10 @@ class TokenStore:
             self.encoder = self._ragged("encoder") if "encoder" in sides else None
             self.labels: NDArray[np.int32] | None = self._array("labels") if "labels" in sides else None
             self.words: NDArray[np.int32] = self._array("words")
-            """(N,) blank-separated words of each text"""
-        except (KeyError, TypeError, ValueError):  # what is no mapping, lacks a file, or has a foreign dtype
+            """(N,) number of whitespace-separated words of each text"""
+        except (KeyError, TypeError, ValueError):  # not a mapping, a missing entry, or an unknown dtype
             raise GeneraError(
-                f"{folder / 'about.json'} is damaged; delete the folder {folder.parent}, it is made again."
+                f"{folder / 'about.json'} is damaged; delete the folder {folder.parent}, and it will be rebuilt."
             ) from None
 
     def __len__(self) -> int:
@@ -76,13 +76,13 @@ class TokenStore:
     def _array(self, name: str) -> NDArray:
         path = self.folder / f"{name}.bin"
         expected = self._about["files"][name]
-        found = path.stat().st_size if path.exists() else 0
-        if found != expected["bytes"]:
+        size = path.stat().st_size if path.exists() else 0
+        if size != expected["bytes"]:
             raise GeneraError(
-                f"{path} is damaged ({found} bytes instead of {expected['bytes']}); "
-                f"delete the folder {self.folder.parent}, it is made again."
+                f"{path} is damaged ({size} bytes instead of {expected['bytes']}); "
+                f"delete the folder {self.folder.parent}, and it will be rebuilt."
             )
-        if not found:
+        if not size:
             return np.empty(0, expected["dtype"])
         # A plain view of the map: indexing a np.memmap itself is several times slower.
         return np.asarray(np.memmap(path, dtype=expected["dtype"], mode="r"))

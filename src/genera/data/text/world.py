@@ -16,11 +16,11 @@ WORLD_SIZES = {"train": 50_000, "valid": 2_000, "test": 2_000}
 
 @dataclass(frozen=True)
 class WorldSource:
-    """Sentences drawn from a world with seed 0, whatever the seed of the training."""
+    """Sentences drawn from a world with seed 0, regardless of the training seed."""
 
     spec: str
     world: Any
-    """draws sentences: `genera.worlds.grammar.World`, or what a plug-in has with `sentences(count, seed, split)`"""
+    """`genera.worlds.grammar.World`, or a plug-in's world with `sentences(count, seed, split)`"""
     splits = SPLITS
 
     def items(self) -> Iterator[Item]:
@@ -34,9 +34,9 @@ class WorldSource:
 
 
 def open_world(spec: str, rest: str, text_column: str | None, label_column: str | None) -> Source:
-    """The sentences of a world, or what the episodes of a world of houses say."""
+    """The sentences of a text world, or the instructions of a navigation world's episodes."""
     if text_column is not None or label_column is not None:
-        raise GeneraError("a world: source has no columns and no labels; its factors are known, so leave them out.")
+        raise GeneraError("a world: source has no columns and no labels; omit --text-column and --label-column.")
     world = registry.load_world(rest)
     if registry.world(rest).kind == "text":
         return WorldSource(spec, world)

@@ -1,8 +1,8 @@
-"""What turns items into numbers and back, one file a kind of vocabulary:
+"""Mappings between items and ids, one file per kind of vocabulary:
 
-    tokenisers    subwords: WordPiece and byte-level BPE, in the files of the library `tokenizers`
-    words         whole words of instructions, one a line
-    classes       names of labels, of languages, …
+    tokenisers    subwords: WordPiece and byte-level BPE, in the file formats of the library `tokenizers`
+    words         whole words of instructions, one per line
+    classes       names of labels, languages, …
 
-Each is saved into a folder with `save(folder)` and read from it with `load(folder)`.
+Each is written with `save(folder)` and read with `load(folder)`.
 """

@@ -11,7 +11,7 @@ from genera.files import read_json, write_json
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Names by their labels."""
+    """Names of classes; the label of a class is its index."""
 
     names: tuple[str, ...]
 
@@ -19,7 +19,7 @@ class ClassNames:
         return len(self.names)
 
     def label(self, name: str, kind: str = "class") -> int:
-        """The label of a name; `kind` is what messages call it. Raises GeneraError for an unknown one."""
+        """The label of a name; `kind` is used in messages. Raises GeneraError for an unknown name."""
         if name not in self.names:
             raise unknown(kind, name, self.names)
         return self.names.index(name)
@@ -29,7 +29,7 @@ class ClassNames:
 
     @classmethod
     def load(cls, folder: Path, file: str = "classes.json") -> Self:
-        """Raises GeneraError when the file is missing or is no list of names."""
+        """Raises GeneraError when the file is missing or not a list of names."""
         names = read_json(folder / file)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise GeneraError(f"{folder / file} is damaged (a list of names was expected).")
@@ -37,10 +37,10 @@ class ClassNames:
 
 
 def label_order(names: Iterable[str]) -> list[str]:
-    """Whole numbers first, by value, then the others alphabetically: "0", "1", …, "10", "negative", "positive"."""
+    """Integers by value, then other names alphabetically: "0", "1", …, "10", "negative", "positive"."""
 
     def key(name: str) -> tuple[bool, int, str]:
-        number = name.isascii() and name.isdigit()  # "²" is a digit that int() refuses
+        number = name.isascii() and name.isdigit()  # isdigit() alone accepts "²", which int() rejects
         return not number, int(name) if number else 0, name
 
     return sorted(names, key=key)

@@ -1,7 +1,7 @@
 """Two views of one sentence x: the encoder's WordPiece `[CLS] x [SEP]`, the decoder's byte-level BPE `<BOS> x <EOS>`.
 
-The files are Hugging Face `tokenizers` files. Text is text: a literal "<EOS>" or "[SEP]" in a sentence is spelled
-out and never becomes the special id.
+The files are Hugging Face `tokenizers` files. A literal "<EOS>" or "[SEP]" in a sentence is encoded as ordinary text,
+never as the special id.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ _FILES = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_
 class Tokeniser:
     """Texts to ids and back. `wordpiece` is BERT's (pad must be 0); `bpe` is GPT-2's with three ids appended.
 
-    A `bpe` text is read with a blank before it, so that its first word is the same token as inside a sentence.
+    A `bpe` text gets a leading space, so that its first word has the same tokens as inside a sentence.
     """
 
     def __init__(self, tokenizer: Tokenizer, kind: Kind, name: str) -> None:
@@ -39,7 +39,7 @@ class Tokeniser:
             raise GeneraError(f"{name} is a {model} tokeniser; a {_MODEL[kind]} tokeniser is needed here.")
         special = [AddedToken(token, special=True, normalized=False) for token in _SPECIAL[kind]]
         if kind == "bpe":
-            tokenizer.add_special_tokens(special)  # those it has keep their ids
+            tokenizer.add_special_tokens(special)  # existing ones keep their ids
         else:
             missing = [token.content for token in special if tokenizer.token_to_id(token.content) is None]
             if missing or tokenizer.token_to_id("[PAD]") != 0:
@@ -48,7 +48,7 @@ class Tokeniser:
             tokenizer.add_special_tokens(special)
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        tokenizer.encode_special_tokens = True  # literal special tokens in a text are spelled out
+        tokenizer.encode_special_tokens = True  # encode literal special tokens as ordinary text
         self.kind = kind
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
         self.pad, self.bos, self.eos = (vocabulary[token.content] for token in special)
@@ -57,15 +57,15 @@ class Tokeniser:
 
     @property
     def mask(self) -> int:
-        """The id that stands for a hidden word. Raises GeneraError where the vocabulary has none."""
-        found = self._tokenizer.token_to_id("[MASK]")
-        if found is None:
-            raise GeneraError("this tokeniser has no [MASK]; masked words need one, as BERT's vocabulary has.")
-        return int(found)
+        """The id of the mask token. Raises GeneraError if the vocabulary has none."""
+        mask = self._tokenizer.token_to_id("[MASK]")
+        if mask is None:
+            raise GeneraError("this tokeniser has no [MASK] token; masked language modelling needs one.")
+        return int(mask)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """One list of ids a text, bos and eos included. A wordpiece tokeniser reads a pair as [CLS] a [SEP] b [SEP], of
-        one segment as in training; a bpe one makes it a text with a blank between the two."""
+        """One list of ids per text, including bos and eos. A wordpiece tokeniser encodes a pair as [CLS] a [SEP] b
+        [SEP], in one segment as in training; a bpe tokeniser joins the two with a space."""
         if self.kind == "bpe":
             return self._wrapped([" " + text.replace(PAIR, " ") for text in texts])
         if not any(PAIR in text for text in texts):
@@ -78,7 +78,7 @@ class Tokeniser:
         return [[self.bos, *encoding.ids, self.eos] for encoding in encoded]
 
     def decode_batch(self, ids: NDArray[np.integer] | Sequence[Sequence[int]]) -> list[str]:
-        """(B, T) ids → B texts: what stands before the first eos, without special tokens."""
+        """(B, T) ids → B texts: everything before the first eos, without special tokens."""
         rows = []
         for row in ids.tolist() if isinstance(ids, np.ndarray) else map(list, ids):
             rows.append(row[: row.index(self.eos)] if self.eos in row else row)
@@ -86,19 +86,19 @@ class Tokeniser:
         return [text.removeprefix(" ") for text in texts] if self.kind == "bpe" else texts
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Each id as it is written in the vocabulary."""
+        """The vocabulary entry of each id."""
         return [self._tokenizer.id_to_token(i) or "" for i in ids]
 
     def to_json(self) -> str:
         return self._tokenizer.to_str()
 
     def save(self, folder: str | Path) -> None:
-        """Write `folder`/tokenizer.json, which `load` and every library of the field can read."""
+        """Write `folder`/tokenizer.json in the format of the library `tokenizers`."""
         write_text(Path(folder) / "tokenizer.json", self.to_json())
 
     def export(self, folder: Path) -> None:
-        """As `save`, so that transformers' AutoTokenizer too gives the ids of `encode_batch`: what is done here in
-        Python, special tokens around a text and a blank before it, is written into the file."""
+        """As `save`, but so that transformers' AutoTokenizer also gives the ids of `encode_batch`: the file then adds
+        the special tokens and the leading space, which this class adds in Python."""
         tokenizer = Tokenizer.from_str(self.to_json())
         pad, bos, eos = _SPECIAL[self.kind]
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -145,7 +145,7 @@ class Tokeniser:
 
 @dataclass(frozen=True)
 class Tokenisers:
-    """The two sides of a text model; `encoder` is None for a model without one."""
+    """The two tokenisers of a text model; `encoder` is None for a model without an encoder."""
 
     encoder: Tokeniser | None
     decoder: Tokeniser
@@ -173,11 +173,11 @@ _PUBLISHED = {
     "google-bert/bert-base-uncased": 30_522,
     "openai-community/gpt2": 50_257,
 }
-"""Sizes of the tokenisers that presets name, so that a dry run needs no network."""
+"""Vocabulary sizes of the tokenisers in presets, so that a dry run needs no network."""
 
 
 def sketch(kind: Kind, where: str | None, vocabulary: int) -> Tokeniser:
-    """A tokeniser of the size of the one at `where`, or of a full trained one; good for nothing else."""
+    """A placeholder with the vocabulary size of the tokeniser at `where`, or of a trained one of maximum size."""
     if where is not None and where not in _PUBLISHED:
         return Tokeniser.load(where, kind)
     added = len(_SPECIAL["bpe"]) if kind == "bpe" else 0
@@ -201,12 +201,12 @@ def _read(folder: Path, kind: Kind) -> Tokenizer:
         return _wordpiece(vocabulary, lowercase)
     if kind == "bpe" and (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
         return _bpe(*models.BPE.read_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
-    own = "vocab.txt" if kind == "wordpiece" else "vocab.json with merges.txt"
-    raise GeneraError(f"{folder} has no {_MODEL[kind]} tokeniser; a tokenizer.json or a {own} was expected.")
+    files = "vocab.txt" if kind == "wordpiece" else "vocab.json with merges.txt"
+    raise GeneraError(f"{folder} has no {_MODEL[kind]} tokeniser; a tokenizer.json or a {files} was expected.")
 
 
 def _download(name: str) -> Path:
-    """The tokeniser files of a hub repository, from the local hub cache when they are there."""
+    """The tokeniser files of a hub repository, from the local hub cache if present."""
     if name.count("/") > 1 or name.startswith(("/", ".", "~")):
         raise GeneraError(f"{name} is not a directory; give a tokeniser's directory or its name on the hub.")
     from huggingface_hub import snapshot_download
@@ -215,7 +215,7 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=_FILES))
     except Exception as error:  # network, hub and name errors share no base class
         raise GeneraError(
-            f"the tokeniser {name!r} is neither a directory here nor could it be fetched from the hub "
+            f"the tokeniser {name!r} is not a local directory and could not be fetched from the hub "
             f"({type(error).__name__}); check the name and the network, or give a directory."
         ) from None
 
@@ -239,8 +239,8 @@ def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer
 
 
 def _train_wordpiece(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tokenizer:
-    """The library numbers the pieces "##c" of single characters in the order of a randomly seeded hash map, so two
-    trainings differ. Given the characters, and their pieces as if they were special, it has nothing left to chance.
+    """The library numbers the single-character pieces "##c" in the order of a randomly seeded hash map, so results
+    vary. Passing the alphabet, and the pieces as special tokens, makes training deterministic.
     """
     tokenizer = _wordpiece({"[UNK]": 0})
     counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The speaker's vocabulary: whole words, as the instruction generators of vision-and-language navigation have it
+"""The word vocabulary of speakers, the instruction generators of vision-and-language navigation
 (Anderson et al. 2018; Fried et al. 2018; Tan et al. 2019)."""
 
 import gzip
@@ -20,14 +20,14 @@ from genera.files import write_text
 PAD, UNK, EOS = 0, 1, 2
 SPECIAL = ("<PAD>", "<UNK>", "<EOS>")
 BOS = "<BOS>"  # the last id, after the words
-FEWEST = 5  # times that a word must occur in the training split
+FEWEST = 5  # minimum occurrences of a word in the training split
 
 _FILE = "words.txt"
 _PIECES = re.compile(r"(\W+)")
 
 
 def split_words(text: str) -> list[str]:
-    """Lower-case words and marks: a run of other marks than dots becomes single marks, "?!" → "?", "!"."""
+    """Lower-case words and punctuation marks. A run of marks other than dots is split: "?!" → "?", "!"."""
     pieces = (piece.strip().lower() for piece in _PIECES.split(text.strip()))
     return list(chain.from_iterable(list(piece) if _are_marks(piece) else [piece] for piece in pieces if piece))
 
@@ -37,12 +37,12 @@ def _are_marks(piece: str) -> bool:
 
 
 class WordVocabulary:
-    """Instructions as ids of words, and back. Immutable."""
+    """Maps instructions to word ids and back. Immutable."""
 
     def __init__(self, words: Sequence[str], name: str = "the vocabulary") -> None:
-        """words: <PAD>, <UNK>, <EOS>, then the words; <BOS> is added. Raises GeneraError for others, naming `name`."""
+        """words: <PAD>, <UNK>, <EOS>, then the words; <BOS> is added. Raises GeneraError, with `name`, for others."""
         if tuple(words[: len(SPECIAL)]) != SPECIAL:
-            raise GeneraError(f"{name} does not begin with {', '.join(SPECIAL)}, one a line.")
+            raise GeneraError(f"{name} does not begin with {', '.join(SPECIAL)}, one per line.")
         if repeated := [word for word, count in Counter([*words, BOS]).items() if count > 1]:
             raise GeneraError(f"{name} has the word {repeated[0]!r} twice.")
         self.words = (*words, BOS)
@@ -50,7 +50,7 @@ class WordVocabulary:
 
     @property
     def size(self) -> int:
-        """With the special ids."""
+        """Including the special ids."""
         return len(self.words)
 
     @property
@@ -64,9 +64,9 @@ class WordVocabulary:
         return cls([*SPECIAL, *(word for word, count in counts.most_common() if count >= fewest)])
 
     def encode_batch(self, texts: Sequence[str], longest: int) -> NDArray[np.int64]:
-        """(B, T) ids, each row its words and EOS, then PAD; T ≤ longest, at which words are cut off.
+        """(B, T) ids: the words of each text, EOS, then PAD. Longer texts are truncated, so that T ≤ longest.
 
-        Raises GeneraError for a text without a word.
+        Raises GeneraError for a text without words.
         """
         rows = [[self._id.get(word, UNK) for word in split_words(text)] for text in texts]
         for row, text in zip(rows, texts, strict=True):
@@ -80,24 +80,24 @@ class WordVocabulary:
         return ids
 
     def decode_batch(self, ids: NDArray[np.integer]) -> list[str]:
-        """(B, T) ids → B texts: the words before the first EOS or PAD, a blank between them."""
+        """(B, T) ids → B texts: the words before the first EOS or PAD, separated by spaces."""
         ended = np.isin(ids, (PAD, EOS))
         lengths = np.where(ended.any(axis=1), ended.argmax(axis=1), ids.shape[1])
         return [" ".join(self.words[i] for i in row[:n]) for row, n in zip(ids.tolist(), lengths.tolist(), strict=True)]
 
     def save(self, folder: Path) -> None:
-        """Write words.txt, one word a line, as the field's own files have it."""
+        """Write words.txt, one word per line, the usual format of such vocabularies."""
         write_text(folder / _FILE, "\n".join(self.words[:-1]) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a file with one word a line, plain or .gz, or the folder that `save` wrote. Raises GeneraError."""
+        """From a file with one word per line, plain or .gz, or from a folder written by `save`. Raises GeneraError."""
         path = path / _FILE if path.is_dir() else path
         try:
             content = path.read_bytes()
             lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
         except FileNotFoundError:
-            raise GeneraError(f"{path} does not exist; a vocabulary with one word a line was expected.") from None
+            raise GeneraError(f"{path} does not exist; a vocabulary with one word per line was expected.") from None
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
             raise GeneraError(f"{path} is not readable as text ({error}); fetch it again.") from None
         return cls([line for line in lines if line], str(path))
