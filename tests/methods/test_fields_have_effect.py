@@ -100,9 +100,31 @@ class Change:
     seen: Callable[[RunConfig, Path], Any] = weights
     besides: dict[str, Any] = field(default_factory=dict)
     """fields of the same config that must change along"""
+    under: dict[str, Any] = field(default_factory=dict)
+    """fields of the run, by place, under which it has an effect; with and without the change"""
 
 
-ADAMW = {"lr": Change(2e-3), "warmup": Change(3), "weight_decay": Change(0.5)}
+SGD, STEPS = {"model.optimiser": "sgd"}, {"model.schedule": "step", "model.decay_every": 1}
+# The mean of the weights takes the place of --ema. At this rate the validation loss rises, which triggers averaging.
+AVERAGED = {"train.ema": 0.0, "train.steps": 6, "train.validate_every": 1, "model.lr": 5.0}
+OPTIMISER = {
+    "optimiser": Change("sgd"),
+    "lr": Change(2e-3),
+    "weight_decay": Change(0.5),
+    "betas": Change((0.5, 0.9)),
+    "eps": Change(1e-2),
+    "momentum": Change(0.9, under=SGD),
+    "nesterov": Change(True, under=SGD | {"model.momentum": 0.9}),
+    "smoothing": Change(0.5, under={"model.optimiser": "rmsprop"}),
+    "average_from": Change(2, averages, under=AVERAGED | {"model.optimiser": "asgd"}),
+    "patience": Change(1, averages, under=AVERAGED | {"model.optimiser": "nt-asgd"}),
+    "schedule": Change("constant"),
+    "warmup": Change(3),
+    "decay_after": Change(0.5),
+    "decay_to": Change(0.5),
+    "decay_every": Change(2, under=STEPS),
+    "decay_factor": Change(0.1, under=STEPS),
+}
 
 EFFECTS: dict[type, dict[str, Change]] = {
     DataConfig: {
@@ -151,7 +173,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
     Gpt2LmConfig: {
         "pretrained_decoder": Change(lambda files: str(files / "gpt2")),
         "checkpointing": Change(True, memory),
-        **ADAMW,
+        **OPTIMISER,
     },
     OptimusConfig: {
         "pretrained_encoder": Change(lambda files: str(files / "bert")),
@@ -170,7 +192,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "free_bits_over": Change("batch"),
         "length_weighted": Change(True),
         "unit_variance": Change(True),
-        **ADAMW,
+        **OPTIMISER,
     },
 }
 # Fields that a method cannot use are refused in words.
@@ -198,6 +220,13 @@ def changed(config: Any, place: str, values: dict[str, Any]) -> Any:
     if not rest:
         return replace(config, **values)
     return replace(config, **{head: changed(getattr(config, head), rest, values)})
+
+
+def placed(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """The config with the fields at these places set."""
+    for place, value in values.items():
+        config = changed(config, place, {place.split(".")[-1]: value})
+    return config
 
 
 CASES = [
@@ -249,13 +278,14 @@ def base(files_at: Path) -> Callable[[str], RunConfig]:
 
 @pytest.fixture(scope="module")
 def unchanged(base: Callable[[str], RunConfig], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """What the base config gives, computed once for each method and observation."""
+    """What the base config gives, computed once for each method, observation and circumstances."""
     known: dict[Any, Any] = {}
 
-    def of(method: str, seen: Callable[[RunConfig, Path], Any]) -> Any:
-        if (method, seen) not in known:
-            known[method, seen] = seen(base(method), tmp_path_factory.mktemp("base") / "run")
-        return known[method, seen]
+    def of(method: str, seen: Callable[[RunConfig, Path], Any], under: dict[str, Any] | None = None) -> Any:
+        key = method, seen, repr(under or {})
+        if key not in known:
+            known[key] = seen(placed(base(method), under or {}), tmp_path_factory.mktemp("base") / "run")
+        return known[key]
 
     return of
 
@@ -267,13 +297,13 @@ def test_a_field_has_an_effect(base, unchanged, files_at, tmp_path, method, plac
     assert name in table, f"say in EFFECTS what {place} changes"
     change = table[name]
     value = change.value(files_at) if callable(change.value) else change.value
-    other = changed(config, place, {name: value, **change.besides})
+    other = changed(placed(config, change.under), place, {name: value, **change.besides})
     if words := REFUSED.get((method, place)):
         assert words in refusal(other, tmp_path / "run")
         return
     if change.seen is not refusal:
         other.check()
-    assert change.seen(other, tmp_path / "run") != unchanged(method, change.seen)
+    assert change.seen(other, tmp_path / "run") != unchanged(method, change.seen, change.under)
 
 
 @pytest.mark.parametrize("method", METHODS)
