@@ -122,7 +122,7 @@ VALUES = [
     ("train optimus:nano --out x --epochs inf", "the budget must be above 0, and finite"),
     ("train optimus:nano --out x --steps 3 --minutes 1", "exactly one budget of --steps, --epochs, --minutes"),
     ("train optimus:nano --out x --batch-size 0", "--batch-size must be at least 1, got 0"),
-    ("train optimus:nano --out x --accumulate 7", "--batch-size 64 is no multiple of --accumulate 7"),
+    ("train optimus:nano --out x --accumulate 7", "--batch-size 64 must be a multiple of --accumulate 7"),
     ("train optimus:nano --out x --seed -1", "--seed must lie in [0, 2^32), got -1"),
     ("train optimus:nano --out x --ema 1", "--ema must lie in [0, 1), got 1.0"),
     ("train optimus:nano --out x --lr nan", "--lr must be above 0, got nan"),
@@ -142,10 +142,13 @@ VALUES = [
     ("sample run --top-k -1", "top_k is -1; it must be 0 (all tokens) or a count"),
     ("sample run --max-tokens 0", "max_tokens is 0; it must be at least 1"),
     ("sample run --count 0", "the number of samples must be at least 1, got 0"),
-    ("sample run --checkpoint latest", "has no checkpoint 'latest'; there are steps 60"),
-    ("sample run --checkpoint previous", "has no checkpoint before step-00000060, the only one"),
-    ("sample nowhere", "nowhere is no run folder (no config.yaml); `genera train METHOD:PRESET --out nowhere` makes"),
-    ("reconstruct run", "give sentences on the command line, or --input FILE"),
+    ("sample run --checkpoint latest", "has no checkpoint 'latest'; choose one of the steps 60"),
+    ("sample run --checkpoint previous", "has only one checkpoint, step-00000060, and no previous one"),
+    (
+        "sample nowhere",
+        "nowhere is not a run folder (no config.yaml); `genera train METHOD:PRESET --out nowhere` creates",
+    ),
+    ("reconstruct run", "give sentences either on the command line or with --input FILE"),
     ("reconstruct run --input nowhere.txt", "cannot read nowhere.txt: No such file or directory"),
     ("reconstruct run --input latin.txt", "latin.txt is not UTF-8; convert it first"),
     ("reconstruct run --input empty.txt", "empty.txt holds no sentences; one a line was expected"),
@@ -155,7 +158,7 @@ VALUES = [
     ("encode run a --out config.npz/z.npz", "cannot write config.npz/z.npz: "),
     ("compare run", "give at least two run folders"),
     ("compare run run", "has no measures to compare; run: genera evaluate run"),
-    ("report nowhere", "nowhere is no run folder"),
+    ("report nowhere", "nowhere is not a run folder"),
 ]
 
 
@@ -218,16 +221,21 @@ USE, EVALUATE, REPORT, TRAIN = "sample run", f"evaluate run {QUICK}", "report ru
 DAMAGE = [
     (f"{LAST}/weights.safetensors", cut, (USE, EVALUATE), "weights.safetensors is damaged ("),
     (f"{LAST}/weights.safetensors", flip, (USE, EVALUATE), "weights.safetensors is damaged (its checksum"),
-    (f"{LAST}/weights.safetensors", Path.unlink, (USE,), "weights.safetensors is missing; go on from the one before"),
+    (
+        f"{LAST}/weights.safetensors",
+        Path.unlink,
+        (USE,),
+        "weights.safetensors is missing; resume from the previous one",
+    ),
     (f"{LAST}/state.json", cut, (USE,), "state.json is not readable as JSON"),
     (f"{LAST}/state.json", replace("{}"), (USE,), "state.json is damaged"),
     (f"{LAST}/state.json", replace("[]"), (USE,), "state.json is damaged"),
     (f"{LAST}/state.json", Path.unlink, (USE,), "run has no checkpoint yet"),
     ("config.yaml", replace("{"), (USE, EVALUATE, REPORT, TRAIN), "config.yaml is not readable as YAML"),
     ("config.yaml", replace("- a list"), (USE, EVALUATE, REPORT, TRAIN), "config.yaml"),
-    ("config.yaml", replace("method: optimus"), (USE, TRAIN), "config.yaml is no genera run configuration"),
-    ("config.yaml", Path.unlink, (USE, EVALUATE, REPORT), "run is no run folder (no config.yaml)"),
-    ("config.yaml", Path.unlink, (TRAIN,), "run is not empty and holds no run; choose another --out"),
+    ("config.yaml", replace("method: optimus"), (USE, TRAIN), "config.yaml is not a genera run configuration"),
+    ("config.yaml", Path.unlink, (USE, EVALUATE, REPORT), "run is not a run folder (no config.yaml)"),
+    ("config.yaml", Path.unlink, (TRAIN,), "run is not empty and is not a run; choose another --out"),
     ("status.json", replace("{"), (REPORT, TRAIN), "status.json is not readable as JSON"),
     ("status.json", replace("[1]"), (REPORT, TRAIN), "status.json is damaged"),
     ("metrics.jsonl", replace('{"step": 1}\nnonsense\n{"step": 2}\n'), (REPORT,), "metrics.jsonl:2 is damaged"),
@@ -366,5 +374,5 @@ def test_the_exit_code_and_the_sentence_of_the_real_command(run):
     """As a shell sees it: the sentence alone on stderr, nothing on stdout, exit 1."""
     failed = subprocess.run([sys.executable, "-m", "genera", "sample", "nowhere"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.startswith("error: nowhere is no run folder")
+    assert failed.stderr.startswith("error: nowhere is not a run folder")
     assert failed.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What a person sees while something runs: messages and progress bars, on stderr so that stdout stays data."""
+"""Messages and progress bars for users, on stderr so that stdout carries only data."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -27,13 +27,13 @@ def is_main_rank() -> bool:
 
 
 PATIENCE = 2.0
-"""Seconds that a failed rank waits before it speaks. torchrun ends all ranks soon after the first one has failed; so
-one sentence is printed, the main rank's if it has any."""
+"""Seconds that a failed rank waits before it prints its error. torchrun ends all ranks soon after the first failure, so
+only one error is printed: the main rank's, if it has one."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Show no messages and no progress meanwhile; errors and results are still printed."""
+    """Within the context, show no messages and no progress; errors and results are still printed."""
     console.quiet = True
     try:
         yield
@@ -48,7 +48,7 @@ def say(message: str) -> None:
 
 
 class Rate(ProgressColumn):
-    """Items a second."""
+    """Items per second."""
 
     def __init__(self, items: str) -> None:
         super().__init__()
@@ -60,9 +60,9 @@ class Rate(ProgressColumn):
 
 
 def progress_bar(items: str = "") -> Progress:
-    """A rich progress display in the project's one look; shown only on a terminal and on the main rank.
+    """A rich progress bar in the project's style; shown only on a terminal and on the main rank.
 
-    items: what is counted; its rate is then shown too.
+    items: unit of the count; if given, the rate is shown too.
     """
     columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     columns += [Rate(items), TimeRemainingColumn()] if items else [TimeRemainingColumn()]

@@ -1,4 +1,4 @@
-"""The one exception a user meets: a sentence that names the thing, what was expected and the nearest fix."""
+"""The exceptions that users see: one sentence that names the thing, what was expected and the nearest fix."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from itertools import accumulate
 from signal import SIGINT
 
 SHOWN = 300
-"""Characters of known names in a message."""
+"""Maximum number of characters of known names in a message."""
 
 
 class GeneraError(Exception):
@@ -14,11 +14,11 @@ class GeneraError(Exception):
 
 
 class Lacks(GeneraError):
-    """This model has not got the part that was asked for; others may."""
+    """This model lacks the requested part; others may have it."""
 
 
 class Stopped(Exception):
-    """A signal asked the run to stop; it is saved, and the same command resumes it."""
+    """A signal stopped the run; it is saved, and the same command resumes it."""
 
     def __init__(self, message: str, signal: int = SIGINT) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class Stopped(Exception):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:
-    """The error for an unknown `name`: suggests the closest known names, or lists them all when none is close."""
+    """The error for an unknown `name`: suggests the closest known names, or lists all names if none is close."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     ends = accumulate(len(other) + 2 for other in known)

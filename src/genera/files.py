@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write, fsync, rename."""
+"""Atomic file writes: write, fsync, rename."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` to write; on success it is synced and renamed to `path`.
 
     Works for one file and for a folder (the folder must not exist yet). On any error the temporary is
-    removed and `path` is as it was; a full or read-only disk becomes a GeneraError.
+    removed and `path` is unchanged; a full or read-only disk raises GeneraError.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -61,7 +61,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Raises GeneraError when the file is missing or is not JSON."""
+    """Read a JSON file. Raises GeneraError when it is missing or not JSON."""
     return _read(path, "JSON", json.loads)
 
 
@@ -70,12 +70,12 @@ def write_yaml(path: str | Path, value: Any) -> None:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Raises GeneraError when the file is missing or is not YAML."""
+    """Read a YAML file. Raises GeneraError when it is missing or not YAML."""
     return _read(path, "YAML", yaml.safe_load)
 
 
 def checksum(path: Path) -> dict[str, int]:
-    """Size and CRC-32 of a file, as what is written keeps them to notice damage."""
+    """Size and CRC-32 of a file, recorded on writing to detect damage."""
     crc = 0
     with open(path, "rb") as file:
         while block := file.read(1 << 24):
@@ -84,14 +84,14 @@ def checksum(path: Path) -> dict[str, int]:
 
 
 def write_tensors(path: str | Path, tensors: "dict[str, Tensor]") -> None:
-    """A safetensors file, to be called inside `atomic`: it is not whole at once. Raises OSError for a full disk."""
+    """Write a safetensors file. Not atomic by itself: call it inside `atomic`. Raises OSError for a full disk."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
         plain = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
         save_file(plain, path, metadata={"format": "pt"})  # without which transformers refuses the file
-    except SafetensorError as error:  # which wraps what the system said
+    except SafetensorError as error:  # it wraps the system's error
         raise OSError(str(error).rpartition("I/O error: ")[2]) from None
 
 

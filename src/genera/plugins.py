@@ -1,12 +1,12 @@
-"""What installed packages add: methods, sources, worlds and evaluators, found by their entry points. No torch.
+"""Plug-ins: methods, sources, worlds and evaluators of installed packages, discovered by entry points. No torch.
 
 A package registers a method, for example, in its pyproject.toml:
 
     [project.entry-points."genera.methods"]
     my-vae = "my_vae:ENTRY"
 
-The object behind an entry point is the small record that the registry of its group holds; it must be importable without
-torch. A plug-in that cannot be used is a warning on stderr and leaves everything else as it is.
+An entry point refers to the small record that the registry of its group stores; it must be importable without torch. An
+unusable plug-in causes a warning on stderr and does not affect anything else.
 """
 
 import importlib
@@ -40,7 +40,7 @@ class Plugin:
 
 @cache
 def installed(group: str) -> tuple[Plugin, ...]:
-    """The plug-ins of `group` that are installed, whether they work or not. Imports nothing of theirs."""
+    """The installed plug-ins of `group`, working or not. Does not import them."""
     return tuple(
         Plugin(group, point.name, point.value, point.dist.name, point.dist.version)
         for point in sorted(entry_points(group=group), key=lambda point: point.name)
@@ -49,15 +49,15 @@ def installed(group: str) -> tuple[Plugin, ...]:
 
 
 def load(group: str, kind: type[T], built_in: Collection[str]) -> dict[str, T]:
-    """name → object of type `kind`, for all plug-ins of `group` that work.
+    """name → object of type `kind`, for all working plug-ins of `group`.
 
-    One that cannot be imported, is no `kind`, says another `name` of itself or has the name of something in `built_in`
-    or of an earlier plug-in is left out, with a warning.
+    A plug-in is skipped with a warning if it cannot be imported, is not a `kind`, has another `name` than its entry
+    point, or has a name in `built_in` or of an earlier plug-in.
     """
     usable: dict[str, T] = {}
     for plugin in installed(group):
         if plugin.name in built_in:
-            _warn(f"{plugin} is ignored: genera has its own {plugin.name!r}; its author must choose another name.")
+            _warn(f"{plugin} is ignored: genera has a built-in {plugin.name!r}; its author must choose another name.")
         elif plugin.name in usable:
             _warn(f"{plugin} is ignored: another installed package registers the same name.")
         elif (record := _loaded(plugin)) is None:
@@ -72,7 +72,7 @@ def load(group: str, kind: type[T], built_in: Collection[str]) -> dict[str, T]:
 
 
 def package_of(group: str, name: str) -> Plugin | None:
-    """The plug-in that registers `name`; None for what is built in or unknown."""
+    """The plug-in that registers `name`; None for a built-in or unknown name."""
     return next((plugin for plugin in installed(group) if plugin.name == name), None)
 
 
@@ -84,7 +84,7 @@ def _loaded(plugin: Plugin) -> object:
         record = importlib.import_module(module.strip())
         for attribute in filter(None, path.split(".")):
             record = getattr(record, attribute)
-    except (Exception, SystemExit) as error:  # whatever another package raises at import, the rest works on
+    except (Exception, SystemExit) as error:  # an import error of another package must not affect the rest
         _warn(f"{plugin} is ignored: {type(error).__name__}: {error}")
         return None
     return record
@@ -92,7 +92,7 @@ def _loaded(plugin: Plugin) -> object:
 
 @cache
 def _warn(message: str) -> None:
-    """Once a process, on the main rank."""
+    """Print a warning once per process, on the main rank."""
     from genera.console import say
 
     say(f"warning: plug-in {message}")

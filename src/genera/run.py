@@ -1,4 +1,4 @@
-"""A trained model from its run folder, and what can be done with it: three lines from a folder to a use."""
+"""Load a trained model from its run folder, and use it."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -20,7 +20,7 @@ FINDINGS = 3
 
 
 def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> "Run":
-    """The trained model of the run folder `path`, on any device; needs no data.
+    """Load the trained model of the run folder `path`, on any device. Needs no data.
 
     checkpoint: last, best, previous or a step number.
     Raises GeneraError when there is no run, no checkpoint, or a damaged one.
@@ -29,26 +29,26 @@ def load(path: str | Path, *, device: str = "auto", checkpoint: str = "last") ->
 
 
 class Run(core.Run):
-    """A trained model and everything that it can be used for.
+    """A trained model and all its uses.
 
-    Sentences are `str`. Images are tensors (C, S, S) in [-1, 1]; lists of them are `Pictures`, which a notebook
-    displays and `.pil()` converts. Methods that take images also take files and PIL images of any size. A model that
-    lacks a capability says so in one sentence (`run.capabilities` names those that it has).
+    Sentences are `str`. Images are tensors (C, S, S) in [-1, 1]; lists of them are `Pictures`, which notebooks display
+    and `.pil()` converts. Methods that take images also accept files and PIL images of any size. `run.capabilities`
+    lists the model's capabilities; using a missing one raises GeneraError.
     """
 
     def evaluate(self, *, measures: Sequence[str] = (), **settings: Any) -> Stored:
         """Measure the model on held-out data, as `genera evaluate`, into RUN/evaluations/.
 
-        measures: these evaluators alone. settings: fields of EvaluateConfig (data, split, seed, …), and the options of
+        measures: only these evaluators. settings: fields of EvaluateConfig (data, split, seed, …), and the options of
         evaluators by name: `run.evaluate(data="text:mine.txt", likelihood={"samples": 10})`.
         """
         from genera.evaluation.evaluate import evaluate
 
-        own = {name: settings.pop(name) for name in EvaluateConfig.__dataclass_fields__ if name in settings}
-        return evaluate(self, EvaluateConfig(**own), measures=measures, **settings)
+        common = {name: settings.pop(name) for name in EvaluateConfig.__dataclass_fields__ if name in settings}
+        return evaluate(self, EvaluateConfig(**common), measures=measures, **settings)
 
     def report(self, *, evaluation: str | None = None) -> Path:
-        """Write RUN/report.html, as `genera report`, and return its path. evaluation: the name of the one to show."""
+        """Write RUN/report.html, as `genera report`, and return its path. evaluation: name of the one to show."""
         from genera.report.page import write_report
 
         return write_report(self.folder.path, evaluation=evaluation)
@@ -67,7 +67,7 @@ class Run(core.Run):
         return probe(self, from_dict(ProbeConfig, settings, "probe"))
 
     def guide(self, label: str, count: int = 10, *, seed: int = 0, decoding: Any = None, **settings: Any) -> list[Any]:
-        """`count` items that carry `label`, as `genera guide`. Settings are fields of GuideConfig; decoding is a
+        """`count` items with the label `label`, as `genera guide`. Settings are fields of GuideConfig; decoding is a
         mapping of the method's options (text: temperature, top_k, top_p, max_tokens)."""
         from genera.uses.guide import guide
 
@@ -75,7 +75,7 @@ class Run(core.Run):
         return guide(self, label, count, config, seed=seed, **(decoding or {}))
 
     def score_guide(self, count: int = 100, *, seed: int = 0, **settings: Any) -> dict[str, Any]:
-        """Measure a guide on `count` items of each label, as `genera guide --score`."""
+        """Measure a guide on `count` items per label, as `genera guide --score`."""
         from genera.evaluation.guide_scores import score_guide
 
         return score_guide(self, from_dict(GuideConfig, settings, "guide"), count, seed=seed)
@@ -110,14 +110,14 @@ class Run(core.Run):
         return _displayed(super().decode(z, seed=seed, **options))
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
-        """Items of one domain → as many of the other. direction: such as a2b."""
+        """Translate items of one domain to the other. direction: such as a2b."""
         return _displayed(super().translate(items, direction))
 
     def mixed_styles(
         self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
     ) -> list[Tensor]:
-        """A table of images, row by row: coarse styles of the row's seed, fine ones of the column's. The first row and
-        the first column show the seeds' own images."""
+        """A table of images, row by row, with the coarse styles of the row's seed and the fine styles of the column's.
+        The first row and the first column show the unmixed images."""
         return Pictures(super().mixed_styles(coarse, fine, layer=layer, seed=seed, **options), columns=len(fine) + 1)
 
     # in a notebook
@@ -126,7 +126,7 @@ class Run(core.Run):
         return f"<genera run {self.folder.path}: {self._title}, step {self.step}>"
 
     def _repr_html_(self) -> str:
-        """What it is, what it can do, and what the newest evaluation found."""
+        """Summary, capabilities, and results of the newest evaluation."""
         rows = {
             "folder": str(self.folder.path),
             "step": f"{self.step:,}",

@@ -47,8 +47,8 @@ def test_a_file_of_paths_as_json(run, episode, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give the viewpoints of one path"),
-        (["a", "b"], "say which scan"),
+        ([], "give either the viewpoints of one path"),
+        (["a", "b"], "give the scan of the viewpoints"),
         (["a", "--input", "x.json"], "and not both"),
         (["--input", "nowhere.json"], "nowhere.json does not exist"),
         (["nothing", "--scan", "house000000"], "unknown viewpoint of scan house000000"),

@@ -93,11 +93,11 @@ def test_guided_images(vae, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["reconstruct", "a man .", "--out", "OUT.png"], "expects image files, and there is no file 'a man .'"),
-        (["reconstruct", "--out", "OUT.png"], "give image files on the command line, or --input FILE"),
-        (["reconstruct", "IMAGE"], "makes images; say where they should go"),
+        (["reconstruct", "a man .", "--out", "OUT.png"], "expects image files, but 'a man .' does not exist"),
+        (["reconstruct", "--out", "OUT.png"], "give image files either on the command line or with --input FILE"),
+        (["reconstruct", "IMAGE"], "generates images; give an output"),
         (["reconstruct", "IMAGE", "--out", "OUT.jpg"], "must end in .png, or be a folder"),
-        (["interpolate", "FOLDER", "IMAGE", "--out", "OUT.png"], "one image file was expected, and"),
+        (["interpolate", "FOLDER", "IMAGE", "--out", "OUT.png"], "expected one image file, but"),
         (["sample", "--out", "OUT.png", "--top-k", "3"], "makes images; --top-k is for sentences"),
         (["sample", "--out", "OUT.png", "--truncation", "0.5"], "has no truncation to choose here"),
         (["walk", "--out", "OUT.png", "--classes", "star"], "has no classes to choose here"),
@@ -116,7 +116,7 @@ def test_what_does_not_fit_images_is_said(vae, pictures, tmp_path, words, messag
 
 def test_what_does_not_fit_sentences_is_said(tiny_run, pictures, tmp_path):
     failed = genera("reconstruct", tiny_run, pictures[0])
-    assert failed.error == f"optimus expects sentences, and {pictures[0]} is an image file."
+    assert failed.error == f"optimus expects sentences, but {pictures[0]} is an image file."
     failed = genera("interpolate", tiny_run, "a", "b", "--out", tmp_path / "x.png", "--columns", 2)
     assert failed.error == "optimus makes sentences; --out, --columns are for images."
 
@@ -126,5 +126,5 @@ def test_two_images_of_one_name_are_not_written_over_each_other(vae, pictures, t
     twin = tmp_path / "other" / "0.jpg"
     Image.open(pictures[0]).save(twin)
     failed = genera("reconstruct", vae, pictures[0], twin, "--out", tmp_path / "out")
-    assert "two images would both become 0.png" in failed.error
+    assert "two images would both be written to 0.png" in failed.error
     assert not (tmp_path / "out").exists()

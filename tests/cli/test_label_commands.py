@@ -50,7 +50,7 @@ def test_guides_are_scored_and_shown_in_the_report(run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["guide", "RUN", "--factor", "number"], "say which label: --label VALUE, or --factor NAME=VALUE"),
+        (["guide", "RUN", "--factor", "number"], "give a label: --label VALUE, or --factor NAME=VALUE"),
         (["guide", "RUN", "--factor", "number=plural", "--label", "x"], "differ; give one of them"),
         (["guide", "RUN", "--factor", "number=plural", "--score"], "--score measures every label"),
         (["guide", "RUN", "--factor", "number", "--score", "--top-k", "3"], "--score decodes greedily"),

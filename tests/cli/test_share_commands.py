@@ -157,8 +157,8 @@ def test_export_writes_the_whole_folder_or_nothing(imported, tmp_path):
     [
         ("import", None),
         ("import --out x", "name the method first: genera import METHOD"),
-        ("import optimus", "say where the run should go: --out runs/NAME"),
-        ("export nowhere --out x", "nowhere is no run folder"),
+        ("import optimus", "give a run folder: --out runs/NAME"),
+        ("export nowhere --out x", "nowhere is not a run folder"),
     ],
 )
 def test_bad_lines(words, named, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_the_config_is_saved_whole(tiny_run):
     ("words", "message"),
     [
         (["--out", "runs/x"], "name the method first: genera train METHOD:PRESET --out runs/x"),
-        (["optimus:nano"], "say where the run should go: --out runs/NAME (or --dry-run to only look)."),
+        (["optimus:nano"], "give a run folder: --out runs/NAME (or --dry-run to only print the plan)."),
         (["optimus:nana", "--out", "x"], "unknown preset of optimus 'nana'; did you mean nano?"),
         (["optimsu", "--out", "x"], "unknown method 'optimsu'; did you mean optimus?"),
     ],
@@ -216,7 +216,8 @@ def test_bad_config_files_are_named(saved, tmp_path):
     assert "no-such.yaml" in genera("train", "no-such.yaml", "--out", "x").error
     (tmp_path / "broken.yaml").write_text("method: gpt2-lm\n")
     assert (
-        "broken.yaml is no genera run configuration" in genera("train", "--config", str(tmp_path / "broken.yaml")).error
+        "broken.yaml is not a genera run configuration"
+        in genera("train", "--config", str(tmp_path / "broken.yaml")).error
     )
     assert "--config needs a file" in genera("train", "--out", "x", "--config").error
     both = genera("train", "gpt2-lm:nano", "--config", f"{saved}/config.yaml", "--out", "x")

@@ -106,13 +106,13 @@ def test_latents_go_to_a_file(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["encode", "RUN", "a"], "say where the latents should go: --out FILE.npz, or --json"),
+        (["encode", "RUN", "a"], "give an output for the latents: --out FILE.npz, or --json"),
         (["encode", "RUN", "a", "--out", "z.txt"], "--out z.txt must end in .npz."),
-        (["reconstruct", "RUN"], "give sentences on the command line, or --input FILE"),
+        (["reconstruct", "RUN"], "give sentences either on the command line or with --input FILE"),
         (["reconstruct", "RUN", "a", "--input", "-"], "and not both"),
         (["interpolate", "RUN", "a", "b", "--steps", "0"], "at least 1 step, got 0"),
         (["sample", "RUN", "--count", "0"], "the number of samples must be at least 1, got 0"),
-        (["sample", "RUN", "--checkpoint", "61"], "no checkpoint '61'; there are steps 60"),
+        (["sample", "RUN", "--checkpoint", "61"], "no checkpoint '61'; choose one of the steps 60"),
         (["sample", "RUN", "--device", "tpu"], "unknown device 'tpu'; use auto, cpu, cuda"),
     ],
 )

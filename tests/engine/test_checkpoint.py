@@ -137,7 +137,7 @@ def test_the_newest_and_the_best_stay(tmp_path):
     assert ckpt.pick(tmp_path, "previous").name == "step-00000004"
     assert ckpt.pick(tmp_path, "best").name == "step-00000002"
     assert ckpt.pick(tmp_path, "4").name == "step-00000004"
-    with pytest.raises(GeneraError, match="no checkpoint '3'; there are steps 2, 4, 5"):
+    with pytest.raises(GeneraError, match="no checkpoint '3'; choose one of the steps 2, 4, 5"):
         ckpt.pick(tmp_path, "3")
 
 
@@ -154,7 +154,7 @@ def test_none_before_the_only_one(tmp_path):
     method, _, step = built(configured())
     ckpt.save(tmp_path, method, step, Position(step=1), keep=1)
     assert ckpt.pick(tmp_path, "best").name == "step-00000001"
-    with pytest.raises(GeneraError, match="no checkpoint before step-00000001"):
+    with pytest.raises(GeneraError, match="only one checkpoint, step-00000001"):
         ckpt.pick(tmp_path, "previous")
 
 

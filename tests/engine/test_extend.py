@@ -141,7 +141,7 @@ def test_of_several_stages_the_last_goes_on(tmp_path, capfd):
     train(configured("small-two-stage", steps=20), run)
     first = {name: tensor for name, tensor in state(run).items() if name.startswith("autoencoder")}
     folder = train(configured("small-two-stage", steps=40), run)
-    assert "the new budget holds from stage prior on; stages before it stay as they are: autoencoder" in (
+    assert "the new budget applies from stage prior on; earlier stages stay unchanged: autoencoder" in (
         " ".join(capfd.readouterr().err.split())
     )
     assert folder.status()["step"] == 30  # 10 of the first stage, 20 of the second
@@ -159,7 +159,7 @@ def test_a_stage_that_others_have_used_keeps_its_budget(tmp_path, monkeypatch):
     monkeypatch.setattr(small_methods.SmallPipeline, "synthesise", killed)
     with pytest.raises(KeyboardInterrupt):
         train(configured("small-pipeline"), tmp_path / "run")
-    with pytest.raises(GeneraError, match=r"stage synthesis of .* has used what stage .* left"):
+    with pytest.raises(GeneraError, match=r"stage synthesis of .* has used the result of stage"):
         train(configured("small-pipeline", steps=80), tmp_path / "run")
 
 

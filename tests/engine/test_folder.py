@@ -48,7 +48,7 @@ def test_before_its_first_checkpoint_a_run_may_be_asked_for_something_else(tmp_p
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path, config):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(GeneraError, match="not empty and holds no run"):
+    with pytest.raises(GeneraError, match="not empty and is not a run"):
         RunFolder(tmp_path).start(config)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 

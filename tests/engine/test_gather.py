@@ -63,7 +63,7 @@ def test_an_accumulated_part_cannot_gather():
     step = Step(config, ALONE, enrol({"encoder": player}, config, ALONE))
     batch = Points(ids=torch.arange(8), x=torch.zeros(8, 3))
     assert len(step.gather(batch.x)) == 8  # outside of `minimise` no part is cut
-    with pytest.raises(GeneraError, match="needs the whole batch, which --accumulate 2 cuts into parts"):
+    with pytest.raises(GeneraError, match="needs the whole batch, but --accumulate 2 splits it"):
         step.minimise("encoder", lambda rows, step: {"loss": step.gather(network(rows.x)).sum()}, batch)
 
 

@@ -59,7 +59,7 @@ def test_a_run_or_other_files_that_are_there_stay(config, method, tmp_path):
         free(tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/notes.txt").write_text("mine")
-    with pytest.raises(GeneraError, match="is not empty and holds no run"):
+    with pytest.raises(GeneraError, match="is not empty and is not a run"):
         adopt(config, method, free(tmp_path / "other"))
     with pytest.raises(GeneraError, match="--batch-size must be at least 1"):
         adopt(replace(config, train=replace(config.train, batch_size=0)), method, free(tmp_path / "new"))

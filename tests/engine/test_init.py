@@ -56,10 +56,10 @@ def test_the_other_is_needed_only_once(config, first, tmp_path):
 
 
 def test_errors_name_the_run(config, first, tmp_path):
-    with pytest.raises(GeneraError, match="nowhere is no run folder"):
+    with pytest.raises(GeneraError, match="nowhere is not a run folder"):
         train(replace(config, train=replace(config.train, init=str(tmp_path / "nowhere"))), tmp_path / "a")
     other = registry.preset("small-two-stage:tiny")[1]
-    with pytest.raises(GeneraError, match="is a run of small-gan, and small-two-stage is to be trained"):
+    with pytest.raises(GeneraError, match="is a run of small-gan; expected a run of small-two-stage"):
         train(replace(other, train=replace(other.train, init=str(first.path))), tmp_path / "b")
     shutil.rmtree(first.checkpoints)
     with pytest.raises(GeneraError, match="has no checkpoint yet"):
@@ -135,7 +135,7 @@ def test_each_network_comes_from_the_run_that_has_it(tmp_path, capsys):
 def test_a_network_of_two_runs_must_be_named(tmp_path):
     first, second, half, whole = halves(tmp_path)
     gan = small_methods.SmallGan(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
-    with pytest.raises(GeneraError, match="both have the network 'generator'; say which to take: --init generator=RUN"):
+    with pytest.raises(GeneraError, match="both have the network 'generator'; choose one with --init generator=RUN"):
         inherit(gan, [parent(half), parent(whole)])
     inherit(gan, [parent(half, "generator"), parent(whole)])
     assert torch.equal(gan.generator[0].weight, first.generator[0].weight)

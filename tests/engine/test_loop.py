@@ -147,7 +147,7 @@ def test_validation_sees_the_averages_and_training_goes_on_from_the_weights(tmp_
 
 def test_too_little_to_validate_on_is_said_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(small_methods.Ring, "size", lambda self, split: 0)
-    with pytest.raises(GeneraError, match=r"not trained on, and there are none; --validate-every 0 leaves it out"):
+    with pytest.raises(GeneraError, match=r"held-out items, but there are none; --validate-every 0 disables it"):
         train(configured(), tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
     train(configured(validate_every=0), tmp_path / "run")

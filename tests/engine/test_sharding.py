@@ -139,8 +139,8 @@ def test_a_loss_that_is_not_finite_stops_sharded_ranks_and_nothing_moves(tmp_pat
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
-        ("biggan:nano", "--sharding fsdp needs a method of one player, not discriminator, generator; leave it out."),
-        ("small-two-stage:tiny", "--sharding fsdp gathers transformer layers, and this method has none; leave it out."),
+        ("biggan:nano", "--sharding fsdp needs a method with a single player, got discriminator, generator; drop it."),
+        ("small-two-stage:tiny", "--sharding fsdp gathers transformer layers, but this method has none; drop it."),
     ],
 )
 def test_methods_that_cannot_be_sharded_say_so(method, sentence):
@@ -151,13 +151,13 @@ def test_methods_that_cannot_be_sharded_say_so(method, sentence):
 
 def test_several_stages_are_refused(tmp_path):
     config = configured("small-two-stage:tiny", {"train.sharding": "fsdp"})
-    with pytest.raises(GeneraError, match="needs a method of one stage, not autoencoder, prior; leave it out"):
+    with pytest.raises(GeneraError, match="needs a method with a single stage, got autoencoder, prior; drop it"):
         train(config, tmp_path / "run")
 
 
 def test_compiling_is_refused():
     assert TrainConfig(steps=1, sharding="fsdp", compile=True).check() == [
-        "--compile and --sharding fsdp do not go together"
+        "--compile and --sharding fsdp cannot be combined"
     ]
 
 

@@ -107,10 +107,10 @@ def test_a_folder_of_that_name_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert unpacked("optimus-mini").is_dir()
     (tmp_path / "optimus-mini").mkdir()
-    with pytest.raises(GeneraError, match="optimus-mini is no run folder"):
+    with pytest.raises(GeneraError, match="optimus-mini is not a run folder"):
         library.load("optimus-mini")
     shutil.rmtree(tmp_path / "optimus-mini")
-    with pytest.raises(GeneraError, match=r"optimus-min is no run folder .* optimus-mini comes with genera"):
+    with pytest.raises(GeneraError, match=r"optimus-min is not a run folder .* optimus-mini comes with genera"):
         library.load("optimus-min")
 
 

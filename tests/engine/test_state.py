@@ -164,7 +164,7 @@ def test_rows_that_ranks_cannot_share_are_said(tmp_path):
     train(configured("small-student", steps=7), tmp_path / "run")
     ranks = Ranks(1, 3, torch.device("cpu"))
     checkpoint = ckpt.pick(tmp_path / "run" / "checkpoints")
-    with pytest.raises(GeneraError, match=r"'hidden' of .* has 16 rows to share between 3 ranks; resume on 1"):
+    with pytest.raises(GeneraError, match=r"'hidden' of .* has 16 rows to divide over 3 ranks; resume on 1"):
         ckpt._rank_state(checkpoint, ["ranks/rank-00000.safetensors"], ranks)
 
 

@@ -382,5 +382,5 @@ def test_rows_that_parts_do_not_divide_are_refused():
     network = linear()
     step = new_step({"one": network}, accumulate=3)
     step.begin(0, 0.0)
-    with pytest.raises(GeneraError, match="has 8 rows on this rank, which --accumulate 3 does not divide"):
+    with pytest.raises(GeneraError, match="has 8 rows on this rank, not divisible by --accumulate 3"):
         step.minimise("one", squares(network), points())

@@ -128,7 +128,7 @@ def test_a_lead_that_two_draws_cannot_show_is_no_win():
         ({"factor": "number", "draws": 1}, "--draws must be at least 2"),
         ({"factor": "number", "items": 0}, "--items must be at least 1, got 0"),
         ({"factor": "number", "tune_dropout": 1.0}, "--tune-dropout must lie in"),
-        ({"factor": "number", "against": ("nowhere",)}, "nowhere is no run folder"),
+        ({"factor": "number", "against": ("nowhere",)}, "nowhere is not a run folder"),
         ({"factor": "number", "against": ("a/run", "b/run")}, "told apart by their folders' names"),
         ({"label_column": "1"}, "are those of --data, which was not given"),
         ({"factr": "number"}, "did you mean factor"),

@@ -250,7 +250,7 @@ def test_several_stages_are_drawn_apart(run):
 
 
 def test_a_folder_that_is_no_run_and_a_broken_file_are_named(tmp_path, run):
-    with pytest.raises(GeneraError, match="no run folder"):
+    with pytest.raises(GeneraError, match="not a run folder"):
         write_report(tmp_path / "nowhere")
     file = evaluation_file(run)
     file.write_text('{"measures": ')

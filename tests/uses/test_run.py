@@ -88,7 +88,7 @@ def test_any_checkpoint_can_be_loaded(trained):
     assert (first.step, last.step) == (50, 100)
     assert genera.load(trained, device="cpu", checkpoint="previous").step == 50
     assert first.reconstruct([A, B, C]) != last.reconstruct([A, B, C])
-    with pytest.raises(GeneraError, match="no checkpoint '77'; there are steps 50, 100"):
+    with pytest.raises(GeneraError, match="no checkpoint '77'; choose one of the steps 50, 100"):
         genera.load(trained, checkpoint="77")
 
 
@@ -102,10 +102,10 @@ def test_the_averaged_weights_are_the_ones_used(run, trained):
 
 
 def test_folders_that_hold_no_trained_run(trained, tmp_path):
-    with pytest.raises(GeneraError, match="is no run folder"):
+    with pytest.raises(GeneraError, match="is not a run folder"):
         genera.load(tmp_path)
     shutil.copytree(trained, tmp_path / "new", ignore=shutil.ignore_patterns("checkpoints"))
-    with pytest.raises(GeneraError, match="has no checkpoint yet; train it first"):
+    with pytest.raises(GeneraError, match="has no checkpoint yet; rerun its training command"):
         genera.load(tmp_path / "new")
 
 

@@ -300,7 +300,7 @@ def test_origins_that_make_no_model(exported, tmp_path, monkeypatch, spec, given
 
 
 def test_what_is_there_stays(trained, exported, tmp_path):
-    with pytest.raises(GeneraError, match="holds a run already; choose another --out"):
+    with pytest.raises(GeneraError, match="already holds a run; choose another --out"):
         import_run("optimus", trained, Origin(source=str(exported)))
     with pytest.raises(GeneraError, match="exists already; choose another --out"):
         export_run(genera.load(trained, device="cpu"), exported)

@@ -18,11 +18,11 @@ PREFIX = "--evaluate."
 HELP = """usage: genera ablate VARIANT [VARIANT ...] --out DIR [--seeds N ...] [--evaluate.X VALUE] [training options]
 
 Trains every variant with every seed, measures each run alike, and writes one page that compares them: mean ± standard
-deviation over seeds, and the curves of training. Each run is an ordinary run folder, DIR/VARIANT/seed-N. The same
-command goes on after a kill; with more variants or seeds it adds their runs to those that are there.
+deviation over seeds, and the training curves. Each run is an ordinary run folder, DIR/VARIANT/seed-N. Rerun the
+command to resume; with more variants or seeds it adds their runs to the existing ones.
 
-A variant is what one would write after `genera train`: METHOD[:PRESET], or with options of its own in quotes. NAME=
-before it names its folder. Training options outside of the quotes are for all variants.
+A variant is what follows `genera train`: METHOD[:PRESET], quoted if it has its own options. A NAME= prefix names its
+folder. Training options outside the quotes apply to all variants.
 
   genera ablate biggan:nano biggan:nano-fq --data world:shapes --steps 1000 --out runs/fq
   genera ablate biggan:nano "k16=biggan:nano-fq --quantiser.codes 16" "k256=biggan:nano-fq --quantiser.codes 256" \\
@@ -30,8 +30,8 @@ before it names its folder. Training options outside of the quotes are for all v
   genera ablate optimus:nano "optimus:nano --free-bits 0" gpt2-lm:nano --data text:my_sentences.txt --out runs/text
 
 Writes DIR/comparison.html, DIR/comparison.md and DIR/comparison.json.
-`genera train METHOD:PRESET --help` shows the training options, `genera evaluate --help` those that follow --evaluate.,
-`genera ablate VARIANT --help` the others.
+`genera train METHOD:PRESET --help` shows the training options, `genera evaluate --help` the options X of --evaluate.X,
+and `genera ablate VARIANT --help` the rest.
 """
 
 
@@ -40,11 +40,11 @@ class Ablate:
     """Options of the ablation itself."""
 
     out: Path
-    """Where the runs and the comparison go: new, or one to go on with."""
+    """Folder for the runs and the comparison: a new one, or one to resume."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds that every variant is trained with; they take the place of --seed."""
+    """Seeds to train every variant with, instead of --seed."""
     only: tuple[str, ...] = ()
-    """Measures of the table that is printed, by name (fid, precision, …); the written ones have all [all]."""
+    """Measures to print, by name (fid, precision, …); the written tables have all of them [all]."""
     json: bool = False
     """Print the comparison as JSON instead of a Markdown table."""
 
@@ -56,8 +56,8 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"name the variants first: genera ablate METHOD:PRESET ... {' '.join(arguments)}")
         print(HELP)
         return
-    own, evaluation, training = _dealt(arguments[len(specs) :])
-    command = parse(Ablate, own, "ablate VARIANT ...")
+    ablation, evaluation, training = _dealt(arguments[len(specs) :])
+    command = parse(Ablate, ablation, "ablate VARIANT ...")
     options = Evaluation(options=options_of(evaluators().values()))
     measured = parse(
         Evaluation, evaluation, "ablate VARIANT ... (options that begin with --evaluate.)", default=options
@@ -76,25 +76,25 @@ def main(arguments: list[str]) -> None:
     table = ablate(variants, command.out, seeds=command.seeds, evaluation=measured.config())
     table = kept(table, command.only)
     print_json(table) if command.json else print(markdown_table(table), end="")
-    say(f"the whole comparison: {command.out / 'comparison.html'}")
+    say(f"full comparison: {command.out / 'comparison.html'}")
 
 
 def _dealt(words: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """The ablation's own options with their values, those of `genera evaluate` (bare of their --evaluate.), and those
-    of training."""
-    own, evaluation, training = list[str](), list[str](), list[str]()
+    """Split the words into the options of the ablation, of `genera evaluate` (without their --evaluate. prefix) and of
+    training."""
+    ablation, evaluation, training = list[str](), list[str](), list[str]()
     names = ("--out", "--seeds", "--only", "--json", "--help", "-h")
-    chosen = own
+    chosen = ablation
     for word in words:
         if word.startswith("--") or word == "-h":
             name = word.partition("=")[0]
-            chosen = own if name in names else evaluation if name.startswith(PREFIX) else training
+            chosen = ablation if name in names else evaluation if name.startswith(PREFIX) else training
         chosen.append("--" + word.removeprefix(PREFIX) if word.startswith(PREFIX) else word)
-    return own, evaluation, training
+    return ablation, evaluation, training
 
 
 def _variant(spec: str) -> tuple[str, list[str]]:
-    """([NAME=]METHOD:PRESET [options]) → name of its folder, and the words for `genera train`."""
+    """[NAME=]METHOD:PRESET [options] → folder name, arguments of `genera train`."""
     try:
         first, *options = shlex.split(spec)
     except ValueError as error:

@@ -22,7 +22,7 @@ class Analogy(ItemOptions):
     c: Positional[str]
     """The item to change in that way."""
     degree: float = 1.0
-    """How far to go."""
+    """Factor of the change; 1 applies it fully."""
 
 
 def main(arguments: list[str]) -> None:

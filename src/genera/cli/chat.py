@@ -1,4 +1,4 @@
-"""`genera chat RUN`: a conversation in the terminal, or with what is piped in, one turn a line."""
+"""`genera chat RUN`: a conversation in the terminal, or with piped input, one turn per line."""
 
 import json
 import sys
@@ -14,8 +14,8 @@ from genera.console import say
 
 @dataclass(frozen=True, kw_only=True)
 class Chat(DecodeOptions):
-    """Talk with a dialogue model. It remembers the turns, as many as in training; an empty line begins anew, and the
-    end of input (Ctrl-D) ends it."""
+    """Talk with a dialogue model. It sees as many past turns as in training. An empty line starts a new conversation;
+    Ctrl-D (end of input) quits."""
 
     run: Positional[Path]
     """The run folder."""
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     conversation = Conversation(run, **options)
     prompt = "> " if sys.stdin.isatty() else ""
     if prompt:
-        say("Say something; an empty line begins anew, Ctrl-D ends.")
+        say("Type a message. An empty line starts a new conversation; Ctrl-D quits.")
     while True:
         print(prompt, end="", flush=True)
         line = sys.stdin.readline()

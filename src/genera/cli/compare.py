@@ -12,17 +12,17 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """One page that puts runs side by side: measures, curves, samples. Runs that differ in their seed alone share a
-    column, mean ± standard deviation. `genera ablate` trains and measures such runs first."""
+    """Write one page that shows runs side by side: measures, curves, samples. Runs that differ only in their seed share
+    a column, as mean ± standard deviation. `genera ablate` also trains and measures such runs."""
 
     runs: Positional[tuple[Path, ...]]
     """The run folders, or shipped models' names."""
     out: Path = Path("comparison.html")
     """The page to write."""
     only: tuple[str, ...] = ()
-    """Measures of the table that is printed, by name (fid, precision, SR/val_unseen, …); the page has all [all]."""
+    """Measures to print, by name (fid, precision, SR/val_unseen, …); the page has all of them [all]."""
     evaluation: str | None = None
-    """The evaluation of each run to compare: its name, or how that begins [the newest of the same data, split and
+    """The evaluation of each run to compare: its name or a prefix of it [the newest with the same data, split and
     settings]."""
     markdown: bool = False
     """Print the table as Markdown."""

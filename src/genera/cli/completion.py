@@ -54,14 +54,14 @@ class Completion:
 
 
 def main(arguments: list[str]) -> None:
-    if arguments[:1] == ["--words"]:  # what the script calls, with the words typed so far, the last one unfinished
+    if arguments[:1] == ["--words"]:  # called by the script with the words typed so far; the last is unfinished
         print("\n".join(candidates(arguments[1:])))
         return
     print(SCRIPTS[parse(Completion, arguments, "completion").shell])
 
 
 def candidates(words: list[str]) -> list[str]:
-    """What may stand in the place of the last word."""
+    """Completions of the last word."""
     from genera.cli.main import COMMANDS
 
     if len(words) < 2:
@@ -76,7 +76,7 @@ def candidates(words: list[str]) -> list[str]:
 
     if command in ("train", "ablate", "import"):
         return [f"{name}:{preset}" for name, entry in registry.entries().items() for preset in entry.presets]
-    return list(SHIPPED)  # and files, which the shell itself completes
+    return list(SHIPPED)  # the shell itself completes files
 
 
 def options(command: str, given: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`genera demo`: the whole way once, on embedded data, in minutes."""
+"""`genera demo`: train, evaluate and report once on embedded data, in minutes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ SPEC = "optimus:nano"
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Train a small Optimus on the embedded captions world, measure it and write its report. Goes on after a kill."""
+    """Train a small Optimus on the embedded captions world, measure it and write its report. Rerun it to resume."""
 
     out: Path = Path("runs/demo")
     """The run folder."""
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     command = parse(Demo, arguments, "demo")
     out = command.out
     _, config = registry.preset(SPEC)
-    say(f"training {SPEC} on {config.data.data} into {out} (Ctrl-C stops; the same command goes on)")
+    say(f"training {SPEC} on {config.data.data} into {out} (Ctrl-C stops; rerun the command to resume)")
 
     from genera.engine.train import train
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 
 def summary(evaluation: Stored, out: Path, page: Path) -> str:
-    """What came out, in plain words, and what to try next."""
+    """The results in plain words, and what to try next."""
     figures = evaluation.values
 
     def share(name: str) -> str:

@@ -12,22 +12,22 @@ from genera.cli.uses import DecodeOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(DecodeOptions):
-    """Say in words how to walk a path: what the speaker of a navigation run writes for it."""
+    """Generate a navigation instruction for a path with the speaker of a navigation run."""
 
     run: Positional[Path]
     """The run folder."""
     path: Positional[tuple[str, ...]] = ()
-    """The viewpoints of the path, each a neighbour of the one before."""
+    """The viewpoints of the path, each adjacent to the previous one."""
     scan: str | None = None
     """The scan (house) of these viewpoints."""
     heading: float = 0.0
-    """Where the walker looks at the start, in radians clockwise from north."""
+    """The heading at the start, in radians clockwise from north."""
     input: Path | None = None
-    """Instead: a JSON file, plain or .gz, with a list of {scan, path, heading}, such as the episodes of R2R."""
+    """Instead of viewpoints: a JSON file (or .json.gz) with a list of {scan, path, heading}, such as R2R's episodes."""
     data: str | None = None
-    """Graphs and views of another source than the run's (r2r:DIR, world:houses, ...)."""
+    """Take graphs and views from this source instead of the run's (r2r:DIR, world:houses, ...)."""
     features: Path | None = None
-    """The feature file of the views, where it is not where it was in training [that of the run]."""
+    """The feature file of the views, if it has moved since training [the run's]."""
 
 
 def main(arguments: list[str]) -> None:

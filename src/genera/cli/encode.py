@@ -14,22 +14,22 @@ from genera.files import atomic
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(UseOptions):
-    """Posterior means and log variances of your own items."""
+    """Write the posterior means and log variances of your own items."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     items: Positional[tuple[str, ...]] = ()
     """The items: sentences, image files, or folders of images."""
     input: Path | None = None
-    """A file with one item a line, - for standard input."""
+    """A file with one item per line; - reads standard input."""
     out: Path | None = None
-    """Where to write: .npz with arrays `mean`, `log_variance` and `items`; else use --json."""
+    """The .npz to write, with arrays `mean`, `log_variance` and `items`; or use --json."""
 
 
 def main(arguments: list[str]) -> None:
     command = parse(Encode, arguments, "encode")
     if command.out is None and not command.json:
-        raise GeneraError("say where the latents should go: --out FILE.npz, or --json for standard output.")
+        raise GeneraError("give an output for the latents: --out FILE.npz, or --json for standard output.")
     if command.out is not None and command.out.suffix != ".npz":
         raise GeneraError(f"--out {command.out} must end in .npz.")
     run = command.load(command.run)

@@ -1,4 +1,4 @@
-"""`genera evaluate RUN`: figures with their meaning, and a diagnosis in plain words."""
+"""`genera evaluate RUN`: measures with their definitions, and a diagnosis in plain words."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -27,9 +27,9 @@ class Evaluation(UseOptions):
 
     data: OmitArgPrefixes[Measured] = field(default_factory=Measured)
     measures: tuple[str, ...] = ()
-    """Only these evaluators, whose options are below [all that fit the run]."""
+    """Run only these evaluators; their options are below [all that apply to the run]."""
     seed: int = 0
-    """Seed of every draw."""
+    """Random seed."""
     options: Annotated[dict[str, Any], tyro.conf.arg(name="")] = field(default_factory=dict)
 
     def config(self) -> EvaluateConfig:
@@ -41,9 +41,9 @@ class Evaluation(UseOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Evaluation):
-    """Measure a run on held-out data with every evaluator that fits it, into RUN/evaluations/.
+    """Measure a run on held-out data with every evaluator that applies to it; results go to RUN/evaluations/.
 
-    There is one evaluation for each data set, split, step and settings; measuring again adds to it.
+    Each combination of data set, split, step and settings has its own evaluation; measuring again adds to it.
     """
 
     run: Positional[Path]
@@ -62,12 +62,12 @@ def main(arguments: list[str]) -> None:
 
 
 def options_of(shown: Iterable[Evaluator]) -> dict[str, Any]:
-    """The default options of each evaluator, which make its part of the command line."""
+    """The default options of each evaluator, from which its command-line options are made."""
     return {known.name: known.options() for known in shown if fields(known.options)}
 
 
 def flat(stored: Stored, run: Path) -> dict[str, Any]:
-    """The evaluation for programs: every figure under its key, `errors` and `counts` beside them."""
+    """The evaluation as JSON: every figure under its key, with `errors` and `counts` beside them."""
     return {
         **{figure.key: figure.value for figure in stored.figures},
         "errors": {figure.key: figure.error for figure in stored.figures},
@@ -94,7 +94,7 @@ def as_text(stored: Stored) -> str:
 
 
 def _fitting(arguments: list[str]) -> list[Evaluator]:
-    """The evaluators of the kind of items that the run on the command line has; all of them where it names no run."""
+    """The evaluators for the item type of the run on the command line; all of them if it names no run."""
     run = next((a for a in arguments if a in SHIPPED or (Path(a) / "config.yaml").is_file()), None)
     if run is None:
         return list(evaluators().values())
@@ -103,7 +103,7 @@ def _fitting(arguments: list[str]) -> list[Evaluator]:
 
 
 def item_types(source: str) -> set[str]:
-    """The types of items that a source may give, without opening it."""
+    """The item types that a source can yield, without opening it."""
     from genera.data.registry import ITEMS, kinds_of, schemes
 
     types: set[str] = set()

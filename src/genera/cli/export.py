@@ -11,14 +11,14 @@ from genera.cli.uses import UseOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Export(UseOptions):
-    """A folder that others can read: Hugging Face layout, safetensors, tokenisers, settings and a model card."""
+    """Export a run to a Hugging Face folder with safetensors, tokenisers, settings and a model card."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     out: Path
-    """The folder to write, new."""
+    """The folder to create."""
     evaluation: str | None = None
-    """Name, or its beginning, of the evaluation whose figures the card gives [the newest]."""
+    """The evaluation whose figures the card shows: its name or a prefix of it [the newest]."""
 
 
 def main(arguments: list[str]) -> None:

@@ -15,16 +15,16 @@ from genera.uses.settings import GuideConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Guide(ItemOptions):
-    """Items that carry a label. The guide is fitted once from labelled data and kept in RUN/guides."""
+    """Generate items with a given label. The guide is fitted once on labelled data and stored in RUN/guides."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     label: str | None = None
-    """The label that the items must carry (or write --factor NAME=VALUE)."""
+    """The label of the generated items (or give --factor NAME=VALUE)."""
     count: int | None = None
-    """How many [10; 100 of each label with --score]."""
+    """Number of items [10; 100 per label with --score]."""
     score: bool = False
-    """Measure the guide on every label, greedily decoded, instead of printing items."""
+    """Measure the guide on every label with greedy decoding, instead of printing items."""
     settings: OmitArgPrefixes[GuideConfig] = field(default_factory=GuideConfig)
 
 
@@ -39,16 +39,16 @@ def main(arguments: list[str]) -> None:
     count = command.count if command.count is not None else (100 if command.score else 10)
     if command.score:
         if label:
-            raise GeneraError("--score measures every label; leave --label and the factor's value out.")
+            raise GeneraError("--score measures every label; drop --label and the factor's value.")
         if given := command.given((*WORDS, *PICTURES)):
-            raise GeneraError(f"--score decodes greedily and keeps a few examples; leave {', '.join(given)} out.")
+            raise GeneraError(f"--score decodes greedily and keeps a few examples; drop {', '.join(given)}.")
         from genera.evaluation.guide_scores import score_guide
 
         result = score_guide(command.load(command.run), config, count, seed=command.seed)
         print_json(result) if command.json else print(as_text(result))
         return
     if not label:
-        raise GeneraError("say which label: --label VALUE, or --factor NAME=VALUE; --score measures all of them.")
+        raise GeneraError("give a label: --label VALUE, or --factor NAME=VALUE; --score measures all labels.")
     from genera.uses.guide import guide
 
     run = command.load(command.run)

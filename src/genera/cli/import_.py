@@ -1,4 +1,4 @@
-"""`genera import METHOD[:PRESET] ...`: weights from elsewhere become a run folder."""
+"""`genera import METHOD[:PRESET] ...`: convert weights from other sources to a run folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from genera.errors import GeneraError
 
 HELP = """usage: genera import METHOD[:PRESET] [SOURCE] --out RUN [options]
 
-Makes a run folder of weights from elsewhere, for every use, for `genera evaluate` and for `genera train --init RUN`.
-Sources are directories or hub names; METHOD alone is its published preset.
+Converts existing weights to a run folder, which works with every command and with `genera train --init RUN`.
+A source is a directory or a hub name; METHOD alone stands for its published preset.
 
   genera import optimus --encoder google-bert/bert-base-cased --decoder openai-community/gpt2 --out runs/start
   genera import optimus original_checkpoint --out runs/original
@@ -25,14 +25,14 @@ Sources are directories or hub names; METHOD alone is its published preset.
 
 @dataclass(frozen=True, kw_only=True)
 class Import(Origin):
-    """A run folder of weights from elsewhere: every tensor is checked by name and shape."""
+    """Convert existing weights to a run folder. Every tensor is checked by name and shape."""
 
     source: Positional[str | None] = None
-    """What `genera export` wrote; a whole GPT-2; or weights under the names of the original Optimus code."""
+    """A folder written by `genera export`; a complete GPT-2; or a checkpoint of the original Optimus code."""
     out: Path | None = None
-    """The run folder, new."""
+    """The run folder to create."""
     seed: int = 42
-    """Seed of the weights that the source lacks, such as latent maps between BERT and GPT-2."""
+    """Seed of the weights that the source lacks, such as the latent layers between BERT and GPT-2."""
     json: bool = False
     """Print the result as JSON on stdout."""
 
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     spec, *rest = arguments
     command = parse(Import, rest, f"import {spec}")
     if command.out is None:
-        raise GeneraError("say where the run should go: --out runs/NAME.")
+        raise GeneraError("give a run folder: --out runs/NAME.")
     from genera.uses.share import import_run
 
     folder = import_run(spec, command.out, command, seed=command.seed)

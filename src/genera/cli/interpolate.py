@@ -11,16 +11,16 @@ from genera.cli.parsing import parse
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate(ItemOptions):
-    """Items on the straight way from one latent to another, ends included."""
+    """Interpolate linearly between the latents of two items, endpoints included."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     start: Positional[str]
-    """Where to begin: a sentence, or an image file."""
+    """The first item: a sentence or an image file."""
     end: Positional[str]
-    """Where to arrive."""
+    """The last item."""
     steps: int = 10
-    """Steps of the way: one less than the items printed."""
+    """Number of steps: one less than the number of items printed."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Items on the command line: one reader and printer per item type (sentences, images, paths of navigation graphs).
 
-A command takes `ItemOptions`, asks `items_of(run)` for the type of the run's items, and uses nothing else of a type.
+A command takes `ItemOptions`, gets the reader and printer from `items_of(run)`, and knows nothing else of item types.
 """
 
 import inspect
@@ -26,19 +26,19 @@ PICTURES = ("out", "columns", "classes", "truncation")
 
 @dataclass(frozen=True, kw_only=True)
 class ItemOptions(DecodeOptions):
-    """Options of every command that makes items of any type."""
+    """Options of every command that generates items of any type."""
 
     out: Path | None = None
-    """Images: the .png to write them to, in a grid; or a folder, for a .png each (00000.png, 00001.png, …)."""
+    """Images: a .png for one grid of all, or a folder for one .png each (00000.png, 00001.png, …)."""
     columns: int | None = None
-    """Images: columns of the grid [as many as rows]."""
+    """Images: columns of the grid [a square grid]."""
     classes: tuple[str, ...] = ()
-    """Images: classes by name or number, which take turns [drawn at random]."""
+    """Images: class names or numbers to cycle through [random classes]."""
     truncation: float | None = None
-    """Images: smaller is more typical and less varied; what it means is the method's."""
+    """Images: truncation of the latent, as the method defines it; smaller values are more typical and less varied."""
 
     def given(self, names: Sequence[str]) -> list[str]:
-        """Those of the options `names` that were given, as they are written on the command line."""
+        """The options among `names` that were given, as written on the command line."""
         return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, ())]
 
 
@@ -46,31 +46,31 @@ class Items(Protocol):
     """Reads and prints the items of one run."""
 
     def options(self, command: ItemOptions, use: str) -> dict[str, Any]:
-        """What the command line asks of `Run`'s use. use: the capability's function below it, sample or decode.
+        """Keyword arguments for the method's `use` (sample or decode) from the command line.
 
-        Raises GeneraError, before anything is made, where an option does not fit.
+        Raises GeneraError for an option that does not apply, before anything is generated.
         """
         ...
 
     def read(self, words: Sequence[str], file: Path | None = None) -> tuple[list[str], list[Any]]:
-        """The names and the items that the command line gives, or one a line in a file (`-` is standard input).
+        """Names and items from the command line, or from a file with one per line (`-` reads standard input).
 
-        Raises GeneraError where something of another type is named.
+        Raises GeneraError for an item of another type.
         """
         ...
 
     def one(self, word: str) -> Any:
-        """The single item that a word of the command line names."""
+        """The item named by one word of the command line."""
         ...
 
     def show(self, command: ItemOptions, items: Sequence[Any], columns: int | None = None) -> None:
-        """Print, or write where the command says. columns: of a grid, unless the command line gives them."""
+        """Print the items, or write them to the command's --out. columns: of the grid, if not on the command line."""
         ...
 
     def show_pairs(
         self, command: ItemOptions, names: Sequence[str], inputs: Sequence[Any], outputs: Sequence[Any]
     ) -> None:
-        """The same for what became of each input."""
+        """As `show`, for the output of each input."""
         ...
 
 
@@ -85,14 +85,14 @@ class Sentences:
 
     def options(self, command: ItemOptions, use: str) -> dict[str, Any]:
         if wrong := command.given(PICTURES):
-            raise GeneraError(f"{self.method} makes sentences; {_listed(wrong)} for images.")
+            raise GeneraError(f"{self.method} generates sentences; {_listed(wrong)} for images.")
         return command.options()
 
     def read(self, words: Sequence[str], file: Path | None = None) -> tuple[list[str], list[str]]:
         sentences = lines(words, file)
         for sentence in sentences:
             if Path(sentence).suffix.lower() in (".png", ".jpg", ".jpeg") and Path(sentence).is_file():
-                raise GeneraError(f"{self.method} expects sentences, and {sentence} is an image file.")
+                raise GeneraError(f"{self.method} expects sentences, but {sentence} is an image file.")
         return sentences, sentences
 
     def one(self, word: str) -> str:
@@ -118,16 +118,16 @@ class Images:
 
     def options(self, command: ItemOptions, use: str) -> dict[str, Any]:
         if command.out is None:
-            raise GeneraError(f"{self.method} makes images; say where they should go: --out grid.png, or --out FOLDER.")
+            raise GeneraError(f"{self.method} generates images; give an output: --out grid.png, or --out FOLDER.")
         grid = _is_grid(command.out)
         if command.out.suffix.lower() not in (".png", "") or (command.out.exists() and grid == command.out.is_dir()):
-            raise GeneraError(f"--out {command.out} must end in .png, or be a folder.")
+            raise GeneraError(f"--out {command.out} must end in .png or be a folder.")
         if command.out.is_dir() and any(command.out.iterdir()):
-            raise GeneraError(f"the folder {command.out} is not empty; give a new one.")
+            raise GeneraError(f"the folder {command.out} is not empty; choose a new one.")
         if command.columns is not None and (command.columns < 1 or not grid):
             raise GeneraError(f"--columns must be at least 1, of a grid (--out grid.png), got {command.columns}.")
         if wrong := command.given(WORDS):
-            raise GeneraError(f"{self.method} makes images; {_listed(wrong)} for sentences.")
+            raise GeneraError(f"{self.method} generates images; {_listed(wrong)} for sentences.")
         known = getattr(self.run.method.assets, "classes", ())
         asked: dict[str, Any] = {}
         if command.classes:
@@ -138,7 +138,7 @@ class Images:
             taken = inspect.signature(function).parameters
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
                 for name in asked.keys() - taken.keys():
-                    raise GeneraError(f"{self.method} has no {name} to choose here; leave --{name} out.")
+                    raise GeneraError(f"{self.method} does not support --{name} here; drop it.")
         return {"seed": command.seed, **asked}
 
     def read(self, words: Sequence[str], file: Path | None = None) -> "tuple[list[str], list[Tensor]]":
@@ -152,11 +152,11 @@ class Images:
 
     def one(self, word: str) -> "Tensor":
         if Path(word).expanduser().is_dir():
-            raise GeneraError(f"one image file was expected, and {word} is a folder.")
+            raise GeneraError(f"expected one image file, but {word} is a folder.")
         return self.read([word])[1][0]
 
     def _files(self, words: Sequence[str], file: Path | None) -> list[Path]:
-        """Image files; a folder stands for all images in it."""
+        """Image files; a folder is expanded to all images in it."""
         from genera.data.images.files import find_images
 
         paths = []
@@ -167,7 +167,7 @@ class Images:
             elif path.is_file():
                 paths.append(path)
             else:
-                raise GeneraError(f"{self.method} expects image files, and there is no file {word!r}.")
+                raise GeneraError(f"{self.method} expects image files, but {word!r} does not exist.")
         return paths
 
     def show(self, command: ItemOptions, items: "Sequence[Tensor]", columns: int | None = None) -> None:
@@ -181,7 +181,7 @@ class Images:
         inputs: "Sequence[Tensor]",
         outputs: "Sequence[Tensor]",
     ) -> None:
-        """In a grid each output stands right of its input; in a folder it has the input's name."""
+        """In a grid each output is to the right of its input; in a folder it has the input's name."""
         assert command.out is not None
         if _is_grid(command.out):
             pairs = [image for pair in zip(inputs, outputs, strict=True) for image in pair]
@@ -189,7 +189,7 @@ class Images:
             return
         targets = [Path(name).with_suffix(".png").name for name in names]
         if twice := {target for target in targets if targets.count(target) > 1}:
-            raise GeneraError(f"two images would both become {min(twice)}; rename one, or give --out grid.png.")
+            raise GeneraError(f"two images would both be written to {min(twice)}; rename one, or give --out grid.png.")
         self._write(command, outputs, targets, None)
 
     def _write(
@@ -210,12 +210,12 @@ class Images:
 
 
 def read_paths(scan: str | None, path: Sequence[str], heading: float, file: Path | None = None) -> list[dict[str, Any]]:
-    """Paths of navigation graphs as `Run.describe` takes them: one from the command line, or those of a JSON file."""
+    """Navigation paths in the format of `Run.describe`: one from the command line, or all in a JSON file."""
     if bool(path) == bool(file):
-        raise GeneraError("give the viewpoints of one path with --scan, or --input FILE with several, and not both.")
+        raise GeneraError("give either the viewpoints of one path with --scan, or several paths with --input FILE.")
     if file is None:
         if scan is None:
-            raise GeneraError("say which scan the viewpoints belong to: --scan SCAN.")
+            raise GeneraError("give the scan of the viewpoints: --scan SCAN.")
         return [{"scan": scan, "path": list(path), "heading": heading}]
 
     from genera.navigation.episodes import load_json
@@ -227,9 +227,9 @@ def read_paths(scan: str | None, path: Sequence[str], heading: float, file: Path
 
 
 def lines(words: Sequence[str], file: Path | None, what: str = "sentences") -> list[str]:
-    """What was named on the command line, or one a line in a file (`-` is standard input)."""
+    """The words of the command line, or the lines of a file (`-` reads standard input)."""
     if bool(words) == bool(file):
-        raise GeneraError(f"give {what} on the command line, or --input FILE (one a line), and not both.")
+        raise GeneraError(f"give {what} either on the command line or with --input FILE (one per line).")
     if not file:
         return list(words)
     where = "standard input" if str(file) == "-" else str(file)
@@ -241,7 +241,7 @@ def lines(words: Sequence[str], file: Path | None, what: str = "sentences") -> l
         raise GeneraError(f"{where} is not UTF-8; convert it first, for example with iconv.") from None
     named = [line.strip() for line in text.splitlines() if line.strip()]
     if not named:
-        raise GeneraError(f"{where} holds no {what}; one a line was expected.")
+        raise GeneraError(f"{where} contains no {what}; expected one per line.")
     return named
 
 

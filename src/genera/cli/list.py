@@ -1,4 +1,4 @@
-"""`genera list`: everything that can be named on a command line."""
+"""`genera list`: every name that a command line accepts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,11 @@ from genera.engine import registry
 
 @dataclass(frozen=True)
 class ListCommand:
+<<<<<<< HEAD
     """Methods with their presets, shipped models, data sources, worlds and evaluators."""
+=======
+    """List methods with their presets, shipped models, data sources and worlds."""
+>>>>>>> c417ef6 (Plain English in the command line and the engine: help, messages, docstrings; locals named found and own say what they hold)
 
     json: bool = False
     """Print JSON instead of a table."""

@@ -1,4 +1,4 @@
-"""`genera`: picks the command and turns errors into one sentence. Imports a command's module only when it is called."""
+"""`genera`: dispatch to a command and print errors as one sentence. Imports the module of the called command only."""
 
 import importlib
 import keyword
@@ -10,34 +10,34 @@ from genera.errors import GeneraError, Stopped, unknown
 
 COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
-    "list": "what there is: methods, presets, shipped models, data sources, worlds",
-    "train": "train METHOD:PRESET on your data; the same command goes on after a kill",
-    "evaluate": "measure a run on held-out data, with a diagnosis in plain words",
-    "measure": "FID, KID, BLEU, … of two folders of images or two files of texts, without a run",
-    "report": "one self-contained HTML page of a run",
-    "compare": "the same page across runs",
+    "list": "list methods, presets, shipped models, data sources and worlds",
+    "train": "train METHOD:PRESET on your data; rerun the command to resume",
+    "evaluate": "measure a run on held-out data and diagnose it in plain words",
+    "measure": "compute FID, KID, BLEU, … of two image folders or two text files, without a run",
+    "report": "write a self-contained HTML page about a run",
+    "compare": "write a page that compares runs",
     "ablate": "train, measure and compare several settings over several seeds",
     "sample": "draw from a trained model",
     "reconstruct": "encode and decode your own items",
-    "encode": "latents of your own items, to a file",
-    "interpolate": "items on the way from A to B",
-    "walk": "items on the way between seeds, in a grid if they are images",
-    "mix": "style mixing: a table of images with coarse styles of one seed and fine ones of another",
-    "translate": "a folder of images into the other domain",
-    "analogy": "A is to B as C is to ?",
-    "guide": "generate items that carry a label",
-    "respond": "responses to what was said, by a dialogue model",
-    "chat": "a conversation with a dialogue model",
-    "probe": "how few labels a classifier on the model's features needs",
-    "describe": "paths of a navigation agent in words",
-    "navigate": "walk with a trained agent; check graphs and episodes, run baselines, score trajectories",
-    "import": "make a run of weights from elsewhere: BERT and GPT-2, an exported or an original Optimus",
-    "new": "write a package with a method of your own, its tests and its card",
-    "completion": "a script that completes commands, presets and options in your shell",
-    "verify": "read a run or the cache of prepared data whole, and say what is damaged",
-    "export": "write a run as a Hugging Face folder with safetensors and a model card",
+    "encode": "write the latents of your own items to a file",
+    "interpolate": "interpolate between two items",
+    "walk": "interpolate between random latents, given by their seeds",
+    "mix": "style mixing: a table of images with coarse styles of one seed and fine styles of another",
+    "translate": "translate a folder of images to the other domain",
+    "analogy": "complete an analogy: A is to B as C is to ?",
+    "guide": "generate items with a given label",
+    "respond": "generate responses with a dialogue model",
+    "chat": "chat with a dialogue model",
+    "probe": "measure how few labels a classifier on the model's features needs",
+    "describe": "generate instructions for navigation paths",
+    "navigate": "run a trained agent; check graphs and episodes, run baselines, score trajectories",
+    "import": "convert existing weights to a run: BERT and GPT-2, an exported run, the original Optimus",
+    "new": "create a package for your own method, with tests and a card",
+    "completion": "print a shell script that completes commands, presets and options",
+    "verify": "check the checkpoints of a run, or the cache of prepared data, for damage",
+    "export": "export a run to a Hugging Face folder with safetensors and a model card",
 }
-"""name → summary; the module is `genera.cli.NAME` (`NAME_` for a word of Python), with `main(arguments)`"""
+"""name → summary; the module is `genera.cli.NAME` (`NAME_` for a Python keyword), with `main(arguments)`"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not is_main_rank():
             time.sleep(PATIENCE)
         sys.exit(f"error: {error}")
-    except Stopped as stopped:  # saved, and still not done: 130 after Ctrl-C, 143 after SIGTERM, as shells count
+    except Stopped as stopped:  # saved but not finished: 130 after Ctrl-C, 143 after SIGTERM, as in shells
         from genera.console import say
 
         say(str(stopped))
@@ -83,12 +83,12 @@ def overview() -> str:
     commands = "\n".join(f"  {name:<12} {summary}" for name, summary in COMMANDS.items())
     return f"""genera: train, diagnose, compare and use deep generative models
 
-usage: genera COMMAND [options]      `genera COMMAND --help` explains each
-       --quiet                       no messages and no progress; results and errors only
+usage: genera COMMAND [options]      `genera COMMAND --help` describes a command
+       --quiet                       print only results and errors
 
 {commands}
 
-a first session:
+getting started:
   genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs are chasing the ball ."
   genera demo
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine

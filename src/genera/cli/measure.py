@@ -12,19 +12,19 @@ from genera.cli.parsing import parse, print_json
 class Measure:
     """Measure the set A against the reference B, without a run.
 
-    Two folders of images: FID, KID, precision, recall, density, coverage. Two files of texts, one a line: BLEU,
+    Two folders of images: FID, KID, precision, recall, density, coverage. Two files with one text per line: BLEU,
     self-BLEU, distinct-n, novelty.
     """
 
     a: Positional[Path]
     """A folder of images, or a file of texts (plain or .gz)."""
     b: Positional[Path]
-    """The reference: another one of the same kind."""
+    """The reference: another folder or file of the same kind."""
     features: str = "in-domain"
-    """What images are compared by: in-domain (a classifier trained on B, once), or a file with the FID Inception's
-    weights (.safetensors, or inception-2015-12-05.pt)."""
+    """Features that compare images: in-domain (a classifier trained once on B), or a file with the weights of FID's
+    Inception (.safetensors, or inception-2015-12-05.pt)."""
     size: int | None = None
-    """Side in pixels that images are brought to [their own, where all have one]."""
+    """Resize images to this side in pixels [their own size, if all have the same]."""
     json: bool = False
     """Print JSON on stdout."""
 

@@ -11,9 +11,9 @@ from genera.cli.uses import UseOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Mix(UseOptions):
-    """Style mixing: a table of images, each with the coarse styles of its row's seed and the fine ones of its column's.
+    """Style mixing: a table of images with the coarse styles of the row's seed and the fine styles of the column's.
 
-    The first column shows the rows' own images, the first row the columns'.
+    The first column and the first row show the unmixed images.
     """
 
     run: Positional[Path]
@@ -21,15 +21,15 @@ class Mix(UseOptions):
     out: Path
     """The .png to write."""
     coarse: tuple[int, ...] = (0, 1, 2, 3)
-    """Seeds whose styles the layers below --layer take."""
+    """Seeds of the coarse styles, for the layers below --layer."""
     fine: tuple[int, ...] = (4, 5, 6, 7)
-    """Seeds whose styles the layers from --layer on take."""
+    """Seeds of the fine styles, for --layer and the layers above it."""
     layer: int = 4
-    """The first fine layer: two layers a resolution, from 4 x 4 on."""
+    """The first fine layer; each resolution has two layers, starting at 4 x 4."""
     truncation: float = 1.0
-    """1 for none; smaller is more typical and less varied."""
+    """Truncation: 1 for none; smaller values are more typical and less varied."""
     seed: int = 0
-    """Seed of the noise, which all images share."""
+    """Seed of the noise that all images share."""
 
 
 def main(arguments: list[str]) -> None:

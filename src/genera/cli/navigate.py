@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BaselineAgent: TypeAlias = Literal["stop", "random", "shortest", "straightest"]
 
 TOP_WORDS = 3
-"""Words with the largest attention that are printed for each step."""
+"""Number of most attended words printed for each step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class DataOptions:
     graphs: Path | None = None
     """Folder or archive of the connectivity files [with the episodes, beside them, or in r2r/ beside them]."""
     strict: bool = True
-    """Refuse malformed viewpoints. --no-strict leaves them out with a warning."""
+    """Reject malformed viewpoints. --no-strict drops them with a warning."""
     supervision: Supervision = "trusted"
-    """NDH only: whose path is the reference (the tables' Oracle, Navigator, Mixed)."""
+    """NDH only: the reference path (Oracle, Navigator or Mixed in the published tables)."""
     json: bool = False
     """Print JSON."""
 
@@ -46,7 +46,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Check(DataOptions):
-    """Validate graphs, episodes and the routes of HANNA's helper, and count them."""
+    """Validate and count graphs, episodes and the routes of HANNA's helper."""
 
     split: str | None = None
     """Only this split [all]."""
@@ -89,9 +89,9 @@ class Score(DataOptions):
     submission: Positional[Path]
     """The file, plain or .gz."""
     split: str = "val_seen"
-    """Split that the submission answers. It may leave out episodes of train, but of no other split."""
+    """Split of the submission. It must contain all episodes, except for train."""
     expand: bool = False
-    """Fill jumps between viewpoints that are not neighbours with the shortest path, instead of refusing them."""
+    """Fill jumps between non-adjacent viewpoints with the shortest path, instead of rejecting them."""
 
     def run(self) -> dict[str, Any]:
         from genera.uses.navigation_data import score_submission
@@ -115,16 +115,16 @@ class Place:
     heading: float = 0.0
     """The start heading, in radians clockwise from north."""
     goal: str | None = None
-    """The target viewpoint. Adds the distance at which the agent stops from it."""
+    """The target viewpoint. The output then includes the agent's final distance from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rerank:
-    """Search for candidate routes and re-rank them by a speaker (agents of R2R)."""
+    """Search for candidate routes and re-rank them with a speaker (R2R agents)."""
 
     candidates: int | None = None
-    """Number of candidate routes, the likeliest ones that end at different viewpoints (published: 40) [greedy rollout,
-    no search]."""
+    """Number of candidate routes: the most likely ones with distinct end viewpoints (published: 40) [greedy rollout, no
+    search]."""
     speaker: Path | None = None
     """With --candidates: the run whose speaker re-ranks the routes [the agent's run]."""
     speaker_weight: float | None = None
@@ -132,7 +132,7 @@ class Rerank:
     instruction). 0 uses no speaker [0.95]."""
 
     def config(self, options: UseOptions) -> "RerankConfig | None":
-        """options: how the speaker's run is loaded."""
+        """options: settings for loading the speaker's run."""
         from genera.uses.pragmatic import SPEAKER_WEIGHT, RerankConfig
 
         if self.candidates is None:
@@ -150,8 +150,8 @@ class Rerank:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk(UseOptions):
-    """Run a trained agent: one instruction from a viewpoint, or all episodes of a split, which are scored. The word
-    walk may be left out: genera navigate RUN ..."""
+    """Run a trained agent on one instruction, or run and score all episodes of a split. `walk` is optional:
+    genera navigate RUN ..."""
 
     run: Positional[Path]
     """The run folder."""
@@ -163,7 +163,7 @@ class Walk(UseOptions):
     out: Path | None = None
     """With --split: write the trajectories to this file, in the benchmark's submission format."""
     data: str | None = None
-    """Another source of graphs, views and episodes than the run's (r2r:DIR, world:houses, ...)."""
+    """Take graphs, views and episodes from this source instead of the run's (r2r:DIR, world:houses, ...)."""
     features: Path | None = None
     """The feature file of the views, if it has moved since training [the run's]."""
     rerank: OmitArgPrefixes[Rerank] = field(default_factory=Rerank)
@@ -193,9 +193,9 @@ def main(arguments: list[str]) -> None:
 def walk_once(command: Walk) -> dict[str, Any]:
     place = command.place
     if command.instruction is None or place.scan is None or place.start is None:
-        raise GeneraError("give an instruction with --scan and --start; or --split SPLIT, to walk all its episodes.")
+        raise GeneraError("give an instruction with --scan and --start, or --split SPLIT to run all its episodes.")
     if command.out is not None:
-        raise GeneraError("--out is for the walks of a split; give --split SPLIT.")
+        raise GeneraError("--out writes the trajectories of a split; add --split SPLIT.")
     return command.load(command.run).navigate(
         command.instruction,
         scan=place.scan,
@@ -210,7 +210,7 @@ def walk_once(command: Walk) -> dict[str, Any]:
 
 def walk_split(command: Walk) -> dict[str, Any]:
     if command.instruction is not None:
-        raise GeneraError("give an instruction or --split, and not both.")
+        raise GeneraError("give either an instruction or --split.")
     split, reranking = str(command.split), command.rerank.config(command)
     figures = command.load(command.run).navigate_split(
         split, data=command.data, features=command.features, out=command.out, reranking=reranking
@@ -226,7 +226,7 @@ def _tell_hidden_goals(split: str, out: Path | None) -> None:
 
 
 def walk_as_text(walk: dict[str, Any]) -> str:
-    """One line for each step: the viewpoint, the heading, and the words with the largest attention."""
+    """One line for each step: the viewpoint, the heading, and the most attended words."""
     lines = []
     for step, (viewpoint, heading) in enumerate(zip(walk["path"], walk["headings"], strict=True)):
         words = ""

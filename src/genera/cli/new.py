@@ -17,19 +17,19 @@ from genera.errors import GeneraError
 from genera.files import atomic
 
 TEMPLATE = Path(__file__).parent / "method_template"
-"""A package named my-vae. It is checked and tested as it lies there; a new one has other names."""
+"""The template: a working package named my-vae, checked and tested in place. A new package gets other names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class New:
-    """Write a package with a small working method: a VAE of images, to be changed into yours."""
+    """Create a package with a small working method, an image VAE, as a starting point for your own."""
 
     what: Positional[Literal["method"]]
-    """What to write."""
+    """What to create."""
     name: Positional[str]
-    """Name of the method and of its package: lower-case letters and digits, words joined by '-'."""
+    """Name of the method and its package: lower-case letters and digits, words joined by '-'."""
     out: Path | None = None
-    """Folder of the package, which must not exist yet [NAME]."""
+    """Folder of the package; it must not exist yet [NAME]."""
     json: bool = False
     """Print the files as JSON on stdout."""
 
@@ -48,26 +48,26 @@ def main(arguments: list[str]) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raises GeneraError for a name that cannot be that of a method, a distribution and a module."""
+    """Raises GeneraError for a name that is invalid for a method, a distribution or a module."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise GeneraError(
             f"{name!r} cannot be the name of a method: lower-case letters and digits were expected, "
             "beginning with a letter, words joined by '-', such as my-vae."
         )
     if name in registry.entries():
-        raise GeneraError(f"there is a method {name!r} already (`genera list`); choose another name.")
+        raise GeneraError(f"a method {name!r} already exists (`genera list`); choose another name.")
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or importlib.util.find_spec(module):
-        raise GeneraError(f"Python has a module {module!r} already; choose another name for the method.")
+        raise GeneraError(f"a Python module {module!r} already exists; choose another name for the method.")
 
 
 def write_package(name: str, folder: Path) -> list[str]:
     """Write the package of the method `name` into the new `folder`; returns its files.
 
-    Raises GeneraError when the folder exists, or cannot be written.
+    Raises GeneraError when the folder exists or cannot be written.
     """
     if folder.exists():
-        raise GeneraError(f"{folder} exists already; remove it or choose another folder with --out.")
+        raise GeneraError(f"{folder} already exists; remove it or choose another folder with --out.")
     files = []
     with atomic(folder) as temporary:
         for source in sorted(TEMPLATE.rglob("*")):

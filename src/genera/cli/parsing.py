@@ -1,4 +1,4 @@
-"""Command lines from typed Python: tyro does the work, this keeps the manners the same everywhere."""
+"""Command lines from typed Python with tyro, in the same style for all commands."""
 
 import json
 import sys
@@ -16,6 +16,6 @@ def parse(function: Callable[..., T] | type[T], arguments: list[str], command: s
 
 
 def print_json(value: Any) -> None:
-    """Figures for programs, on stdout."""
+    """Print JSON for programs on stdout."""
     json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=str)
     print()

@@ -13,7 +13,7 @@ from genera.uses.settings import ProbeConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Probe(UseOptions):
-    """Learning curves of classifiers on a run's features, against rivals; writes probe.json into the run."""
+    """Learning curves of classifiers on a run's features, compared with baselines; writes probe.json to the run."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""

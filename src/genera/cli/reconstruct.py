@@ -11,14 +11,14 @@ from genera.cli.parsing import parse
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(ItemOptions):
-    """Encode and decode your own items: what does the latent keep?"""
+    """Encode and decode your own items to see what the latent preserves."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     items: Positional[tuple[str, ...]] = ()
     """The items: sentences, image files, or folders of images."""
     input: Path | None = None
-    """A file with one item a line, - for standard input."""
+    """A file with one item per line; - reads standard input."""
 
 
 def main(arguments: list[str]) -> None:

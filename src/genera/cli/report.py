@@ -16,9 +16,9 @@ class Report:
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     evaluation: str | None = None
-    """The evaluation to show: its name, or how that begins [the newest]."""
+    """The evaluation to show: its name or a prefix of it [the newest]."""
     json: bool = False
-    """Print where it is as JSON."""
+    """Print the path of the report as JSON."""
 
 
 def main(arguments: list[str]) -> None:

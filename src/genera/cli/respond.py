@@ -13,22 +13,22 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class Respond(DecodeOptions):
-    """Several responses to what was said. Give one turn, or the last few turns, oldest first."""
+    """Generate several responses to a context: one turn, or the last few turns, oldest first."""
 
     run: Positional[Path]
     """The run folder."""
     turns: Positional[tuple[str, ...]] = ()
     """The turns of the context, oldest first, each in quotes."""
     input: Path | None = None
-    """A file with one context a line, - for standard input; turns are separated by tabs."""
+    """A file with one context per line, turns separated by tabs; - reads standard input."""
     count: int = 10
-    """Responses to each context."""
+    """Number of responses to each context."""
 
 
 def main(arguments: list[str]) -> None:
     command = parse(Respond, arguments, "respond")
     if command.turns and command.input:
-        raise GeneraError("give turns on the command line, or --input FILE (one context a line), and not both.")
+        raise GeneraError("give turns either on the command line or with --input FILE (one context per line).")
     contexts = [list(command.turns)] if command.turns else [line.split("\t") for line in lines((), command.input)]
     run = command.load(command.run)
     rows = [

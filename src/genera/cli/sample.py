@@ -16,7 +16,7 @@ class Sample(ItemOptions):
     run: Positional[Path]
     """The run folder."""
     count: int = 10
-    """How many."""
+    """Number of items."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Options from config dataclasses, in groups of the help: the few that matter first, then one group a concern."""
+"""Command-line options from config dataclasses, grouped for the help: the most used first, then one group per topic."""
 
 import dataclasses
 import typing
@@ -14,14 +14,14 @@ Path = tuple[str, ...]
 
 
 class Sections:
-    """The fields of several configs, sorted into groups, and the configs again from what was parsed.
+    """Sorts the fields of several configs into groups, and rebuilds the configs from the parsed command.
 
-    Fields that are configs themselves stay whole and become a group of their own.
+    Nested configs stay whole, each as a group.
     """
 
     def __init__(self, configs: Mapping[str, Any], first: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
-        """configs: name → instance, whose values are the defaults. first: fields that stand before all groups.
-        groups: title → fields, in the order of the help; a config's other fields are grouped under its name."""
+        """configs: name → instance, whose values are the defaults. first: fields shown before all groups.
+        groups: title → fields, in the order of the help; the other fields of a config are grouped under its name."""
         self.configs = configs
         self._docs = {name: field_docs(type(config)) for name, config in configs.items()}
         self._titles: dict[Path, str] = {}
@@ -32,9 +32,11 @@ class Sections:
         order = {field: place for place, field in enumerate(first)}
         self._first = sorted((p for p, t in self._titles.items() if not t), key=lambda path: order[path[1]])
 
-    def command(self, name: str, doc: str, own: Sequence[tuple[Any, ...]]) -> Any:
-        """A dataclass for `parse`: the command's own fields, those that come first, and a dataclass for each group."""
-        fields: list[Any] = [*own, *map(self._field, self._first)]
+    def command(self, name: str, doc: str, command_fields: Sequence[tuple[Any, ...]]) -> Any:
+        """A dataclass for `parse`: the fields of the command, the `first` fields, and a dataclass for each group.
+
+        command_fields: (name, type, default) each."""
+        fields: list[Any] = [*command_fields, *map(self._field, self._first)]
         for title in dict.fromkeys(self._titles.values()):
             if title:
                 members = [self._field(path) for path, group in self._titles.items() if group == title]
@@ -59,5 +61,5 @@ class Sections:
 
 
 def _member(config: str, field: str) -> str:
-    """Two configs may have a field of one name."""
+    """Unique, since two configs may have a field of the same name."""
     return f"{config}_{field}"

@@ -16,10 +16,10 @@ from genera.errors import GeneraError
 HELP = """usage: genera train METHOD[:PRESET] --out RUN [--data SOURCE] [options]
        genera train --config FILE --out RUN [options]
 
-Trains and writes a run folder. Rerun the command to resume; a finished run is left as it is. Rerun it with a larger
---steps, --epochs or --minutes to train longer: training goes on from the last checkpoint, optimiser included, and the
-learning rate follows its schedule over the new budget from there. --config runs a saved config.yaml again.
-`genera list` shows the presets, `genera train METHOD:PRESET --help` all options of one.
+Trains a model into a run folder. Rerun the command to resume; a finished run is left unchanged. To train longer, rerun
+it with a larger --steps, --epochs or --minutes: training resumes from the last checkpoint, including optimiser state,
+and the learning rate follows its schedule over the new budget from there. --config reruns a saved config.yaml.
+`genera list` shows the presets, `genera train METHOD:PRESET --help` all options of a preset.
 
   genera train optimus:nano --data world:captions --out runs/captions
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 2000 --beta 0.5
@@ -31,7 +31,7 @@ learning rate follows its schedule over the new budget from there. --config runs
 
 BUDGETS = ("steps", "epochs", "minutes")
 FIRST = ("data", *BUDGETS, "batch_size", "lr", "seed", "device", "init")
-"""Options that most runs need, before all groups."""
+"""Options that most runs need, shown before all groups."""
 GROUPS = {
     "logging": ("log_every", "validate_every", "validate_batches", "checkpoint_every", "keep", "track"),
     "memory": ("accumulate", "precision", "sharding", "compile", "checkpointing"),
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
         print_json(result) if command.json else _print_dry_run(result)
         return
     if command.out is None:
-        raise GeneraError("say where the run should go: --out runs/NAME (or --dry-run to only look).")
+        raise GeneraError("give a run folder: --out runs/NAME (or --dry-run to only print the plan).")
 
     from genera.engine.train import train
 
@@ -70,12 +70,12 @@ def main(arguments: list[str]) -> None:
 
 
 def run_of(arguments: list[str]) -> RunConfig:
-    """The checked run that the words METHOD[:PRESET] [options] ask for; a config.yaml may stand for the method."""
+    """The checked config of METHOD[:PRESET] [options]; a config.yaml may take the place of the method."""
     return _parsed(arguments)[1]
 
 
 def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
-    """The options of the command, and the checked run that they describe."""
+    """The options of the command, and the checked config that they describe."""
     spec, rest = _spec(arguments)
     default = registry.read_config(spec) if spec.endswith((".yaml", ".yml")) else registry.preset(spec)[1]
     sections = Sections({"data": default.data, "train": default.train, "model": default.model}, FIRST, GROUPS)
@@ -87,7 +87,7 @@ def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
 
 
 def _spec(arguments: list[str]) -> tuple[str, list[str]]:
-    """METHOD[:PRESET] or the file of a saved config, given as such or by --config, and the options that follow."""
+    """METHOD[:PRESET] or a saved config file (bare or after --config), and the remaining options."""
     place = next((i for i, word in enumerate(arguments) if _is_config(word)), None)
     if place is None:
         return arguments[0], arguments[1:]
@@ -107,7 +107,7 @@ def _is_config(word: str) -> bool:
 
 
 def _budget(train: TrainConfig, arguments: list[str]) -> TrainConfig:
-    """A budget given on the command line takes the place of the preset's."""
+    """A budget on the command line replaces the preset's."""
     given = {b for b in BUDGETS if any(a == f"--{b}" or a.startswith(f"--{b}=") for a in arguments)}
     return with_budget(train, **{b: getattr(train, b) for b in given}) if given else train
 
@@ -116,9 +116,9 @@ def _print_dry_run(result: dict[str, Any]) -> None:
     import yaml
 
     print(yaml.safe_dump(result["config"], sort_keys=False), end="")
-    for stage, found in result.get("stages", {"": result}).items():
+    for stage, estimate in result.get("stages", {"": result}).items():
         print(f"\nstage {stage}" if stage else "")
-        _print_step(found)
+        _print_step(estimate)
 
 
 def _print_step(result: dict[str, Any]) -> None:

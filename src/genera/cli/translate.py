@@ -12,18 +12,18 @@ from genera.console import say
 
 @dataclass(frozen=True, kw_only=True)
 class Translate(UseOptions):
-    """Translate a folder of images into the other domain."""
+    """Translate a folder of images to the other domain."""
 
     run: Positional[Path]
     """The run folder, or a shipped model's name."""
     images: Positional[Path]
     """A folder of images of any size."""
     out: Path
-    """Where the translations go, as PNG under the images' own names."""
+    """Output folder; each translation is a PNG with the name of its image."""
     direction: str = "a2b"
     """a2b or b2a."""
     attention: bool = False
-    """Write what was attended to beside each translation, as NAME.attention.png."""
+    """Also write the attention map of each translation, as NAME.attention.png."""
 
 
 def main(arguments: list[str]) -> None:

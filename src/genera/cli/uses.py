@@ -1,4 +1,4 @@
-"""What the commands that use a trained model share: where it is, and how to decode."""
+"""Options shared by the commands that use a trained model: loading and decoding."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class UseOptions:
     """Options of every command that loads a run."""
 
     checkpoint: str = "last"
-    """Which weights: last, best, previous or a step number."""
+    """Checkpoint to load: last, best, previous or a step number."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     json: bool = False
@@ -27,18 +27,18 @@ class UseOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(UseOptions):
-    """Options of every command that generates. Those left out are the method's own."""
+    """Options of every command that generates. Defaults are the method's."""
 
     temperature: float | None = None
     """0 is greedy, 1 samples from the model."""
     top_k: int | None = None
-    """Sample among the k likeliest tokens."""
+    """Sample from the k most likely tokens."""
     top_p: float | None = None
-    """Sample among the fewest likeliest tokens that together have this probability."""
+    """Sample from the smallest set of most likely tokens with at least this total probability."""
     max_tokens: int | None = None
-    """New tokens at most."""
+    """Maximum number of new tokens."""
     seed: int = 0
-    """Seed of every draw."""
+    """Random seed."""
 
     def options(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "max_tokens")}

@@ -11,7 +11,7 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Read every byte of a run's checkpoints, or of prepared data, and compare it with what was written."""
+    """Read all files of a run's checkpoints, or of prepared data, and check them against their checksums."""
 
     where: Positional[Path | None] = None
     """A run folder, or a cache [the cache of prepared data]."""
@@ -37,12 +37,12 @@ def main(arguments: list[str]) -> None:
             print(problem)
         print(f"{where}: {checked} {kind} read, {len(damaged)} damaged.")
     if damaged:
-        fix = "resume from another with --resume" if kind == "checkpoints" else "they are made again when they are used"
+        fix = "resume from another one with --resume" if kind == "checkpoints" else "they are rebuilt on next use"
         raise GeneraError(f"{len(damaged)} of {checked} {kind} of {where} are damaged; {fix}.")
 
 
 def _run(folder: Path) -> tuple[int, list[str]]:
-    """Checkpoints of a run, and what is damaged among them."""
+    """Number of checkpoints of a run, and a message for each damaged one."""
     from genera.engine import checkpoint
     from genera.engine.folder import RunFolder
 

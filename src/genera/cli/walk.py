@@ -11,17 +11,17 @@ from genera.cli.parsing import parse
 
 @dataclass(frozen=True, kw_only=True)
 class Walk(ItemOptions):
-    """Items on the way between the latents of some seeds: what the model puts between two of its samples.
+    """Interpolate between the latents of several seeds.
 
-    A class-conditional model keeps to one class, drawn at random unless --classes names it.
+    A class-conditional model uses one class for all items: a random one, or the one that --classes gives.
     """
 
     run: Positional[Path]
     """The run folder."""
     seeds: tuple[int, ...] = (0, 1)
-    """Seeds of the latents that the walk passes, in this order."""
+    """Seeds of the latents to pass through, in this order."""
     steps: int = 10
-    """Steps from one to the next, on the great circle between them."""
+    """Steps from each latent to the next, along the great circle between them."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,7 +1,7 @@
 """What a trained model may be able to do. Uses and measures ask for these, never for a method's name.
 
-Items are the data's own things (a sentence is a `str`, an image a tensor), so that no caller needs to know how a
-method reads them. A method's class gets a capability by having its members; nothing is registered.
+Items are plain data (a sentence is a `str`, an image a tensor), so callers need not know how a method encodes them. A
+method class has a capability if it has the capability's members; nothing is registered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-if TYPE_CHECKING:  # torch stays out of lists and help, which say what a model can do
+if TYPE_CHECKING:  # lists and help name capabilities without importing torch
     from pathlib import Path
 
     import numpy as np
@@ -49,28 +49,28 @@ class Score:
 
 @dataclass
 class Walk:
-    """Ways of E episodes through a navigation graph."""
+    """Trajectories of E episodes through a navigation graph."""
 
     paths: NDArray[np.int64]
-    """(E, T) nodes from the start on, each next one a neighbour, -1 after the last"""
+    """(E, T) adjacent nodes from the start on, padded with -1"""
     requests: NDArray[np.int64] | None = None
-    """(E,) how often an agent asked for help, if it can"""
+    """(E,) number of requests for help, for agents that can ask"""
     attention: list[NDArray[np.float32]] | None = None
-    """for each episode (steps, words), how much each word was attended to at each node of the way; rows sum to 1"""
+    """for each episode (steps, words): attention to each word at each node of the path; rows sum to 1"""
     words: list[list[str]] | None = None
-    """for each episode the words"""
+    """for each episode: the words"""
 
 
 @dataclass
 class Candidates:
-    """Routes of E episodes that an agent found likely, K of each."""
+    """K candidate routes for each of E episodes, from an agent's search."""
 
     nodes: NDArray[np.int64]
-    """(E, K, T) from the start on, -1 after the last; nothing but -1 where an episode has fewer"""
+    """(E, K, T) from the start on, padded with -1; all -1 for missing routes"""
     scores: NDArray[np.float64]
-    """(E, K) log-probabilities, the likeliest first; -inf where an episode has fewer"""
+    """(E, K) log-probabilities in descending order; -inf for missing routes"""
     explored: NDArray[np.int64]
-    """(E, X) nodes in the order in which the agent looked around there, -1 after the last"""
+    """(E, X) nodes in the order in which the agent expanded them, padded with -1"""
 
 
 @dataclass
@@ -78,15 +78,15 @@ class PretrainingFigures:
     """How well an encoder's pre-training heads predict the actions and the masked words of a held-out split."""
 
     triplets: int
-    """Steps of instructed paths that were predicted."""
+    """Number of predicted steps of annotated paths."""
     accuracy: float | None = None
-    """Share of the actions that are predicted right; None without an action head."""
+    """Share of actions predicted correctly; None without an action head."""
     majority: float | None = None
-    """Share that the training split's most frequent action would get right."""
+    """Accuracy of always predicting the most frequent action of the training split."""
     mlm: float | None = None
-    """Mean cross-entropy of a masked word, in nats; None without a word head."""
+    """Mean cross-entropy per masked word, in nats; None without a word head."""
     words_right: float | None = None
-    """Share of the masked words that are predicted right."""
+    """Share of masked words predicted correctly."""
     classes: dict[str, dict[str, float]] = field(default_factory=dict)
     """For each action that occurs in the split its `share` of all actions and its `accuracy`."""
 
@@ -101,12 +101,12 @@ class Samples(Protocol):
 @runtime_checkable
 class SamplesByClass(Protocol):
     classes: int
-    """How many classes the model tells apart."""
+    """Number of classes."""
 
     def sample(
         self, count: int, *, generator: Generator | None = None, classes: Sequence[int] | None = None, **options: Any
     ) -> list[Any]:
-        """As `Samples`; `classes` (by number) take turns over the `count` items."""
+        """As `Samples`. The `count` items cycle through `classes` (numbers)."""
         ...
 
 
@@ -115,14 +115,14 @@ class Encodes(Protocol):
     latent_size: int
 
     def encode(self, items: Sequence[Any]) -> Posterior:
-        """Differentiable, as `features` is; `Run.encode` is not."""
+        """q(z|x) of the items. Differentiable, like `features`; `Run.encode` is not."""
         ...
 
 
 @runtime_checkable
 class Features(Protocol):
     def features(self, items: Sequence[Any]) -> Tensor:
-        """(B, H) what a classifier is put on. Differentiable, so that the classifier may train the model with it."""
+        """(B, H) features for a classifier. Differentiable, so that the model can be fine-tuned with the classifier."""
         ...
 
 
@@ -152,7 +152,7 @@ class Responds(Protocol):
     def respond(
         self, contexts: Sequence[Sequence[str]], count: int, *, generator: Generator | None = None, **options: Any
     ) -> list[list[str]]:
-        """`count` responses to each context, which is its turns, oldest first."""
+        """`count` responses to each context. A context is a list of turns, oldest first."""
         ...
 
 
@@ -166,14 +166,14 @@ class ScoresResponses(Protocol):
         *,
         generator: Generator | None = None,
     ) -> Tensor:
-        """log p(response | z_k) in nats at `samples` draws z_k for each context: (K, B) float64."""
+        """log p(response | z_k) in nats for K = `samples` draws z_k per context: (K, B) float64."""
         ...
 
 
 @runtime_checkable
 class Translates(Protocol):
     directions: Sequence[str]
-    """names of the ways from one domain to another, such as a2b"""
+    """names of the translation directions, such as a2b"""
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
         """Items of one domain → as many of the other."""
@@ -185,7 +185,7 @@ class Attends(Protocol):
     directions: Sequence[str]
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
-        """Where a translation looks: (H, W) in [0, 1] for each item."""
+        """Attention map of the translation of each item: (H, W) in [0, 1]."""
         ...
 
 
@@ -200,7 +200,7 @@ class Describes(Protocol):
         generator: Generator | None = None,
         **options: Any,
     ) -> list[str]:
-        """An instruction for each path of nodes (B, T; -1 after the last) that begins with a heading (B,), radians."""
+        """An instruction for each path. nodes: (B, T), padded with -1. headings: (B,) at the start, in radians."""
         ...
 
 
@@ -209,28 +209,28 @@ class Explains(Protocol):
     def log_likelihood(
         self, nodes: NDArray[np.int64], headings: NDArray[np.float64], texts: Sequence[str], *, data: NavigationData
     ) -> NDArray[np.float64]:
-        """(B,) how likely an instruction is for a path of nodes (B, T; -1 after the last) begun with a heading (B,)."""
+        """(B,) log P(text | path) in nats. nodes: (B, T), padded with -1. headings: (B,) at the start, in radians."""
         ...
 
 
 @runtime_checkable
 class Navigates(Protocol):
     def navigate(self, table: EpisodeTable, data: NavigationData) -> Walk:
-        """Walk every episode of the table in the graphs and views of `data`, with the likeliest action each time."""
+        """Greedy rollouts of all episodes of the table in the graphs and views of `data`."""
         ...
 
 
 @runtime_checkable
 class Searches(Protocol):
     def likeliest_routes(self, table: EpisodeTable, data: NavigationData, count: int) -> Candidates:
-        """The `count` likeliest routes of every episode of the table that end at different nodes."""
+        """The `count` most likely routes with distinct end nodes, for every episode of the table."""
         ...
 
 
 @runtime_checkable
 class Pretrains(Protocol):
     def pretraining_figures(self) -> dict[str, PretrainingFigures]:
-        """Split → figures on the held-out splits of the run's own data, as measured when pre-training ended.
+        """Split → figures on the held-out splits of the run's data, as measured at the end of pre-training.
 
         Raises Lacks for a run without a finished pre-training.
         """
@@ -244,7 +244,7 @@ class MixesStyles(Protocol):
     def mix(
         self, coarse: Tensor, fine: Tensor, *, layer: int, generator: Generator | None = None, **options: Any
     ) -> list[Any]:
-        """Items with the styles of latents `coarse` (B, P) up to a layer and of `fine` (B, P) from it on."""
+        """Items with the styles of latents `coarse` (B, P) below `layer` and of `fine` (B, P) from it on."""
         ...
 
 
@@ -253,19 +253,19 @@ class Shares(Protocol):
     """Can be written as a folder in the Hugging Face layout, and built from one."""
 
     def export(self, folder: Path) -> str:
-        """Write weights and tokenisers into the empty `folder`; returns what a reader must know of its files."""
+        """Write weights and tokenisers to the empty `folder`. Returns a description of its files for the model card."""
         ...
 
     @classmethod
     def from_export(cls, config: RunConfig, folder: Path) -> Self:
-        """The model of `config`, with what `export` wrote. Raises GeneraError listing every tensor that misfits."""
+        """The model of `config` with the exported weights. Raises GeneraError that lists every mismatched tensor."""
         ...
 
     @classmethod
     def from_origin(cls, config: RunConfig, origin: Origin) -> tuple[RunConfig, Self]:
-        """A model with weights that others made, and `config` with their sizes and tokenisers in it.
+        """A model with third-party weights, and `config` updated with their sizes and tokenisers.
 
-        What they do not bring is drawn from torch's global generator. Raises GeneraError as `from_export` does.
+        Weights that the origin lacks are drawn from torch's global generator. Raises GeneraError as `from_export`.
         """
         ...
 

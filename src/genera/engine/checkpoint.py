@@ -1,4 +1,4 @@
-"""Checkpoints: everything that moves, in safetensors and JSON, whole or absent."""
+"""Checkpoints: weights and all training state in safetensors and JSON, written atomically."""
 
 import random
 import shutil
@@ -24,21 +24,21 @@ from genera.errors import GeneraError
 from genera.files import atomic, checksum, read_json, write_json, write_tensors
 
 SHARES = "shares"
-"""Folder of a checkpoint into which the ranks of a sharded run write what their optimisers keep."""
+"""Folder of a checkpoint for the optimiser state of a sharded run, written by every rank."""
 
 RANKS = "ranks"
-"""Folder of a checkpoint into which each rank writes its per-rank state."""
+"""Folder of a checkpoint for the per-rank state."""
 
 
 @dataclass
 class Position:
-    """How far a run is."""
+    """Progress of a run."""
 
     stage: int = 0
     stage_step: int = 0
     step: int = 0
     seconds: float = 0.0
-    """Training time so far, over all starts."""
+    """Total training time over all starts."""
     stage_seconds: float = 0.0
     best: float | None = None
     """Lowest validation loss of the current stage."""
@@ -50,12 +50,12 @@ def name_of(step: int) -> str:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Complete checkpoints, oldest first."""
     return sorted(p for p in folder.glob("step-*") if (p / "state.json").is_file())
 
 
 def pick(folder: Path, which: str = "last") -> Path | None:
-    """The checkpoint that `which` names: last, previous, best, or a step number. None when there is none at all.
+    """The checkpoint `which`: last, previous, best, or a step number. None when there are no checkpoints.
 
     Raises:
         GeneraError: no such checkpoint.
@@ -67,7 +67,7 @@ def pick(folder: Path, which: str = "last") -> Path | None:
         return found[-1]
     if which == "previous":
         if len(found) == 1:
-            raise GeneraError(f"{folder} has no checkpoint before {found[0].name}, the only one.")
+            raise GeneraError(f"{folder} has only one checkpoint, {found[0].name}, and no previous one.")
         return found[-2]
     if which == "best":
         best = position_of(found[-1]).best_step
@@ -76,7 +76,7 @@ def pick(folder: Path, which: str = "last") -> Path | None:
         return folder / name_of(int(which))
     steps = ", ".join(str(int(p.name[5:])) for p in found)
     raise GeneraError(
-        f"{folder} has no checkpoint {which!r}; there are steps {steps}, and the words last, previous, best."
+        f"{folder} has no checkpoint {which!r}; choose one of the steps {steps}, or last, previous or best."
     )
 
 
@@ -84,10 +84,10 @@ def pick(folder: Path, which: str = "last") -> Path | None:
 
 
 def save(folder: Path, method: StatefulModule, step: Step, position: Position, keep: int) -> None:
-    """Write the checkpoint of `position` (all ranks call this) and let old ones go: `keep` newest and the best stay.
+    """Write the checkpoint of `position` and delete old ones, except the `keep` newest and the best. All ranks call it.
 
-    Weights, averages and training state are whole files, however the run is spread over ranks. What the optimisers of a
-    sharded run keep is written by each rank for itself, into `shares/`, and per-rank state into `ranks/`.
+    Weights, averages and training state are unsharded files for any number of ranks. In a sharded run each rank writes
+    its optimiser state to `shares/`. Each rank writes its per-rank state to `ranks/`.
     """
     ranks = step.ranks
     names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
@@ -139,10 +139,10 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
                     "files": fingerprints,
                 },
             )
-            if target.exists():  # written by a start that was later rewound to an earlier checkpoint
+            if target.exists():  # from before the run was rewound to an earlier checkpoint
                 _remove(target)
     if ranks.main:
-        _let_go(folder, target, position, keep)
+        _prune(folder, target, position, keep)
     ranks.barrier()
 
 
@@ -156,22 +156,22 @@ def _write_rank(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> Path:
     return path
 
 
-def _let_go(folder: Path, target: Path, position: Position, keep: int) -> None:
-    found = list_checkpoints(folder)
-    newest = [p for p in found if p.name <= target.name][-keep:]  # later ones are of a start that was rewound
-    for old in found:
+def _prune(folder: Path, target: Path, position: Position, keep: int) -> None:
+    checkpoints = list_checkpoints(folder)
+    newest = [p for p in checkpoints if p.name <= target.name][-keep:]  # later ones are from before a rewind
+    for old in checkpoints:
         if old not in newest and old.name != name_of(position.best_step or 0):
             _remove(old)
 
 
 def _remove(checkpoint: Path) -> None:
-    """Unname first, so that a kill in between leaves no half checkpoint under a good name."""
+    """Rename first, so that a kill during deletion leaves no partial checkpoint under a valid name."""
     hidden = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.gone.tmp"))
     shutil.rmtree(hidden)
 
 
 def clean(folder: Path) -> None:
-    """Remove what a killed start left half-written."""
+    """Remove partial checkpoints of a killed process."""
     for leftover in folder.glob(".step-*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -184,7 +184,7 @@ def _flatten(optimiser: Optimizer) -> tuple[list[Any], dict[str, Tensor]]:
 
 # reading
 
-ADVICE = "go on from the one before with --resume previous (or use --checkpoint previous)"
+ADVICE = "resume from the previous one with --resume previous (or use --checkpoint previous)"
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:
@@ -194,12 +194,12 @@ def _read_state(checkpoint: Path) -> dict[str, Any]:
     except GeneraError as error:
         raise GeneraError(f"{str(error).partition('; ')[0]}; {ADVICE}.") from None
     if not isinstance(state, dict) or not {"position", "groups", "scaler", "files"} <= state.keys():
-        raise GeneraError(f"{path} is damaged (it is no state of a checkpoint); {ADVICE}.")
+        raise GeneraError(f"{path} is damaged (it is not a checkpoint state); {ADVICE}.")
     return state
 
 
 def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of one file of a checkpoint, verified. Raises GeneraError for a missing or damaged file."""
+    """The verified tensors of one file of a checkpoint. Raises GeneraError for a missing or damaged file."""
     path = checkpoint / f"{name}.safetensors"
     _verify(path, _read_state(checkpoint)["files"].get(f"{name}.safetensors"))
     try:
@@ -209,7 +209,7 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
 
 
 def verify(checkpoint: Path) -> None:
-    """Read every file of a checkpoint. Raises GeneraError for one that is missing or damaged."""
+    """Check every file of a checkpoint. Raises GeneraError for a missing or damaged one."""
     for name, written in _read_state(checkpoint)["files"].items():
         _verify(checkpoint / name, written)
 
@@ -219,26 +219,26 @@ def _verify(path: Path, expected: dict[str, int] | None) -> None:
         raise GeneraError(f"{path} is missing; {ADVICE}.")
     size = path.stat().st_size
     if expected and size != expected["bytes"]:
-        raise GeneraError(f"{path} is damaged ({size} bytes where {expected['bytes']} were written); {ADVICE}.")
+        raise GeneraError(f"{path} is damaged ({size} bytes instead of {expected['bytes']}); {ADVICE}.")
     if expected and checksum(path) != expected:
         raise GeneraError(f"{path} is damaged (its checksum is not the one written); {ADVICE}.")
 
 
 def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -> None:
-    """Read a checkpoint's weights into `method`; the moving average in their place where there is one.
+    """Load a checkpoint's weights into `method`; with `average`, moving averages replace the weights that have them.
 
     Raises:
-        GeneraError: the checkpoint is of another method or size, naming the tensors.
+        GeneraError: the checkpoint is from another method or size; names the tensors.
     """
-    own, tensors = method.state_dict(), weights_of(checkpoint, average=average)
-    _check_fit(checkpoint, own, tensors)
-    method.load_state_dict({name: _placed(tensor, own[name]) for name, tensor in tensors.items()})
+    current, tensors = method.state_dict(), weights_of(checkpoint, average=average)
+    _check_fit(checkpoint, current, tensors)
+    method.load_state_dict({name: _placed(tensor, current[name]) for name, tensor in tensors.items()})
 
 
 def load_networks(method: nn.Module, checkpoint: Path, names: Sequence[str]) -> None:
-    """Read the networks (children of the method) `names` of a checkpoint; the others stay.
+    """Load only the networks `names` (children of the method) from a checkpoint.
 
-    Raises GeneraError when one is of another size, naming the tensors.
+    Raises GeneraError for a network of another size; names the tensors.
     """
     ours, theirs = (
         {name: tensor for name, tensor in state.items() if name.partition(".")[0] in names}
@@ -249,25 +249,25 @@ def load_networks(method: nn.Module, checkpoint: Path, names: Sequence[str]) -> 
 
 
 def networks(names: Iterable[str]) -> list[str]:
-    """Names of the networks to which tensors belong, in their order."""
+    """Names of the networks that the named tensors belong to, in order of appearance."""
     return list(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
 def weights_of(checkpoint: Path, *, average: bool = True) -> dict[str, Tensor]:
-    """The weights of a checkpoint; the moving average in the place of those that it follows."""
+    """The weights of a checkpoint; with `average`, moving averages replace the weights that have them."""
     tensors = read_tensors(checkpoint, "weights")
     if average and (checkpoint / "average.safetensors").exists():
         tensors |= read_tensors(checkpoint, "average")
     return tensors
 
 
-def _check_fit(checkpoint: Path, own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-    wrong = [f"{k} is missing" for k in own.keys() - tensors.keys()]
-    wrong += [f"{k} is not part of this method" for k in tensors.keys() - own.keys()]
+def _check_fit(checkpoint: Path, expected: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    wrong = [f"{k} is missing" for k in expected.keys() - tensors.keys()]
+    wrong += [f"{k} is not part of this method" for k in tensors.keys() - expected.keys()]
     wrong += [
-        f"{k} is {tuple(tensors[k].shape)} and must be {tuple(own[k].shape)}"
-        for k in own.keys() & tensors.keys()
-        if tensors[k].shape != own[k].shape
+        f"{k} is {tuple(tensors[k].shape)} and must be {tuple(expected[k].shape)}"
+        for k in expected.keys() & tensors.keys()
+        if tensors[k].shape != expected[k].shape
     ]
     if wrong:
         shown = "; ".join(sorted(wrong)[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
@@ -279,11 +279,11 @@ def position_of(checkpoint: Path) -> Position:
 
 
 def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
-    """Read weights, optimisers, averages, loss scale, random states, and the method's training and per-rank state, to
-    resume exactly where `save` was called, on this number of ranks or on another, sharded or not.
+    """Restore weights, optimisers, averages, loss scale, random states, and the method's training and per-rank state,
+    to resume exactly where `save` was called. The number of ranks and the sharding may differ.
 
     Raises:
-        GeneraError: a file is damaged, the method keeps other state, or this number of ranks cannot share it.
+        GeneraError: a file is damaged, the method has other state, or per-rank state does not divide over the ranks.
     """
     load_weights(method, checkpoint, average=False)
     tensors, state = read_tensors(checkpoint, "training"), _read_state(checkpoint)
@@ -305,9 +305,9 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
     if step.scaler:
         step.scaler.load_state_dict(state["scaler"])
     _restore_state(checkpoint, method, tensors, state, step.ranks)
-    own = f"random/{step.ranks.rank}/"
-    if mine := {k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)}:
-        _restore_random_state(mine)
+    prefix = f"random/{step.ranks.rank}/"
+    if random_state := {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}:
+        _restore_random_state(random_state)
 
 
 def _restore_state(
@@ -323,7 +323,7 @@ def _restore_state(
 
 
 def _rank_state(checkpoint: Path, files: list[str], ranks: Ranks) -> dict[str, Tensor]:
-    """This rank's own, as it was saved; from another number of ranks, its share of the rows of all."""
+    """This rank's state as it was saved; if the number of ranks differs, its share of the rows of all ranks."""
     names = [name.removesuffix(".safetensors") for name in files]
     if not names or len(names) == ranks.world:
         return read_tensors(checkpoint, names[ranks.rank]) if names else {}
@@ -334,7 +334,7 @@ def _rank_state(checkpoint: Path, files: list[str], ranks: Ranks) -> dict[str, T
         if rows % ranks.world or not first.ndim:
             held = f"{rows} rows" if first.ndim else "no rows"
             raise GeneraError(
-                f"per-rank state {name!r} of {checkpoint} has {held} to share between {ranks.world} ranks; resume on "
+                f"per-rank state {name!r} of {checkpoint} has {held} to divide over {ranks.world} ranks; resume on "
                 f"{len(names)}, as it was saved."
             )
         shares[name] = torch.cat([part[name] for part in parts]).chunk(ranks.world)[ranks.rank]
@@ -342,13 +342,13 @@ def _rank_state(checkpoint: Path, files: list[str], ranks: Ranks) -> dict[str, T
 
 
 def _read_shares(checkpoint: Path, step: Step, files: list[str]) -> dict[str, Tensor]:
-    """What the ranks of a sharded run wrote, as the parameters of this one are spread: in shares or whole."""
+    """Optimiser state saved by a sharded run, laid out as this run's parameters: sharded or whole."""
     if not files:
         return {}
     from genera.engine import sharding
 
     ranks, expected, wanted = step.ranks, _read_state(checkpoint)["files"], {}
-    for name in files[ranks.rank :: ranks.world]:  # each rank looks at some
+    for name in files[ranks.rank :: ranks.world]:  # each rank verifies some of the files
         _verify(checkpoint / name, expected[name])
     for key in sharding.names_in(checkpoint / SHARES):
         _, player, index, _ = key.split("/")
@@ -358,13 +358,13 @@ def _read_shares(checkpoint: Path, step: Step, files: list[str]) -> dict[str, Te
 
 
 def _parameters(trainee: Trainee) -> list[Tensor]:
-    """In the order by which the optimiser's state counts them."""
+    """In the order of the optimiser's state."""
     return [p for group in trainee.player.optimiser.param_groups for p in group["params"]]
 
 
 def _placed(tensor: Tensor, like: Tensor) -> Tensor:
-    """This rank's share of a whole tensor where `like` is one; else the tensor, with its axes in memory as in `like`:
-    fused optimisers walk over weights and moments in that order."""
+    """This rank's share of `tensor` if `like` is sharded; else `tensor` with the memory layout of `like`, since fused
+    optimisers traverse weights and moments in memory order."""
     if hasattr(tensor, "full_tensor"):
         return tensor
     if not hasattr(like, "full_tensor"):

@@ -1,4 +1,4 @@
-"""What was asked for: frozen dataclasses that are the command line, the file and the Python call at once. No torch."""
+"""Configs: frozen dataclasses that define the command line, the config file and the Python call. No torch."""
 
 import dataclasses
 import math
@@ -15,8 +15,8 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, how large, on what, and how often something is written. Give one budget: steps, epochs or minutes; a
-    larger one extends a run that has ended."""
+    """Budget, batch, device and logging of a run. Give one budget: steps, epochs or minutes; a larger one extends a
+    finished run."""
 
     steps: int | None = None
     """Budget in optimiser steps."""
@@ -25,48 +25,48 @@ class TrainConfig:
     minutes: float | None = None
     """Budget in minutes of training (schedules follow the clock, so such runs are not bit-reproducible)."""
     batch_size: int = 64
-    """Items per step over all ranks and all accumulated parts."""
+    """Items per step, over all ranks and accumulated parts."""
     accumulate: int = 1
-    """Parts that a rank's batch is cut into to save memory; the result is that of the whole batch."""
+    """Number of parts into which each rank splits its batch to save memory; gradients are those of the whole batch."""
     clip: float = 1.0
-    """Largest gradient norm of a player that the method gives none of its own; 0 leaves gradients as they are."""
+    """Maximum gradient norm, unless the method sets its own for a player; 0 disables clipping."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Autocast type of the forward pass; weights stay fp32."""
+    """Autocast dtype of the forward pass; weights stay fp32."""
     ema: float = 0.0
-    """Decay per step of the moving average of weights that evaluation then uses; 0 keeps none."""
+    """Decay per step of the moving average of weights, which evaluation uses; 0 disables it."""
     ema_start: int = 0
-    """Steps of a stage before which the moving average is a copy of the weights."""
+    """Step of a stage at which averaging starts; until then the moving average is a copy of the weights."""
     sharding: Literal["none", "fsdp"] = "none"
-    """none: every rank holds the whole model. fsdp: each holds a share of weights, gradients and optimiser state, and
-    gathers a transformer layer when it is its turn; for models that do not fit one device. One rank holds all of it."""
+    """none: every rank holds the whole model. fsdp: each rank holds a shard of weights, gradients and optimiser state,
+    and gathers one transformer layer at a time; for models that do not fit one device. No effect on a single rank."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: tuple[str, ...] = ()
-    """Initialise a new run from these runs, of the same method or of one that it builds on: its tokenisers and other
-    assets are those of the first, and each network is that of the run that has it. NETWORK=RUN takes one network."""
+    """Initialise a new run from these runs, which have the same method or one that it builds on. Tokenisers and other
+    assets come from the first run, each network from the run that has it. NETWORK=RUN takes one network."""
     seed: int = 42
-    """Seed of initial weights, order of data and noise."""
+    """Seed of initial weights, data order and noise."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     log_every: int = 50
-    """Steps between two lines of metrics.jsonl."""
+    """Steps between lines of metrics.jsonl."""
     validate_every: int = 500
-    """Steps between two passes over validation batches; 0 for never."""
+    """Steps between validation passes; 0 disables validation."""
     validate_batches: int = 16
     """Validation batches per pass."""
     checkpoint_every: int = 500
-    """Steps between two checkpoints (one is always written at the end, on Ctrl-C and on SIGTERM)."""
+    """Steps between checkpoints. One is always written at the end, on Ctrl-C and on SIGTERM."""
     keep: int = 2
-    """Newest checkpoints kept, besides the best."""
+    """Number of newest checkpoints to keep, besides the best."""
     track: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Dashboards that also get the metrics: tensorboard, wandb, trackio (extra: track)."""
+    """Dashboards to also log metrics to: tensorboard, wandb, trackio (needs the extra genera[track])."""
 
     def __post_init__(self) -> None:
-        if self.init is None or isinstance(self.init, str):  # one run, as Python code and older config files name it
+        if self.init is None or isinstance(self.init, str):  # a single run, as in Python code and older config files
             object.__setattr__(self, "init", (self.init,) if self.init else ())
 
     def check(self) -> list[str]:
-        """Every complaint about these values, in words."""
+        """Error messages for invalid values."""
         budgets = [name for name in BUDGETS if getattr(self, name) is not None]
         rules = [
             (
@@ -79,10 +79,10 @@ class TrainConfig:
             (self.accumulate >= 1, f"--accumulate must be at least 1, got {self.accumulate}"),
             (
                 self.accumulate < 1 or self.batch_size % self.accumulate == 0,
-                f"--batch-size {self.batch_size} is no multiple of --accumulate {self.accumulate}",
+                f"--batch-size {self.batch_size} must be a multiple of --accumulate {self.accumulate}",
             ),
             (self.clip >= 0, f"--clip must be 0 or above, got {self.clip}"),
-            (not (self.compile and self.sharding == "fsdp"), "--compile and --sharding fsdp do not go together"),
+            (not (self.compile and self.sharding == "fsdp"), "--compile and --sharding fsdp cannot be combined"),
             (0 <= self.ema < 1, f"--ema must lie in [0, 1), got {self.ema}"),
             (self.ema_start >= 0, f"--ema-start must be 0 or above, got {self.ema_start}"),
             (self.log_every >= 1, f"--log-every must be at least 1, got {self.log_every}"),
@@ -102,14 +102,14 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig:
-    """Base of the methods' configs: no complaints."""
+    """Base of the configs of methods; accepts all values."""
 
     def check(self) -> list[str]:
-        """Every complaint about these values, in words."""
+        """Error messages for invalid values."""
         return []
 
     def check_data(self, data: Any) -> list[str]:
-        """Complaints about the data config, where it does not go with this model."""
+        """Error messages for a data config that does not fit this model."""
         return []
 
 
@@ -123,14 +123,14 @@ NOT_PART_OF_THE_RESULT = {
     "validate_every",
     "validate_batches",
 }
-"""Training fields that may change when a run is resumed: they move no weight."""
+"""Training fields that may change on resuming, since they do not affect the weights."""
 BUDGETS = ("steps", "epochs", "minutes")
-"""Training fields of which a run has one. Another budget extends the run."""
+"""Training fields for the budget, of which exactly one is set. A new budget extends the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that a run was asked to do; enough to run it again."""
+    """The full config of a run; enough to repeat it."""
 
     method: str
     preset: str
@@ -139,7 +139,7 @@ class RunConfig:
     model: Any
 
     def check(self) -> None:
-        """Raise one GeneraError with all complaints of all parts."""
+        """Raise one GeneraError with the error messages of all parts."""
         complaints = [c for part in (self.data, self.train, self.model) for c in part.check()]
         complaints += self.model.check_data(self.data)
         if complaints:
@@ -152,12 +152,12 @@ def budget_of(train: TrainConfig) -> dict[str, float]:
 
 
 def with_budget(train: TrainConfig, **budget: float | None) -> TrainConfig:
-    """`train` with another budget (steps, epochs or minutes) in the place of its own."""
+    """`train` with its budget replaced (steps, epochs or minutes)."""
     return dataclasses.replace(train, **(dict.fromkeys(BUDGETS) | budget))  # type: ignore[arg-type]
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain YAML values of a config, nested; tuples become lists, paths text."""
+    """A config as nested YAML values; tuples become lists, paths strings."""
 
     def plain(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
@@ -215,12 +215,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """Fields that differ and would change the weights, as `train.seed: 42 -> 43`."""
-    found = []
+    changes = []
     for section in ("data", "train", "model"):
         before, after = to_dict(getattr(old, section)), to_dict(getattr(new, section))
         for name in before.keys() | after.keys():
             if section == "train" and name in NOT_PART_OF_THE_RESULT:
                 continue
             if before.get(name) != after.get(name):
-                found.append(f"{section}.{name}: {before.get(name)} -> {after.get(name)}")
-    return sorted(found)
+                changes.append(f"{section}.{name}: {before.get(name)} -> {after.get(name)}")
+    return sorted(changes)

@@ -1,4 +1,4 @@
-"""What a run would take, without reading data or spending memory: one real training step on shapes alone."""
+"""Cost of a run without reading data or allocating memory: one real training step on the meta device."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +19,7 @@ from genera.engine.step import Step
 from genera.engine.trainees import AUTOCAST, enrol, layers_of
 
 RANKS = (2, 4, 8)
-"""Over which a sharded run is shown."""
+"""Numbers of ranks for which the memory of a sharded run is shown."""
 
 
 PRODUCTS = {
@@ -29,7 +29,7 @@ PRODUCTS = {
 
 
 class _Autocast(TorchFunctionMode):
-    """What autocast does where there is no storage: products in `dtype`, all else in the type of its inputs."""
+    """Autocast for tensors without storage: products in `dtype`, all else in the dtype of the inputs."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class _Autocast(TorchFunctionMode):
 
 
 class _Untracked:
-    """In the place of hooks that tell a FlopCounterMode its modules: they cannot follow a penalty on gradients."""
+    """Replaces FlopCounterMode's module hooks, which fail for gradient penalties."""
 
     parents = frozenset({"Global"})
 
@@ -52,10 +52,10 @@ class _Untracked:
 
 
 def dry_run(config: RunConfig) -> dict[str, Any]:
-    """Resolved config, parameters of every player, and FLOPs and bytes of one step on one device: of the first stage
-    that trains and, under `stages`, of every stage whose batches can be sketched, where there are several.
+    """Resolved config, parameters of every player, and FLOPs and bytes of one step on one device, for the first stage
+    that trains. If several stages can be measured, `stages` has the same for each.
 
-    Sizes are upper bounds: items of the largest size that the data config lets through.
+    Sizes are upper bounds: items have the largest size that the data config allows.
     """
     implementation = registry.entry(config.method).load()
     assets, batch = implementation.dataset.sketch(config.data, config.train.batch_size)
@@ -67,12 +67,12 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     first, *later = [stage for stage in method.stages() if stage.players]
     measured = {first.name: _one_step(config, method, first, first.sketch or (lambda rows: batch))}
     measured |= {stage.name: _one_step(config, method, stage, stage.sketch) for stage in later if stage.sketch}
-    found = {
+    result = {
         "config": to_dict(config),
         "parameters": sum(p.numel() for p in method.parameters()),
         **measured[first.name],
     }
-    return found | {"stages": measured} if len(measured) > 1 else found
+    return result | {"stages": measured} if len(measured) > 1 else result
 
 
 def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[[int], Batch]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[
     rows = stage.batch_size or config.train.batch_size
     ranks = Ranks(0, 1, torch.device("meta"))
     step = Step(config.train, ranks, enrol(stage.players(), config.train, ranks))
-    step.begin(0, 0.999)  # late in the schedules, when every term of the loss is computed
+    step.begin(0, 0.999)  # late in the schedules, where every loss term is active
     weights = {p.untyped_storage()._cdata for p in method.parameters()}
     saved: dict[int, int] = {}
 
@@ -129,11 +129,11 @@ def _one_step(config: RunConfig, method: Method, stage: Stage, sketch: Callable[
 
 
 def _per_rank(memory: dict[str, int], step: Step) -> dict[int, dict[str, int]]:
-    """Bytes that a rank of so many takes, sharded and not.
+    """Bytes per rank for a number of ranks, sharded and unsharded.
 
-    Of a sharded model a rank holds its share, and whole while they compute: what is outside of the layers, the layer at
-    work and the one that is gathered ahead, each with its gradients. Without shards each rank holds all, and gradients
-    a second time in the buckets that travel.
+    In a sharded model a rank holds its shard plus, unsharded with gradients: everything outside the layers, the
+    current layer and the prefetched one. In an unsharded model a rank holds everything, and gradients a second time
+    in the all-reduce buckets.
     """
     (trainee,) = step.trainees.values()
     layers = [4 * sum(p.numel() for p in m.parameters()) for m in layers_of({"": trainee.player})]

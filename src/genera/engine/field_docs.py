@@ -1,4 +1,4 @@
-"""The docstrings of a config's fields, for help and lists. No torch."""
+"""Docstrings of config fields, for help and lists. No torch."""
 
 import ast
 import inspect
@@ -6,12 +6,12 @@ import textwrap
 
 
 def field_docs(config: type) -> dict[str, str]:
-    """field → the string literal below it in the source of its class, bases included; line breaks become blanks."""
+    """field → the docstring below it in the source, for the class and its bases; line breaks become spaces."""
     docs: dict[str, str] = {}
     for kind in reversed(config.__mro__[:-1]):
         try:
             (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-        except (OSError, TypeError):  # made at run time: it has no source
+        except (OSError, TypeError):  # made at run time, without source
             continue
         assert isinstance(tree, ast.ClassDef)
         for line, below in zip(tree.body, tree.body[1:], strict=False):

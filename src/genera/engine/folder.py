@@ -1,4 +1,4 @@
-"""The run folder: what a run was asked, what it did, what it left. Portable; a kill at any instant harms nothing."""
+"""The run folder: config, metrics, status and checkpoints of a run. Portable, and safe against kills at any time."""
 
 import fcntl
 import json
@@ -41,8 +41,8 @@ class RunFolder:
         folder = cls(path)
         if not folder.config_file.is_file():
             raise GeneraError(
-                f"{path} is no run folder (no config.yaml); `genera train METHOD:PRESET --out {path}` makes one, and "
-                f"{' and '.join(SHIPPED)} comes with genera."
+                f"{path} is not a run folder (no config.yaml); `genera train METHOD:PRESET --out {path}` creates one, "
+                f"and {' and '.join(SHIPPED)} comes with genera."
             )
         return folder
 
@@ -50,14 +50,14 @@ class RunFolder:
         return run_config(read_yaml(self.config_file), str(self.config_file))
 
     def start(self, config: RunConfig) -> None:
-        """Write the config, or check that the run already here is the same one, up to its budget (see `extend`).
-        Before its first checkpoint a run may still be asked for something else.
+        """Write the config, or check that the existing run has the same config, except for the budget (see `extend`).
+        Before its first checkpoint a run may still change its config.
 
         Raises:
-            GeneraError: another run lives here, or files that are no run.
+            GeneraError: the folder holds a different run, or files that are not a run.
         """
         begun = any(self.checkpoints.glob("step-*")) or self.status()["state"] == "done"
-        if self.config_file.exists() and not begun:  # an earlier start left nothing but what it was asked
+        if self.config_file.exists() and not begun:  # an earlier start saved only its config
             shutil.rmtree(self.assets, ignore_errors=True)
             self.status_file.unlink(missing_ok=True)
         elif self.config_file.exists():
@@ -69,28 +69,28 @@ class RunFolder:
             if changed:
                 raise GeneraError(
                     f"{self.path} holds a run with other settings ({'; '.join(changed)}); "
-                    "go on with its own settings or choose another --out."
+                    "resume with those settings or choose another --out."
                 )
             return
         elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
-            raise GeneraError(f"{self.path} is not empty and holds no run; choose another --out.")
+            raise GeneraError(f"{self.path} is not empty and is not a run; choose another --out.")
         write_yaml(self.config_file, {"genera": VERSION, **origin(config.method), **to_dict(config)})
 
     def extend(self, config: RunConfig, step: int) -> None:
-        """Record in config.yaml that the run goes on from `step` with the budget of `config`, after those before it."""
+        """Record in config.yaml that the run continues from `step` with the budget of `config`; keeps earlier ones."""
         values, history = read_yaml(self.config_file), self.budgets()
         values["train"] |= dict.fromkeys(BUDGETS) | budget_of(config.train)
         values["budgets"] = [*history, {"from_step": step, **budget_of(config.train)}]
         write_yaml(self.config_file, values)
 
     def budgets(self) -> list[dict[str, Any]]:
-        """Every budget that the run was given, oldest first, as {"from_step": 0, "steps": 1000}."""
+        """All budgets of the run, oldest first, as {"from_step": 0, "steps": 1000}."""
         values = read_yaml(self.config_file)
         return values.get("budgets") or [{"from_step": 0, **budget_of(self.config().train)}]
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for writing; the system lets go when the process ends, however it ends."""
+        """Lock the folder for writing; the system releases the lock when the process ends."""
         if self.path.exists() and not self.path.is_dir():
             raise GeneraError(f"{self.path} is a file; a run needs a folder: choose another --out.")
         try:
@@ -107,31 +107,31 @@ class RunFolder:
                     f"{self.path} is being written by another process ({handle.read().decode()}); "
                     "wait for it, stop it, or choose another --out."
                 ) from None
-            with suppress(OSError):  # who holds it is a courtesy, which a full disk may refuse
+            with suppress(OSError):  # naming the holder is optional, and a full disk may prevent it
                 handle.truncate(0)
                 handle.write(f"pid {os.getpid()} on {socket.gethostname()}".encode())
             yield
 
     def check_writable(self) -> None:
-        """Raises GeneraError for a read-only folder: before the work, and not when its result is to be written."""
+        """Raise GeneraError for a read-only folder, before work starts rather than when results are written."""
         if not os.access(self.path, os.W_OK):
             raise GeneraError(f"{self.path} is read-only; make it writable, or work on a copy.")
 
     # metrics
 
     def log(self, row: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl. JSON has no infinities: a figure that is not finite becomes null."""
+        """Append one line to metrics.jsonl. JSON has no infinities, so non-finite figures become null."""
         plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         try:
             with open(self.metrics_file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(plain) + "\n")
         except OSError as error:
             raise GeneraError(
-                f"cannot write {self.metrics_file}: {error.strerror}; the last checkpoint is whole."
+                f"cannot write {self.metrics_file}: {error.strerror}; the last checkpoint is intact."
             ) from None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All whole lines of metrics.jsonl (a kill may have cut the last one). Raises GeneraError for a damaged one."""
+        """All complete lines of metrics.jsonl (a kill may truncate the last). Raises GeneraError for a damaged line."""
         if not self.metrics_file.exists():
             return []
         rows = []
@@ -164,5 +164,5 @@ class RunFolder:
             return {"state": "new"}
         status = read_json(self.status_file)
         if not isinstance(status, dict) or "state" not in status:
-            raise GeneraError(f"{self.status_file} is damaged (it holds no state); delete it, the run goes on without.")
+            raise GeneraError(f"{self.status_file} is damaged (it holds no state); delete it, a run works without.")
         return status

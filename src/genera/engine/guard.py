@@ -1,4 +1,4 @@
-"""The finiteness guard: a loss or gradient that is NaN or infinite stops the run before a weight moves."""
+"""The finiteness guard: a NaN or infinite loss or gradient stops the run before the weights change."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from genera.engine.ranks import Ranks
 from genera.errors import GeneraError
 
 LISTED = 16
-"""Items that an error names; the others are counted."""
+"""Number of items that an error lists; the rest are counted."""
 
 
 @dataclass
 class Turn:
-    """One optimiser step of a player, as an error describes it."""
+    """One optimiser step of a player, for error messages."""
 
     player: str
     step: int
@@ -28,15 +28,15 @@ class Turn:
 
 @dataclass
 class Flag:
-    """Whether a turn met a non-finite value, on its way from the device to the host."""
+    """Whether a turn produced a non-finite value: a flag in transfer from the device to the host."""
 
     value: Tensor
     arrival: torch.cuda.Event | None
-    """The event after which `value` is on the host; None where it is there already."""
+    """The event after which `value` is on the host; None if it already is."""
 
     @classmethod
     def send(cls, value: Tensor) -> "Flag":
-        """On a GPU the copy runs behind the computation."""
+        """On a GPU the copy is asynchronous."""
         if not value.is_cuda:
             return cls(value, None)
         host = torch.empty((), dtype=value.dtype, pin_memory=True)
@@ -52,27 +52,27 @@ class Flag:
 
 
 class Guard:
-    """Watches one turn at a time. On a GPU the host learns of a flag one turn late; the optimiser holds still on the
-    device meanwhile."""
+    """Watches one turn at a time. On a GPU the host reads a flag one turn late; until then the optimiser skips steps on
+    the device."""
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
         self.watched: tuple[Turn, Flag] | None = None
 
     def anywhere(self, bad: Tensor) -> Tensor:
-        """`bad`, a boolean scalar, true on every rank if it is on one."""
+        """`bad`, a boolean scalar, reduced to be true on all ranks if it is true on any."""
         if self.ranks.world > 1:
             bad = bad.float()
             dist.all_reduce(bad, dist.ReduceOp.MAX)
         return bad
 
     def watch(self, turn: Turn, bad: Tensor) -> None:
-        """Check the turn before, whose flag has long arrived, and remember this one."""
+        """Check the previous turn, whose flag has arrived, and watch this one."""
         self.check()
         self.watched = turn, Flag.send(bad)
 
     def check(self) -> None:
-        """Raise GeneraError, naming term and items, if the watched turn met a non-finite value."""
+        """Raise GeneraError that names the loss term and items if the watched turn produced a non-finite value."""
         if self.watched is None or self.ranks.device.type == "meta":
             return
         turn, flag = self.watched
@@ -80,12 +80,12 @@ class Guard:
         if not flag.raised():
             return
         broken = sorted((key for key, value in turn.terms.items() if not torch.isfinite(value)), key="loss".__eq__)
-        reports = self.ranks.gather((broken, turn.ids.tolist()))  # all ranks know of it, and each saw its own rows
+        reports = self.ranks.gather((broken, turn.ids.tolist()))  # all ranks get here; each knows only its rows
         guilty = [report for report in reports if report[0]] or reports
         term, rows = guilty[0][0][:1], [row for _, ids in guilty for row in ids]
         what = f"term {term[0]!r} of player {turn.player!r}" if term else f"the gradient of player {turn.player!r}"
         more = f" and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
         raise GeneraError(
             f"{what} is not finite at step {turn.step}, items {', '.join(map(str, rows[:LISTED]))}{more}; "
-            "no weight moved. Look at these items, or lower the learning rate."
+            "the weights are unchanged. Inspect these items, or lower the learning rate."
         )

@@ -1,4 +1,4 @@
-"""A run folder around weights that were made elsewhere: done at step 0, as if training had ended there."""
+"""A run folder for imported weights, with status done at step 0."""
 
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,18 @@ from genera.files import write_text
 
 
 def free(path: str | Path) -> RunFolder:
-    """The folder for a new run. Raises GeneraError when a run with weights is there already."""
+    """The folder for a new run. Raises GeneraError if it already holds a run with weights."""
     folder = RunFolder(path)
     if ckpt.list_checkpoints(folder.checkpoints):
-        raise GeneraError(f"{path} holds a run already; choose another --out.")
+        raise GeneraError(f"{path} already holds a run; choose another --out.")
     return folder
 
 
 def adopt(config: RunConfig, method: Method, folder: RunFolder, **facts: Any) -> RunFolder:
-    """Write config, assets and one checkpoint at step 0, from which `config` could also train.
+    """Write config, assets and one checkpoint at step 0, from which training can also start.
 
-    facts: more entries of status.json, such as where the weights come from.
-    Raises GeneraError for values of `config` that do not go together, and where nothing can be written.
+    facts: further entries of status.json, such as the origin of the weights.
+    Raises GeneraError for inconsistent values of `config`, and when writing fails.
     """
     config.check()
     with folder.lock():

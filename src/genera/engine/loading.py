@@ -1,4 +1,4 @@
-"""A trained method from its run folder: for use, or as the frozen teacher of another run."""
+"""Load a trained method from its run folder, for use or as the frozen teacher of another run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ class Loaded:
     folder: RunFolder
     config: RunConfig
     method: Any
-    """A Method with the weights of `checkpoint`, the moving average in their place where there is one."""
+    """A Method with the weights of `checkpoint`; moving averages replace the weights that have them."""
     checkpoint: Path
     files: list[Path]
-    """What the method was read from, besides its config."""
+    """The files that the method was loaded from, besides its config."""
 
 
 def load_method(path: str | Path, checkpoint: str = "last") -> Loaded:
@@ -34,8 +34,8 @@ def load_method(path: str | Path, checkpoint: str = "last") -> Loaded:
     config = folder.config()
     chosen = ckpt.pick(folder.checkpoints, checkpoint)
     if chosen is None:
-        raise GeneraError(f"{path} has no checkpoint yet; train it first: the command that began it goes on.")
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten below
+        raise GeneraError(f"{path} has no checkpoint yet; rerun its training command to resume.")
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and then overwritten
         method = _built(folder, config)
     files = [folder.assets, *(chosen / f"{name}.safetensors" for name in ("weights", "average"))]
     for stage in method.stages():

@@ -1,4 +1,4 @@
-"""What a run says while it trains: one status line, metrics.jsonl, and dashboards as further outputs."""
+"""Output during training: a status line, metrics.jsonl, and optional dashboards."""
 
 import resource
 import sys
@@ -47,7 +47,7 @@ class _TensorBoard:
 
 
 def memory_megabytes(device: torch.device) -> float:
-    """Peak memory of this process, on the device where that can be asked."""
+    """Peak memory of this process; on the device if it reports it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -67,7 +67,7 @@ class Log:
         self.bar.update(self.task, completed=step)
 
     def write(self, row: dict[str, Any], left: float | None = None) -> None:
-        """row: one line of metrics.jsonl. left: seconds to go, for the status line."""
+        """row: one line of metrics.jsonl. left: remaining seconds, for the status line."""
         if not is_main_rank():
             return
         self.folder.log(row)
@@ -83,8 +83,8 @@ class Log:
 
 
 def status_line(row: dict[str, Any], left: float | None = None, width: int = 120) -> str:
-    """`step 150 · loss 4.2 · kl 1.3 · 512 items/s · 410 MB · 2:10 left`, in at most `width` characters where that holds
-    the step, the losses and the speed; metrics.jsonl has every term."""
+    """`step 150 · loss 4.2 · kl 1.3 · 512 items/s · 410 MB · 2:10 left`, in at most `width` characters if the step, the
+    losses and the speed fit; metrics.jsonl has every term."""
     units = {"items_per_second": "{:.0f} items/s", "memory_mb": "{:.0f} MB"}
     values = {k: v for k, v in row.items() if k not in HIDDEN and isinstance(v, int | float)}
     last = [form.format(values.pop(name)) for name, form in units.items() if name in values]
@@ -102,7 +102,7 @@ def status_line(row: dict[str, Any], left: float | None = None, width: int = 120
 
 
 def _importance(term: str) -> int:
-    """0 for the losses that players minimise, 1 for their parts, 2 for what only diagnoses a run."""
+    """0 for the losses that players minimise, 1 for their terms, 2 for diagnostics."""
     *player, name = term.removeprefix("valid/").split("/")
     if name in ("lr", "grad_norm"):
         return 2

@@ -1,4 +1,4 @@
-"""The training loop: fetch, update, and now and then log, validate and save. `run_stage` is all of it."""
+"""The training loop of one stage: fetch, update, and periodically log, validate and save."""
 
 import math
 import time
@@ -22,12 +22,12 @@ from genera.engine.trainees import averaged, gradients_of_inputs
 from genera.errors import Stopped
 
 CONTROL_EVERY = 10
-"""Steps between two agreements of the ranks on stopping."""
+"""Steps after which the ranks agree on whether to stop."""
 
 
 @dataclass
 class Budget:
-    """When a stage is over, and how far it is."""
+    """The budget of a stage and its progress."""
 
     steps: int | None
     seconds: float | None
@@ -57,7 +57,7 @@ def run_stage(
     folder: RunFolder,
     stop: list[int],
 ) -> None:
-    """The training loop: fetch, update, and now and then log, validate and save. `at` moves along."""
+    """The training loop: fetch, update, and periodically log, validate and save. Updates `at`."""
     config, ranks = step.config, step.ranks
     assert stage.update
     rows = stage.batch_size or config.batch_size
@@ -95,7 +95,7 @@ def run_stage(
                 improved = _validate(stage, method, data, stream, step, at, log)
                 logged = (at.stage_step, time.monotonic())
             if over and stage.best and not improved and at.best_step is not None:
-                say(f"stage {stage.name} ends with its best weights, those of step {at.best_step}")
+                say(f"stage {stage.name} ends with its best weights, from step {at.best_step}")
                 ckpt.load_training(folder.checkpoints / ckpt.name_of(at.best_step), method, step)
             stopping = _agreed_stop(stop, at.stage_step, ranks)
             if improved or over or stopping or at.stage_step % config.checkpoint_every == 0:
@@ -106,8 +106,8 @@ def run_stage(
 
 
 def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Step, at: Position, log: Log) -> bool:
-    """Log mean figures of validation batches under `valid/` and tell the method of them; True when the loss is the
-    stage's best so far."""
+    """Log the mean figures of validation batches under `valid/` and pass them to the method. Returns whether the loss
+    is the stage's best so far."""
     config, ranks = step.config, step.ranks
     validate = stage.validate or method.validate
     size = min(stage.batch_size or config.batch_size, data.size("valid") // ranks.world * ranks.world)
@@ -127,7 +127,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     improved = math.isfinite(means["loss"]) and (at.best is None or means["loss"] < at.best)
     if improved:
         at.best, at.best_step = means["loss"], at.step
-    if at.stage_step % config.validate_every == 0:  # not the pass at the end of a budget, which may be extended
+    if at.stage_step % config.validate_every == 0:  # not for the pass at the end of a budget, which may be extended
         for trainee in step.trainees.values():
             trainee.validated(means["loss"])
         (stage.validated or method.validated)(means, improved)
@@ -135,7 +135,7 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
 
 
 def stopped(folder: RunFolder, ranks: Ranks, step: int, signals: list[int]) -> NoReturn:
-    """Write it to the run folder, and raise Stopped. signals: those that this rank received."""
+    """Write status `stopped` to the run folder and raise Stopped. signals: those that this rank received."""
     if ranks.main:
         folder.write_status("stopped", step=step)
     message = f"stopped at step {step}; saved in {folder.path}. Rerun the command to resume."

@@ -16,7 +16,7 @@ from genera.engine.step import Step
 
 
 class Assets(Protocol):
-    """What a model needs of its data to be used without it (tokenisers, image shape, class names)."""
+    """What a model needs from its data at inference (tokenisers, image shape, class names)."""
 
     def save(self, folder: Path) -> None: ...
 
@@ -25,25 +25,25 @@ class Assets(Protocol):
 
 
 class Dataset(Protocol):
-    """Opened data of one run. `assets_type` says how its assets are read back."""
+    """The opened data of a run. `assets_type` is the class that loads its assets."""
 
     assets_type: ClassVar[type[Any]]
     assets: Any
 
     @classmethod
     def open(cls, config: Any, assets: Any | None = None, *, whole: bool = False) -> Self:
-        """Read (and cache) the data that `config` names; `assets` of an earlier start are used as they are.
+        """Read (and cache) the data of `config`. `assets` from an earlier start are reused unchanged.
 
-        whole: hold nothing out and leave no training item out (`limit`), as for measuring a run on a file. `splits` are
-        then those that the source names by its files or parts (("train", "test"), say), or
-        `(genera.data.splits.WHOLE,)` alone where it names none. Without it `splits` are train, valid and test, and what
-        the source does not name is held out of its training items.
+        whole: hold out no items and ignore `limit`, as for measuring a run on a file. `splits` are then those that the
+        source defines by its files or parts (("train", "test"), say), or only `(genera.data.splits.WHOLE,)` if it
+        defines none. Otherwise `splits` are train, valid and test; those that the source lacks are held out from its
+        training items.
         """
         ...
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """What `size`, `items` and `stream` may be asked for."""
+        """The splits that `size`, `items` and `stream` accept."""
         ...
 
     def size(self, split: str) -> int: ...
@@ -58,52 +58,51 @@ class Dataset(Protocol):
 
 @dataclass
 class Stage:
-    """One part of a run: it trains (`players` and `update`) or works through its data in another way (`work`)."""
+    """One phase of a run: it trains (`players` and `update`) or processes data in another way (`work`)."""
 
     name: str
     players: Callable[[], dict[str, Player]] | None = None
-    """Called when the stage begins, after what earlier stages left is in place."""
+    """Called when the stage begins, after the artefacts of earlier stages are restored."""
     update: Callable[[Any, Step], None] | None = None
     share: float = 1.0
-    """Share of the run's budget, relative to the shares of the other stages that train."""
+    """Share of the run's budget, relative to the shares of the other training stages."""
     finish: Callable[[Any, Path], None] | None = None
-    """(dataset, folder) → writes the stage's artefact into `artefacts/NAME`, for later stages and for people"""
+    """(dataset, folder) → writes the stage's artefact to `artefacts/NAME`, for later stages and for inspection"""
     restore: Callable[[Path], None] | None = None
-    """(folder) → reads that artefact back when a run goes on from a later stage, or is loaded for use"""
+    """(folder) → restores that artefact when a run resumes at a later stage, or is loaded for use"""
     work: Callable[[Any, Path, Ranks], Iterator[None]] | None = None
-    """(dataset, folder, ranks) → on every rank, writes the artefact itself, and yields where it may be stopped; called
-    again after that or a kill, it goes on"""
+    """(dataset, folder, ranks) → runs on every rank, writes the artefact, and yields wherever it may be stopped; called
+    again after a stop or kill, it resumes"""
     data: Callable[[Any, Path], Any] | None = None
-    """(dataset, artefacts) → what this stage trains on, with `size` and `stream`; the run's data set where None"""
+    """(dataset, artefacts) → the training data of this stage, with `size` and `stream`; None: the run's data set"""
     batch_size: int | None = None
-    """Rows of this stage's global batches, where not those of `--batch-size`."""
+    """Global batch size of this stage; None: `--batch-size`."""
     validate: Callable[[Any, Step], Terms] | None = None
-    """For batches of this stage's own data; `Method.validate` where None."""
+    """Validates batches of this stage's data; None: `Method.validate`."""
     validation_gradients: bool | None = None
-    """Whether `validate` asks for gradients; `Method.validation_gradients` where None."""
+    """Whether `validate` needs gradients; None: `Method.validation_gradients`."""
     validated: Callable[[dict[str, float], bool], None] | None = None
-    """Told of the result of each validation; `Method.validated` where None."""
+    """Receives the result of each validation; None: `Method.validated`."""
     best: bool = False
-    """Whether the stage ends with the weights that validated best, which later stages and the run then have, instead of
-    its last ones."""
+    """Whether the stage ends with the weights that had the best validation loss, instead of the last ones."""
     sketch: Callable[[int], Batch] | None = None
-    """(rows) → a batch of this stage's own data in shape alone, for `--dry-run`"""
+    """(rows) → a batch of this stage's data with shapes only, for `--dry-run`"""
     basis: str = "items of the largest size"
-    """What such a batch holds, and how far a step on shapes alone goes, in words that follow the number of rows."""
+    """Contents of that batch and scope of the dry-run step, phrased to follow the number of rows."""
 
 
 class Method(StatefulModule):
-    """One published training algorithm: owns its networks, gives its players and one visible training step.
+    """One published training algorithm: its networks, its players and one explicit training step.
 
-    Networks are assigned as attributes, so `state_dict` is all of the method's weights. State of other kinds is
+    Networks are assigned as attributes, so `state_dict` contains all weights of the method. Other kinds of state are
     registered in `__init__`: `register_training_state`, `register_rank_state`, `register_reference`.
     """
 
     dataset: ClassVar[type[Any]]
     """The Dataset class that reads this method's data."""
     validation_gradients: ClassVar[bool] = False
-    """Whether `validate` asks for gradients with respect to its inputs (`torch.autograd.grad`), as Langevin chains of
-    energy models do. Parameters take no gradient meanwhile."""
+    """Whether `validate` needs gradients with respect to its inputs (`torch.autograd.grad`), as for the Langevin chains
+    of energy models. Parameters do not require gradients during validation."""
 
     def __init__(self, config: Any, assets: Any) -> None:
         super().__init__()
@@ -115,30 +114,30 @@ class Method(StatefulModule):
     """Other methods whose runs `--init` may name too."""
 
     def initialise(self) -> None:
-        """Weights to begin a new run with, where those of construction are not it; called once, at the first start."""
+        """Initialise weights for a new run; called once, at the first start. Default: keep those of construction."""
 
     def lay_out(self) -> None:
-        """Put the kernels of convolutions into memory with channels last, as they run fastest; features then follow.
-        A run calls it once it has its first weights."""
+        """Convert convolution kernels to the channels-last memory format, which is fastest; features then follow it.
+        Called once a run has its initial weights."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def complete(self, new: Sequence[str]) -> None:
-        """First weights of the networks `new`, which the run that `--init` names has not got, where those of
-        construction are not it; called once, at the first start."""
+        """Initialise the networks `new`, which the runs of `--init` lack; called once, at the first start. Default:
+        keep the weights of construction."""
 
     def register_reference(self, name: str, path: str | Path) -> None:
-        """Declare what this method reads and never changes: a run folder, or any other folder or file.
+        """Declare a read-only dependency of this method: a run folder, or any other folder or file.
 
-        The run records its path and content hash and checks them each time it is resumed. `reference(name)` opens it.
-        Its weights are no part of `state_dict`, of a player or of a checkpoint.
+        The run records its path and content hash and checks them on every resume. `reference(name)` opens it.
+        Its weights are not part of `state_dict`, of a player or of a checkpoint.
         """
         self.references[name] = Reference(name, path)
 
     def reference(self, name: str) -> Any:
-        """The frozen method of the run that is registered under `name`, on this method's device; the path of another
-        folder or file. It is opened on first use.
+        """The frozen method of the run registered under `name`, on this method's device; or the path of another folder
+        or file. It is opened on first use.
 
-        Raises GeneraError when it is missing, or has changed since this run began.
+        Raises GeneraError when it is missing or has changed since this run began.
         """
         opened = self.references[name].open()
         if isinstance(opened, Method) and opened._device() != self._device():
@@ -146,23 +145,23 @@ class Method(StatefulModule):
         return opened
 
     def players(self) -> dict[str, Player]:
-        """Networks and optimisers of a method with a single stage."""
+        """Networks and optimisers of a single-stage method."""
         raise TypeError(f"{type(self).__name__} must define players() or stages()")
 
     def update(self, batch: Any, step: Step) -> None:
-        """One training step on this rank's rows of a batch; calls `step.minimise` for each player's turns."""
+        """One training step on this rank's rows of a batch; calls `step.minimise` for each turn of a player."""
         raise TypeError(f"{type(self).__name__} must define update() or stages()")
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.players, self.update)]
 
     def validate(self, batch: Any, step: Step) -> Terms:
-        """Mean figures of a validation batch; `loss` decides which checkpoint is best. Default: none."""
+        """Mean figures of a validation batch; `loss` selects the best checkpoint. Default: none."""
         return {}
 
     def validated(self, figures: dict[str, float], improved: bool) -> None:
         """Called on all ranks after each validation that `--validate-every` schedules, before a checkpoint is written.
 
-        figures: means over batches and ranks. improved: `loss` is the lowest of this stage so far. What is remembered
-        here must be training state. A run whose result depends on it needs the same `--validate-every` to the end.
+        figures: means over batches and ranks. improved: `loss` is the lowest of this stage so far. Anything stored here
+        must be training state. A run whose result depends on it must keep the same `--validate-every`.
         """

@@ -1,4 +1,4 @@
-"""Noise of a training step: a pure function of the seed and of where the run is, however the batch is spread."""
+"""Noise of a training step: a pure function of the seed and the position of the run, for any split of the batch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from genera.engine.ranks import Ranks
 
 @dataclass
 class Noise:
-    """Draws for the rows at hand, keyed by (seed, stage, step, turn, draw).
+    """Draws for the current rows, keyed by (seed, stage, step, turn, draw).
 
-    A draw is made for the global batch and cut to the rows of this rank and accumulated part. The noise of a row thus
-    depends neither on the number of ranks and parts, nor on an interruption.
+    A draw is made for the global batch and sliced to the rows of this rank and accumulated part. The noise of a row
+    thus depends neither on the number of ranks and parts nor on interruptions.
     """
 
     seed: int
@@ -39,7 +39,7 @@ class Noise:
 
     @contextmanager
     def accumulated(self, part: int, parts: int) -> Iterator[None]:
-        """Draws of part `part` of a turn whose batch is cut into `parts`."""
+        """Use the draws of part `part` of a turn whose batch is split into `parts`."""
         self.part, self.parts, self.draws = part, parts, 0
         try:
             yield
@@ -47,7 +47,7 @@ class Noise:
             self.part, self.parts, self.draws = 0, 1, 0
 
     def normal(self, *shape: int) -> Tensor:
-        """N(0, 1) of `shape`, whose first axis is the rows at hand."""
+        """N(0, 1) of `shape`, whose first axis is the current rows."""
         return self._draw(torch.randn, shape)
 
     def uniform(self, *shape: int) -> Tensor:
@@ -59,7 +59,7 @@ class Noise:
         return self._draw(partial(torch.randint, high, dtype=torch.int64), shape)
 
     def chance(self) -> float:
-        """One U[0, 1) on the host, the same on all ranks and for all accumulated parts."""
+        """One U[0, 1) on the host, identical on all ranks and for all accumulated parts."""
         return float(np.random.default_rng(self._next_key()).random())
 
     def _next_key(self) -> np.random.SeedSequence:

@@ -1,4 +1,4 @@
-"""The optimiser and the schedule as fields of a method's config. No torch."""
+"""Optimiser and schedule as fields of a method's config. No torch."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,57 +14,57 @@ SCHEDULE_OPTIONS = ("decay_after", "decay_to", "decay_every", "decay_factor")
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig(MethodConfig):
-    """Base of the configs of methods whose optimiser and schedule can be chosen.
+    """Base of the configs of methods with a configurable optimiser and schedule.
 
-    An option that the chosen optimiser or schedule does not have is an error; None leaves it at its default.
+    An option that the chosen optimiser or schedule lacks is an error; None means its default.
     """
 
     optimisers: ClassVar[tuple[str, ...]] = ()
-    """The optimisers that the method works with; all if empty."""
+    """The optimisers that the method allows; all if empty."""
     schedules: ClassVar[tuple[str, ...]] = ()
-    """The schedules that the method works with; all if empty."""
+    """The schedules that the method allows; all if empty."""
     prefix: ClassVar[str] = ""
-    """Of these fields' options on the command line, as `speaker.`."""
+    """Prefix of these options on the command line, such as `speaker.`."""
 
     optimiser: str = "adamw"
     """Optimiser: adamw, adam, nadam, radam, adamax, sgd, asgd, nt-asgd, rmsprop, adagrad, adadelta."""
     lr: float = 5e-5
     """Peak learning rate."""
     weight_decay: float = 0.0
-    """Weight decay: decoupled for adamw, an L2 term for the others."""
+    """Weight decay: decoupled for adamw, an L2 penalty for the others."""
     betas: tuple[float, float] | None = None
-    """Decays of the first and second moment of adam, adamw, nadam, radam, adamax [0.9 0.999]."""
+    """Decay rates of the first and second moment of adam, adamw, nadam, radam, adamax [0.9 0.999]."""
     eps: float | None = None
-    """Term in the denominator of the Adam family, rmsprop and adadelta [1e-8; adadelta 1e-6, adagrad 1e-10]."""
+    """Epsilon in the denominator of the adaptive optimisers [1e-8; adadelta 1e-6, adagrad 1e-10]."""
     momentum: float | None = None
     """Momentum of sgd and rmsprop [0]."""
     nesterov: bool = False
     """Nesterov momentum of sgd."""
     smoothing: float | None = None
-    """Decay of the mean squared gradient of rmsprop [0.99] and adadelta [0.9]."""
+    """Decay rate of the mean squared gradient of rmsprop [0.99] and adadelta [0.9]."""
     average_from: int | None = None
-    """Step from which asgd averages the weights that are evaluated [0]."""
+    """Step at which asgd starts to average weights; evaluation uses the average [0]."""
     patience: int | None = None
     """Validation passes without improvement after which nt-asgd starts to average [5]."""
     schedule: str = "linear"
-    """Schedule of the learning rate: constant, linear, cosine, inverse-sqrt, step. linear and cosine fall over the
-    budget: when a run is extended, its rate follows the schedule over the new budget from where the run is."""
+    """Learning rate schedule: constant, linear, cosine, inverse-sqrt, step. linear and cosine decay over the budget;
+    when a run is extended, its rate follows the schedule over the new budget from its current step."""
     warmup: int = 0
     """Steps of linear warm-up, which multiplies the schedule."""
     decay_after: float | None = None
-    """Share of the budget after which linear and cosine begin to fall [0]."""
+    """Share of the budget after which linear and cosine start to decay [0]."""
     decay_to: float | None = None
-    """Share of the peak rate at which linear and cosine end [0]."""
+    """Final rate of linear and cosine, as a share of the peak rate [0]."""
     decay_every: int | None = None
-    """Steps after which the step schedule lowers the rate, again and again."""
+    """Steps between decays of the step schedule."""
     decay_factor: float | None = None
-    """Factor by which the step schedule lowers it [0.5]."""
+    """Decay factor of the step schedule [0.5]."""
 
     def check(self) -> list[str]:
         return self.check_optimiser() + self.check_schedule()
 
     def check_optimiser(self) -> list[str]:
-        """Complaints about the optimiser and its options."""
+        """Error messages about the optimiser and its options."""
         flag = f"--{self.prefix}"
         rules = [
             (self.lr > 0, f"{flag}lr must be above 0, got {self.lr}"),
@@ -93,7 +93,7 @@ class OptimiserConfig(MethodConfig):
         return complaints + _named_complaints(self, "optimiser", self.optimisers, OPTIMISER_OPTIONS)
 
     def check_schedule(self) -> list[str]:
-        """Complaints about the schedule and its options."""
+        """Error messages about the schedule and its options."""
         flag = f"--{self.prefix}"
         rules = [
             (self.warmup >= 0, f"{flag}warmup must be 0 or above, got {self.warmup}"),

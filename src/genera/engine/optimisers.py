@@ -1,4 +1,4 @@
-"""Players from their config: a network, its optimiser and its schedule."""
+"""Build players from their config: a network, its optimiser and its schedule."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def player(
     fused: bool | None = None,
     **options: Any,
 ) -> Player:
-    """`network` under the optimiser and schedule of `config`.
+    """A player for `network` with the optimiser and schedule of `config`.
 
-    parameters: parameters or groups of them [all of the network's]. fused: use fused kernels [where
-    they exist]. options: fields of the config to replace (lr, betas, …), and further fields of Player.
+    parameters: parameters or parameter groups [all of the network's]. fused: use fused kernels [if available].
+    options: fields of the config to replace (lr, betas, …), and further fields of Player.
     """
     of_player = {name: options.pop(name) for name in ("averaged", "clip", "average_buffers") if name in options}
     config = replace(config, **options)
@@ -42,12 +42,12 @@ def player(
 
 
 def can_fuse(network: nn.Module) -> bool:
-    """Whether torch has fused optimiser kernels where the network lies. They are faster, and can be told on the device
-    to skip a step. Shapes without storage (`--dry-run`) have none."""
+    """Whether torch has fused optimiser kernels for the network's device. They are faster, and can skip a step on the
+    device. The meta device (`--dry-run`) has none."""
     return all(p.device.type in ("cpu", "cuda", "mps", "xpu") for p in network.parameters())
 
 
 def adam_player(network: nn.Module, *, lr: float, betas: tuple[float, float], eps: float, **options: Any) -> Player:
-    """`network` under Adam at a constant rate, as adversaries are trained. options: further fields of Player."""
+    """A player for `network` with Adam at a constant rate, as is usual for GANs. options: further fields of Player."""
     config = OptimiserConfig(optimiser="adam", schedule="constant", lr=lr, betas=betas, eps=eps)
     return player(network, config, **options)

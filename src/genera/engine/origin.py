@@ -1,4 +1,4 @@
-"""Where imported weights come from. No torch."""
+"""The origin of imported weights. No torch."""
 
 from dataclasses import dataclass, fields
 
@@ -7,20 +7,20 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Each a directory or a hub name. Give a source, or the parts of a model that has several."""
+    """Each is a directory or a hub name. Give one source, or the parts of a model with several."""
 
     source: str | None = None
-    """What `genera export` wrote; a whole GPT-2; or weights under the names of the original Optimus code."""
+    """A folder written by `genera export`; a complete GPT-2; or a checkpoint of the original Optimus code."""
     encoder: str | None = None
     """BERT for the encoder, in the Hugging Face layout."""
     decoder: str | None = None
     """GPT-2 for the decoder, in the Hugging Face layout."""
     encoder_tokeniser: str | None = None
-    """WordPiece tokeniser of the encoder [beside its weights]."""
+    """WordPiece tokeniser of the encoder [next to its weights]."""
     decoder_tokeniser: str | None = None
-    """Byte-level BPE tokeniser of the decoder [beside its weights]."""
+    """Byte-level BPE tokeniser of the decoder [next to its weights]."""
     latent_size: int | None = None
-    """Dimensions of the latent that joins --encoder and --decoder [the preset's]."""
+    """Dimensions of the latent between --encoder and --decoder [the preset's]."""
 
     def only(self, *names: str, because: str) -> None:
         """Raise GeneraError when anything but `names` is given."""

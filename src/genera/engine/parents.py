@@ -1,4 +1,4 @@
-"""The runs that `--init` names: a new run begins with their assets and takes each network from the one that has it."""
+"""The runs of `--init`: a new run starts with their assets and takes each network from the run that has it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from genera.errors import GeneraError
 
 class Parent(NamedTuple):
     network: str | None
-    """The one network to take, where `--init NETWORK=RUN` names it; else all that both have."""
+    """The network to take, from `--init NETWORK=RUN`; None: all networks that both runs have."""
     folder: RunFolder
     method: str
     checkpoint: Path
@@ -29,14 +29,14 @@ class Parent(NamedTuple):
 
 
 def parents(config: RunConfig) -> list[Parent]:
-    """Raises GeneraError when a run has no checkpoint, its method does not fit, or their assets differ."""
+    """Raises GeneraError when a run has no checkpoint, its method does not match, or the runs' assets differ."""
     runs = [_parent(spec, config) for spec in config.train.init]
     for other in runs[1:]:
         first = runs[0]
         if other.assets_type() is first.assets_type() and _content(other) != _content(first):
             raise GeneraError(
                 f"--init {first.folder.path} and {other.folder.path} have different assets (tokenisers, classes, …), "
-                "and a run has one set; train both on the same data."
+                "but a run has one set; train both on the same data."
             )
     return runs
 
@@ -48,7 +48,7 @@ def _parent(spec: str, config: RunConfig) -> Parent:
     folder = RunFolder.existing(path)
     method = folder.config().method
     if method not in (config.method, *registry.entry(config.method).load().begins_from):
-        raise GeneraError(f"--init {folder.path} is a run of {method}, and {config.method} is to be trained.")
+        raise GeneraError(f"--init {folder.path} is a run of {method}; expected a run of {config.method}.")
     checkpoint = ckpt.pick(folder.checkpoints)
     if checkpoint is None:
         raise GeneraError(f"--init {folder.path} has no checkpoint yet; train it first.")
@@ -62,11 +62,12 @@ def _content(parent: Parent) -> dict[str, str]:
 
 
 def inherit(method: StatefulModule, runs: Sequence[Parent]) -> list[str]:
-    """Read each network (child of the method) from the run that has it, and say which. Returns the names of the
-    networks that none has.
+    """Load each network (child of the method) from the run that has it, and print which. Returns the names of the
+    networks that no run has.
 
     Raises:
-        GeneraError: two runs have a network, a run has none, or one is of another size, naming network or tensors.
+        GeneraError: two runs have the same network, a run has none of them, or a size differs; names the network or
+            tensors.
     """
     names = ckpt.networks(method.state_dict())
     named = {run.network for run in runs}
@@ -80,18 +81,18 @@ def inherit(method: StatefulModule, runs: Sequence[Parent]) -> list[str]:
         if not taken:
             wanted = f"{run.network} is" if run.network else f"{', '.join(n for n in names if n not in named)} are"
             raise GeneraError(
-                f"{run.checkpoint} has no network of this run: it has {', '.join(theirs)}, and {wanted} asked for."
+                f"{run.checkpoint} has no network of this run: it has {', '.join(theirs)}, but {wanted} needed."
             )
         for name in taken:
             if name in sources:
                 both = f"{sources[name].folder.path} and {run.folder.path}"
-                raise GeneraError(f"{both} both have the network {name!r}; say which to take: --init {name}=RUN.")
+                raise GeneraError(f"{both} both have the network {name!r}; choose one with --init {name}=RUN.")
             sources[name] = run
         ckpt.load_networks(method, run.checkpoint, taken)
         aside += [name for name in theirs if name not in taken]
     new = [name for name in names if name not in sources]
     if new or aside or len(runs) > 1:
         begun = [f"{n} of {run.folder.path}" if len(runs) > 1 else n for n, run in sources.items()]
-        facts = {"begins with": begun, "new": new, "left aside": aside}
+        facts = {"initialised from": begun, "new": new, "unused": aside}
         say("; ".join(f"{what}: {', '.join(some)}" for what, some in facts.items() if some))
     return new

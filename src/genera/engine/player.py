@@ -1,4 +1,4 @@
-"""A player, one set of networks that one optimiser trains, and the terms of its loss."""
+"""A player (networks trained by one optimiser) and the terms of its loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Terms = dict[str, Tensor]
-"""Named scalar tensors; `loss` is what is minimised, the rest is telemetry."""
+"""Named scalar tensors; `loss` is minimised, the rest is telemetry."""
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Player:
     averaged: bool = True
     """Whether the run's moving average of weights (`--ema`) covers this network."""
     clip: float | None = None
-    """Largest gradient norm, where not that of `--clip`; 0 leaves gradients as they are."""
+    """Maximum gradient norm; None: `--clip`. 0 disables clipping."""
     average_buffers: bool = False
-    """Whether it also covers floating buffers (batch-norm statistics, spectral vectors); live ones are used if not."""
+    """Whether it also covers floating-point buffers (batch-norm statistics, spectral vectors); otherwise the current
+    buffers are used."""

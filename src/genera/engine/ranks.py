@@ -1,4 +1,4 @@
-"""Devices and ranks: who am I, on what do I compute, and what do we all agree on. torchrun starts the ranks."""
+"""Devices, ranks and communication between ranks. torchrun starts the ranks."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from genera.errors import GeneraError
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """`auto` is this rank's CUDA device, else Apple's, else the CPU. Raises GeneraError for one that is not there."""
+    """`auto` is this rank's CUDA device, else MPS, else the CPU. Raises GeneraError for an unavailable device."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -25,23 +25,23 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     except RuntimeError:
         raise GeneraError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps.") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise GeneraError(f"device {name!r} was asked for and torch sees no CUDA device; use --device cpu.")
+        raise GeneraError(f"device {name!r} is not available: torch sees no CUDA device; use --device cpu.")
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank)
     if device.type == "cuda" and device.index >= torch.cuda.device_count():
-        raise GeneraError(f"device {device} does not exist: this machine has {torch.cuda.device_count()}.")
+        raise GeneraError(f"device {device} does not exist: the number of CUDA devices is {torch.cuda.device_count()}.")
     return device
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place: rank `rank` of `world`, computing on `device`."""
+    """This process: rank `rank` of `world`, computing on `device`."""
 
     rank: int
     world: int
     device: torch.device
     control: dist.ProcessGroup | None = None
-    """A CPU group for small decisions, so that agreeing never waits for a device."""
+    """A CPU group for small decisions, so that agreement never waits for a device."""
 
     @property
     def main(self) -> bool:
@@ -63,7 +63,7 @@ class Ranks:
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """Every rank's `value`, in their order; small things only."""
+        """The `value` of every rank, in rank order; for small objects only."""
         if self.world == 1:
             return [value]
         gathered: list[Any] = [None] * self.world
@@ -86,8 +86,8 @@ def gather_rows(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
 
 
 class _GatherRows(torch.autograd.Function):
-    """All ranks' losses depend on a row, so its gradient is the sum of theirs. The mean over ranks that is taken of the
-    parameters' gradients then makes it that of the mean loss."""
+    """The losses of all ranks depend on a row, so its gradient is the sum of theirs. Averaging parameter gradients over
+    ranks then gives the gradient of the mean loss."""
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
@@ -112,7 +112,7 @@ def _all_rows(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
 
 @contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
-    """Join the ranks that torchrun started (its environment variables), or be the only one."""
+    """Join the ranks started by torchrun (its environment variables), or run as the only rank."""
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     picked = pick_device(device, local)
     if picked.type == "cuda":
@@ -128,7 +128,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
-        time.sleep(2 * PATIENCE)  # the rank that failed says why; torchrun then ends this one
+        time.sleep(2 * PATIENCE)  # the failed rank prints the reason; torchrun then ends this one
         raise GeneraError(f"rank {dist.get_rank()} lost the other ranks ({str(error).splitlines()[0]}).") from error
     finally:
         dist.destroy_process_group()

@@ -1,6 +1,6 @@
-"""References: frozen teachers and other data that a method reads and never changes, named by path and content hash.
+"""References: frozen teachers and other read-only dependencies of a method, identified by path and content hash.
 
-A run records them in `references.json` when it begins. No checkpoint copies them.
+A run records them in `references.json` when it begins. Checkpoints do not copy them.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ FILE = "references.json"
 
 
 class Record(NamedTuple):
-    """What a reference was when the run began."""
+    """A reference as recorded when the run began."""
 
     path: str
-    """Absolute, relative to the run folder, or the name of a shipped run."""
+    """An absolute path, a path relative to the run folder, or the name of a shipped run."""
     checkpoint: int | None
-    """Step of a run's checkpoint."""
+    """Step of the checkpoint, for a run."""
     sha256: str
-    """Of a run's model config, assets, artefacts and weights; of a folder's files with their names; of a file."""
+    """Hash of a run's model config, assets, artefacts and weights; of a folder's files with names; or of a file."""
 
 
 class Reference:
-    """A run folder, whose trained method is opened frozen; or any other folder or file, opened as its path."""
+    """A run folder, which opens as its frozen trained method; or any other folder or file, which opens as its path."""
 
     def __init__(self, name: str, path: str | Path) -> None:
         self.name, self.path = name, str(path)
@@ -42,7 +42,7 @@ class Reference:
         self.opened: Any = None
 
     def belongs_to(self, run: Path) -> None:
-        """Hold the reference to what the run folder `run` recorded of it."""
+        """Check the reference against its record in the run folder `run` from now on."""
         self.run = run
         if (run / FILE).is_file():
             entries = read_json(run / FILE)
@@ -52,10 +52,10 @@ class Reference:
                 raise GeneraError(f"{run / FILE} is damaged (it has no reference {self.name!r}); restore it.") from None
 
     def open(self, *, verify: bool = True) -> Any:
-        """The frozen method, or the path. It is read once.
+        """The frozen method, or the path. It is loaded once.
 
-        verify: compare the content with the record, and make one where there is none.
-        Raises GeneraError when it is missing, or is not what the run began with.
+        verify: compare the content with the record, or create the record if there is none.
+        Raises GeneraError when it is missing or has changed since the run began.
         """
         if self.opened is None:
             path = self._find()
@@ -69,13 +69,13 @@ class Reference:
         return self.opened
 
     def sketch(self) -> None:
-        """Open it in shape alone, for `--dry-run`."""
+        """Open it on the meta device, for `--dry-run`."""
         path = self._find()
         is_run = (Path(path) / "config.yaml").is_file() or _is_shipped(path)
         self.opened = sketch_method(path).requires_grad_(False).eval() if is_run else Path(path)
 
     def _find(self) -> str:
-        """Where it is now: at the recorded path, or at the one of the config."""
+        """The current location: the recorded path, or the path in the config."""
         candidates = [self.path]
         if self.record and self.run:
             candidates = [str(self.run / self.record.path), self.record.path, self.path]
@@ -101,8 +101,8 @@ class Reference:
             self.record = Record(self._recorded_path(path), checkpoint, digest)
         elif self.record.sha256 != digest:
             raise GeneraError(
-                f"reference {self.name!r} has changed: {path} is not what {self.run or 'this run'} began with "
-                f"(sha256 {digest[:12]}… instead of {self.record.sha256[:12]}…); restore it, or begin a new run with "
+                f"reference {self.name!r} has changed: {path} is not what {self.run or 'this run'} started with "
+                f"(sha256 {digest[:12]}… instead of {self.record.sha256[:12]}…); restore it, or start a new run with "
                 "another --out."
             )
 
@@ -113,9 +113,9 @@ class Reference:
 
 
 def open_references(references: Mapping[str, Reference], folder: RunFolder, *, new: bool, main: bool) -> None:
-    """Open what a run refers to. The main rank verifies it, or records it where the run is new; the others come after.
+    """Open the references of a run. The main rank goes first and verifies them, or records them for a new run.
 
-    Raises GeneraError when one is missing or has changed.
+    Raises GeneraError when a reference is missing or has changed.
     """
     for reference in references.values():
         reference.run = folder.path
@@ -123,7 +123,7 @@ def open_references(references: Mapping[str, Reference], folder: RunFolder, *, n
             reference.belongs_to(folder.path)
             if reference.record is None:
                 raise GeneraError(
-                    f"{folder.path / FILE} is missing; restore it, or begin a new run with another --out."
+                    f"{folder.path / FILE} is missing; restore it, or start a new run with another --out."
                 )
         reference.open(verify=main)
     if new and main and references:
@@ -132,7 +132,7 @@ def open_references(references: Mapping[str, Reference], folder: RunFolder, *, n
 
 
 def content_hash(paths: Iterable[Path], *facts: str) -> str:
-    """sha256 of texts and of files; of folders, all files below with their names. Raises GeneraError for an unreadable
+    """sha256 of texts, files and folders (all files below, with their names). Raises GeneraError for an unreadable
     one."""
     digest = hashlib.sha256("\0".join(facts).encode())
     for path in paths:

@@ -1,4 +1,4 @@
-"""Which methods exist, under which presets. No torch: `genera list` and `--help` read only this."""
+"""Registry of methods and presets. No torch: `genera list` and `--help` read only this."""
 
 import importlib
 import re
@@ -15,7 +15,7 @@ from genera.files import read_yaml
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A named run: published or embedded sizes, schedule and data."""
+    """A named configuration: sizes, schedule and data."""
 
     summary: str
     model: Any
@@ -25,9 +25,9 @@ class Preset:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One method as lists and help show it; `implementation` ("package.module:Class") is imported on first use.
+    """A registered method; `implementation` ("package.module:Class") is imported on first use.
 
-    Raises GeneraError for a name that no command line could hold, and when there is no preset.
+    Raises GeneraError for a name that is invalid on the command line, and without presets.
     """
 
     name: str
@@ -68,7 +68,7 @@ def register(entry: Entry) -> None:
 
 
 def entries() -> dict[str, Entry]:
-    """All methods by name: those of this package, found by their folders, and those of installed plug-ins."""
+    """All methods by name: those in this package's methods folder, and those of installed plug-ins."""
     importlib.import_module("genera.methods").discover()
     return dict(sorted((_entries | plugins.load(plugins.METHODS, Entry, _entries)).items()))
 
@@ -81,21 +81,21 @@ def entry(name: str) -> Entry:
 
 
 def preset(spec: str) -> tuple[Entry, RunConfig]:
-    """The run that `METHOD:PRESET` names; `METHOD` alone is its first preset."""
+    """Method and config of `METHOD:PRESET`; `METHOD` alone is its first preset."""
     name, _, wanted = spec.partition(":")
-    found = entry(name)
-    wanted = wanted or next(iter(found.presets))
-    if wanted not in found.presets:
-        raise unknown(f"preset of {name}", wanted, found.presets)
-    chosen = found.presets[wanted]
-    return found, RunConfig(method=name, preset=wanted, data=chosen.data, train=chosen.train, model=chosen.model)
+    method = entry(name)
+    wanted = wanted or next(iter(method.presets))
+    if wanted not in method.presets:
+        raise unknown(f"preset of {name}", wanted, method.presets)
+    chosen = method.presets[wanted]
+    return method, RunConfig(method=name, preset=wanted, data=chosen.data, train=chosen.train, model=chosen.model)
 
 
 def configure(spec: str | RunConfig, **overrides: Any) -> RunConfig:
-    """The run of `METHOD:PRESET` with fields of its data, train and model configs replaced, as on the command line.
+    """The config of `METHOD:PRESET` with fields of its data, train and model configs replaced, as on the command line.
 
-    spec: or another run, as `read_config` returns it. A budget among the overrides (steps, epochs, minutes) replaces
-    the one of the run. Raises GeneraError for an unknown method, preset or field.
+    spec: METHOD:PRESET, or a config as returned by `read_config`. A budget among the overrides (steps, epochs, minutes)
+    replaces the config's budget. Raises GeneraError for an unknown method, preset or field.
     """
     config = spec if isinstance(spec, RunConfig) else preset(spec)[1]
     name_of_run = spec if isinstance(spec, str) else f"{config.method}:{config.preset}"
@@ -111,7 +111,7 @@ def configure(spec: str | RunConfig, **overrides: Any) -> RunConfig:
 
 
 def read_config(path: str | Path) -> RunConfig:
-    """The run that a saved `config.yaml` asks for, to be trained again or changed with `configure`.
+    """The config in a saved `config.yaml`, to train again or to change with `configure`.
 
     path: the file, or the run folder that holds it. Raises GeneraError for a missing or damaged file.
     """
@@ -120,16 +120,16 @@ def read_config(path: str | Path) -> RunConfig:
 
 
 def origin(name: str) -> dict[str, Any]:
-    """What config.yaml keeps of the plug-in that registers the method `name`; nothing for a built-in one."""
+    """The plug-in entry of config.yaml for the method `name`; empty for a built-in method."""
     plugin = None if name in _entries else plugins.package_of(plugins.METHODS, name)
     return {} if plugin is None else {"plugin": {"package": plugin.package, "version": plugin.version}}
 
 
 def run_config(values: Any, where: str) -> RunConfig:
-    """The RunConfig that a saved config.yaml holds. Raises GeneraError naming what is wrong with it, or the package
-    to install when its method came from a plug-in that is missing."""
+    """The RunConfig of a saved config.yaml. Raises GeneraError that names the fault, or the package to install if the
+    plug-in of its method is missing."""
     if not isinstance(values, dict) or not {"method", "preset", "data", "train", "model"} <= values.keys():
-        raise GeneraError(f"{where} is no genera run configuration (method, preset, data, train, model).")
+        raise GeneraError(f"{where} is not a genera run configuration (method, preset, data, train, model).")
     plugin = values.get("plugin")
     if isinstance(plugin, dict) and values["method"] not in entries():
         raise GeneraError(
@@ -148,7 +148,7 @@ def run_config(values: Any, where: str) -> RunConfig:
 
 
 def _several_parents(train: Any) -> Any:
-    """`init` as a list, where an older config.yaml has one run or null."""
+    """Convert `init` of an older config.yaml (one run or null) to a list."""
     if isinstance(train, dict) and (train.get("init") is None or isinstance(train["init"], str)):
         return train | {"init": [train["init"]] if train.get("init") else []}
     return train

@@ -1,4 +1,4 @@
-"""What surrounds the loop: seeds, batches made ahead in a thread, and signals that ask to stop."""
+"""Support for the training loop: seeds, batch prefetching in a thread, and stop signals."""
 
 import random
 import signal
@@ -24,7 +24,7 @@ def seed_all(seed: int) -> None:
 
 @contextmanager
 def prefetched(stream: Stream, first: int) -> Iterator[Callable[[int], Batch]]:
-    """fetch(step) → batch, with the next one being made meanwhile in a thread."""
+    """fetch(step) → batch; a thread prefetches the next one."""
     with ThreadPoolExecutor(1, "batches") as pool:
         ready: dict[int, Future[Batch]] = {first: pool.submit(stream.batch, first)}
 
@@ -38,8 +38,8 @@ def prefetched(stream: Stream, first: int) -> Iterator[Callable[[int], Batch]]:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM, SIGHUP (a closed terminal) and the first Ctrl-C instead of dying; a second Ctrl-C interrupts at
-    once."""
+    """Collect SIGTERM, SIGHUP (a closed terminal) and the first Ctrl-C instead of exiting; a second Ctrl-C interrupts
+    immediately."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -49,7 +49,7 @@ def stop_signals() -> Iterator[list[int]]:
 
     try:
         previous = {s: signal.signal(s, remember) for s in STOPPING}
-    except ValueError:  # not in the main thread: whoever owns it handles signals
+    except ValueError:  # not in the main thread, which handles signals itself
         yield received
         return
     try:

@@ -1,5 +1,5 @@
-"""Fully sharded training (FSDP2): each rank keeps a share of every weight, gradient and moment, and gathers a layer
-while it is that layer's turn. Imported by runs that shard, or that go on from one that did: it takes a second."""
+"""Fully sharded training (FSDP2): each rank keeps a shard of every weight, gradient and moment, and gathers one layer
+at a time. Imported only by runs that shard or resume from a sharded run, since the import takes a second."""
 
 import warnings
 from collections.abc import Iterable
@@ -23,9 +23,9 @@ from genera.errors import GeneraError
 def shard(
     objective: nn.Module, blocks: Iterable[Block], optimiser: Optimizer, ranks: Ranks, dtype: torch.dtype | None
 ) -> None:
-    """Spread the parameters below `objective` over the ranks, in place, and give the optimiser the shares.
+    """Shard the parameters below `objective` over the ranks, in place, and give the optimiser the shards.
 
-    dtype: autocast's, in which a layer's matrices then travel; their shares and what is reduced stay fp32.
+    dtype: the autocast dtype, in which a layer's matrices are gathered; shards and reductions stay fp32.
     """
     mesh = init_device_mesh(ranks.device.type, (ranks.world,))
     names = {id(p): name for name, p in objective.named_parameters()}
@@ -41,7 +41,7 @@ def shard(
 
 
 def gathered(tensors: dict[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
-    """Whole tensors, on the main rank alone and in its main memory: the device holds one of them at a time."""
+    """Unsharded tensors, on the main rank only and in host memory: the device holds one at a time."""
     kept = {}
     for name, tensor in tensors.items():
         full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
@@ -51,24 +51,24 @@ def gathered(tensors: dict[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
 
 
 def divided(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Tensors that every rank holds whole, and tensors of which each holds a share."""
+    """Split into tensors that every rank holds whole, and sharded tensors."""
     shares: dict[str, Tensor] = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, DTensor)}
     return {name: tensor for name, tensor in tensors.items() if name not in shares}, shares
 
 
 def share_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """This rank's share of a whole tensor, spread as `like`, a share too."""
+    """This rank's shard of a whole tensor, with the layout of the sharded tensor `like`."""
     assert isinstance(like, DTensor)
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
-# distributed checkpoints; the safetensors form of DCP, for its own form is a pickle
+# distributed checkpoints, in DCP's safetensors format, since its default format uses pickle
 
 
 def write_shares(folder: Path, shares: dict[str, Tensor], ranks: Ranks) -> list[Path]:
-    """Every rank writes its shares into a file of its own. Returns the files of this rank.
+    """Every rank writes its shards to its own file. Returns the files of this rank.
 
-    Raises GeneraError where a rank cannot write.
+    Raises GeneraError when a rank cannot write.
     """
     try:
         writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
@@ -80,11 +80,11 @@ def write_shares(folder: Path, shares: dict[str, Tensor], ranks: Ranks) -> list[
 
 
 def read_shares(folder: Path, wanted: dict[str, Tensor], ranks: Ranks) -> None:
-    """Fill `wanted`, whole or spread over any number of ranks, from what any number of ranks wrote."""
+    """Fill `wanted` (whole or sharded over any number of ranks) from the shards that any number of ranks wrote."""
     alone: dict[str, Any] = {"no_dist": True} if ranks.world == 1 else {"process_group": ranks.control}
     dcp.load(wanted, storage_reader=dcp.HuggingFaceStorageReader(str(folder)), **alone)
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names of the tensors whose shares `folder` holds."""
+    """Names of the tensors whose shards are in `folder`."""
     return sorted(dcp.HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata)

@@ -1,12 +1,12 @@
-"""The kinds of state of a method, and what each checkpoint keeps of them.
+"""The kinds of state of a method, and how checkpoints store them.
 
-- *Weights*: parameters and buffers, as `state_dict` lists them. What a user loads.
-- *Training state*: replay buffers, counters, statistics. The same on all ranks; a resumed run reads it, a loaded one
-  does not.
-- *Per-rank state*: hidden states that are carried from batch to batch, local buffers. Each rank keeps its own.
-- *References*: frozen networks of other runs (see `references`). No checkpoint copies them.
+- *Weights*: parameters and buffers, as in `state_dict`. Loaded for use.
+- *Training state*: replay buffers, counters, statistics. The same on all ranks; restored on resuming, not when a run is
+  loaded for use.
+- *Per-rank state*: hidden states carried from batch to batch, local buffers. Each rank keeps its own.
+- *References*: frozen networks of other runs (see `references`). Checkpoints do not copy them.
 
-What a method does not register is not state: it must follow from the config, the data and the step alone.
+Anything that a method does not register must follow from the config, the data and the step alone.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 Value = bool | int | float | str
-"""A plain value that is kept in JSON."""
+"""A plain value that is stored in JSON."""
 
 
 class StatefulModule(nn.Module):
-    """A module that tells its training state and its per-rank state from its weights."""
+    """A module that separates training state and per-rank state from weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,15 +28,15 @@ class StatefulModule(nn.Module):
         self._rank_tensors: list[str] = []
 
     def register_training_state(self, name: str, value: Tensor | nn.Module | Value | None) -> None:
-        """Make `value` the attribute `name`, which is saved for resuming and is not part of the weights.
+        """Set the attribute `name` to `value` and save it for resuming, apart from the weights.
 
-        value: a tensor, or None for one that comes later (its shape may change); a module, for all of its buffers; or a
-        plain number or text. It must be the same on all ranks: what a rank learns of its own rows reaches the others
-        through `step.gather`.
+        value: a tensor, or None for one that is set later (its shape may change); a module, for all its buffers; or a
+        plain number or text. It must be the same on all ranks: use `step.gather` to share what depends on a rank's
+        rows.
         """
         if isinstance(value, nn.Module):
             if any(True for _ in value.parameters()):
-                raise TypeError(f"{name!r} has parameters, which are weights: assign it as an attribute.")
+                raise TypeError(f"{name!r} has parameters, which are weights; assign it as an attribute.")
             self.add_module(name, value)
             self._training_tensors += [f"{name}.{buffer}" for buffer in _without_weights(value)]
         elif value is None or isinstance(value, Tensor):
@@ -47,10 +47,10 @@ class StatefulModule(nn.Module):
             self._training_values.append(name)
 
     def register_rank_state(self, name: str, value: Tensor | None = None) -> None:
-        """Make `value` the attribute `name`, of which each rank saves and resumes its own.
+        """Set the attribute `name` to `value`, which each rank saves and restores separately.
 
-        Its first axis should be the rows of the rank's batch, or other items of which each rank holds a share: another
-        number of ranks shares these anew. A scalar can only be resumed on as many ranks as saved it.
+        Its first axis should be the rows of the rank's batch, or other items divided over ranks: resuming on another
+        number of ranks redistributes them. A scalar can only be resumed on the same number of ranks.
         """
         self.register_buffer(name, value, persistent=False)
         self._rank_tensors.append(name)
@@ -67,7 +67,7 @@ class StatefulModule(nn.Module):
         return self._present(self._rank_tensors)
 
     def restore_state(self, tensors: dict[str, Tensor], values: dict[str, Value]) -> None:
-        """Take training and per-rank state, as the methods above gave it."""
+        """Restore training and per-rank state from the output of the methods above."""
         for name, tensor in tensors.items():
             owner, leaf = self._owner(name)
             like = getattr(owner, leaf)
@@ -88,7 +88,7 @@ class StatefulModule(nn.Module):
 
 
 def _without_weights(module: nn.Module) -> list[str]:
-    """Names of all buffers of `module`, which are no weights from here on."""
+    """Names of all buffers of `module`, which from now on are not weights."""
     names: list[str] = []
     for path, part in module.named_modules():
         buffers: dict[str, Any] = dict(part._buffers)

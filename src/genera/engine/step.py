@@ -1,4 +1,4 @@
-"""One training step as a method sees it: where we are, shared noise, telemetry, and `minimise`."""
+"""One training step as a method sees it: position, noise, telemetry, and `minimise`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,10 +18,10 @@ from genera.engine.trainees import AUTOCAST, Trainee, only
 from genera.errors import GeneraError
 
 SMALLEST_SCALE = 2.0**-14
-"""Of the fp16 loss: gradients that overflow even here do not overflow because of the scale."""
+"""Smallest scale of the fp16 loss: gradients that overflow here do not overflow because of the scale."""
 
 Loss = Callable[[Any, "Step"], Terms]
-"""(rows of a batch, step) → terms, of which `loss` is minimised"""
+"""(rows of a batch, step) → terms; `loss` is minimised"""
 
 
 class Step:
@@ -37,7 +37,7 @@ class Step:
         before: int = 0,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
-        """before: steps of the stages before this one. scaler: of the fp16 loss."""
+        """before: number of steps of earlier stages. scaler: gradient scaler for fp16."""
         self.config, self.ranks, self.trainees = config, ranks, trainees
         self.before, self.scaler = before, scaler
         self.index = 0
@@ -54,8 +54,8 @@ class Step:
         self.noise.begin_step(index)
 
     def end(self) -> None:
-        """Let the moving averages follow the weights, once a step however often a player moved; the engine calls this
-        after `Method.update`."""
+        """Update the moving averages of weights, once per step for any number of turns; the engine calls this after
+        `Method.update`."""
         decay = self.config.ema if self.index >= self.config.ema_start else 0.0
         for trainee in self.trainees.values():
             trainee.follow(decay)
@@ -63,8 +63,8 @@ class Step:
     # noise
 
     def normal(self, *shape: int) -> Tensor:
-        """N(0, 1) of `shape`, whose first axis is the rows of the batch at hand. The noise of a row does not depend on
-        how many ranks or accumulated parts the batch is spread over, nor on an interruption."""
+        """N(0, 1) of `shape`, whose first axis is the rows of the current batch. The noise of a row does not depend on
+        the number of ranks or accumulated parts, nor on interruptions."""
         return self.noise.normal(*shape)
 
     def uniform(self, *shape: int) -> Tensor:
@@ -76,7 +76,7 @@ class Step:
         return self.noise.integers(high, *shape)
 
     def chance(self) -> float:
-        """One U[0, 1) on the host for the whole batch at hand, the same on all ranks and for all accumulated parts."""
+        """One U[0, 1) on the host for the whole batch, identical on all ranks and for all accumulated parts."""
         return self.noise.chance()
 
     # rows of other ranks
@@ -85,39 +85,38 @@ class Step:
         """(B, …) rows of this rank → (world · B, …) rows of all ranks in the order of the global batch.
 
         Gradients flow back to the rows of every rank. A loss over gathered rows (contrastive: all pairs of a batch)
-        has the gradient of one rank that holds the whole batch, whether each rank takes the mean over its own rows
-        against all others, or over all rows.
+        has the same gradient as on a single rank with the whole batch, whether each rank averages over its own rows
+        against all rows, or over all rows.
 
-        Raises GeneraError within an accumulated part, which has only its own rows: the sum over parts would be another
-        loss.
+        Raises GeneraError with --accumulate, since a part has only its own rows and the sum over parts would be a
+        different loss.
         """
         if self.noise.parts > 1:
             raise GeneraError(
-                f"this loss needs the whole batch, which --accumulate {self.noise.parts} cuts into parts; use "
-                "--accumulate 1."
+                f"this loss needs the whole batch, but --accumulate {self.noise.parts} splits it; use --accumulate 1."
             )
         return gather_rows(rows, self.ranks)
 
     # telemetry
 
     def record(self, **terms: Tensor) -> None:
-        """Add telemetry that is averaged until the next log line, without waiting for the device."""
+        """Add telemetry, which is averaged until the next log line. Does not synchronise with the device."""
         self.telemetry.record(**terms)
 
     def averages(self) -> dict[str, float]:
-        """Telemetry averaged over ranks and over the steps since the last call; the one wait for the device.
+        """Telemetry averaged over ranks and over the steps since the last call. Synchronises with the device.
 
         Raises GeneraError when fp16 gradients overflow at any loss scale.
         """
         if self.telemetry.sums and self.scaler and self.scaler.get_scale() < SMALLEST_SCALE:
             raise GeneraError(
-                f"gradients overflow fp16 at any loss scale by step {self.before + self.index + 1}; no weight moves. "
-                "Use --precision bf16 or fp32."
+                f"gradients overflow fp16 at any loss scale by step {self.before + self.index + 1}; the weights are "
+                "unchanged. Use --precision bf16 or fp32."
             )
         return self.telemetry.averages()
 
     def check(self) -> None:
-        """Raise GeneraError if the last `minimise` met a non-finite value."""
+        """Raise GeneraError if the last `minimise` produced a non-finite value."""
         self.guard.check()
 
     # learning
@@ -125,13 +124,13 @@ class Step:
     def minimise(self, name: str, loss: Loss, batch: Any, *, turn: str = "") -> None:
         """One optimiser step of player `name` on the mean of `loss(part, step)["loss"]` over the batch's parts.
 
-        Handles accumulation, autocast, rank averaging, clipping and the learning rate. Other players' parameters get no
-        gradient meanwhile. Statistics that modules of any player staged (dictionaries, batch moments, spectral vectors)
-        move once, after the optimiser. `turn` sets the telemetry of a player's second kind of loss apart from that of
-        its first.
+        Handles accumulation, autocast, averaging over ranks, clipping and the learning rate. Parameters of other
+        players get no gradient. Statistics staged by modules of any player (dictionaries, batch moments, spectral
+        vectors) are committed once, after the optimiser step. `turn` distinguishes the telemetry of several losses of
+        one player.
 
         Raises:
-            GeneraError: a loss or gradient is not finite; the weights have not moved. The rows do not divide.
+            GeneraError: a loss or gradient is not finite (the weights are unchanged), or the rows do not divide.
         """
         trainee = self.trainees[name]
         self.noise.begin_turn()
@@ -144,7 +143,7 @@ class Step:
             module.commit()  # type: ignore[operator]
 
     def evaluate(self, figures: Loss, batch: Any, at: "Step") -> Terms:
-        """`figures(batch, at)` without learning, with the weights of a sharded player gathered meanwhile."""
+        """`figures(batch, at)` without training; gathers the weights of a sharded player during the call."""
         sharded = [trainee.objective for trainee in self.trainees.values() if trainee.sharded]
         if not sharded:
             return figures(batch, at)
@@ -158,8 +157,8 @@ class Step:
         size, rest = divmod(len(batch), parts)
         if rest or not size:
             raise GeneraError(
-                f"a turn of player {name!r} has {len(batch)} rows on this rank, which --accumulate {parts} does "
-                "not divide; change --batch-size."
+                f"a turn of player {name!r} has {len(batch)} rows on this rank, not divisible by --accumulate "
+                f"{parts}; change --batch-size."
             )
         means: Terms = {}
         for part in range(parts):
@@ -175,8 +174,8 @@ class Step:
         return means
 
     def _move(self, name: str, trainee: Trainee, terms: Terms, batch: Any) -> Tensor:
-        """Clip, set the learning rate and let the optimiser step, unless a value is not finite. Returns the norm of the
-        gradient before clipping."""
+        """Clip, set the learning rate and take the optimiser step, unless a value is not finite. Returns the gradient
+        norm before clipping."""
         optimiser = trainee.player.optimiser
         if self.scaler:
             self.scaler.unscale_(optimiser)
@@ -186,7 +185,7 @@ class Step:
             torch.nn.utils.clip_grads_with_norm_(trainee.parameters, clip, norm)
         trainee.set_rates(trainee.player.schedule(self.index, self.progress))
 
-        # Loss scaling expects infinite gradients now and then and skips them itself; a bad loss is bad all the same.
+        # Loss scaling expects occasional infinite gradients and skips them itself; a non-finite loss remains an error.
         bad = self.guard.anywhere(~torch.isfinite(terms["loss"] if self.scaler else terms["loss"] + norm))
         self.guard.watch(Turn(name, self.before + self.index + 1, terms, batch.ids), bad)
         if not trainee.guarded or self.ranks.device.type == "cpu":
@@ -204,14 +203,15 @@ class Step:
 
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = AUTOCAST.get(self.config.precision)
-        if dtype is None or self.ranks.device.type == "meta":  # shapes alone know no autocast; `dry_run` mimics it
+        if dtype is None or self.ranks.device.type == "meta":  # the meta device has no autocast; `dry_run` emulates it
             return nullcontext()
         return torch.autocast(self.ranks.device.type, dtype)
 
 
 @contextmanager
 def _synchronised(objective: nn.Module, *, last: bool) -> Iterator[None]:
-    """Ranks average gradients only with the last part; shares take part each time, so that none is ever whole."""
+    """Average gradients over ranks only after the last part; with sharding after every part, so that no rank ever holds
+    the whole gradient."""
     if isinstance(objective, DistributedDataParallel) and not last:
         with objective.no_sync():
             yield

@@ -1,4 +1,4 @@
-"""Telemetry of training: figures summed on the device, averaged over steps and ranks when a line is logged."""
+"""Training telemetry: scalars summed on the device, averaged over steps and ranks when a line is logged."""
 
 import torch
 from torch import Tensor
@@ -15,13 +15,13 @@ class Telemetry:
         self.counts: dict[str, int] = {}
 
     def record(self, **terms: Tensor) -> None:
-        """Add scalars, without waiting for the device."""
+        """Add scalars. Does not synchronise with the device."""
         for key, value in terms.items():
             self.sums[key] = self.sums[key] + value.detach() if key in self.sums else value.detach().clone()
             self.counts[key] = self.counts.get(key, 0) + 1
 
     def averages(self) -> dict[str, float]:
-        """Means over ranks and over the records since the last call. This waits for the device, once."""
+        """Means over ranks and over the records since the last call. Synchronises with the device once."""
         if not self.sums:
             return {}
         means = torch.stack([(total / self.counts[name]).float() for name, total in self.sums.items()])

@@ -31,17 +31,17 @@ from genera.files import write_text
 
 
 def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFolder:
-    """Train what `config` says into the folder `out`; a run that is there already is resumed, a finished one stays.
+    """Train a run with `config` in the folder `out`. An existing run is resumed; a finished run is left unchanged.
 
-    With another budget than the run in `out` has, training goes on from its last checkpoint to the new budget, with the
-    optimiser as it is. Schedules are functions of the share of the budget that is used: the new budget's, from there.
+    If `config` has another budget than the run in `out`, training continues from its last checkpoint to the new budget,
+    including optimiser state. Schedules depend on the used share of the budget, from then on of the new one.
 
-    resume: last, previous, best or a step number: the checkpoint to go on from. Any but `last` also takes a finished
-    run back to it.
+    resume: the checkpoint to resume from: last, previous, best or a step number. Any but `last` also rewinds a finished
+    run.
 
     Raises:
-        GeneraError: bad settings, data or folder; a non-finite loss. Nothing that was saved is lost.
-        Stopped: Ctrl-C or SIGTERM came; the run is saved and the same call goes on.
+        GeneraError: bad settings, data or folder, or a non-finite loss. Saved checkpoints are kept.
+        Stopped: after Ctrl-C or SIGTERM; the run is saved and the same call resumes it.
     """
     config.check()
     folder = RunFolder(out)
@@ -60,15 +60,15 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
         try:
             _train(config, folder, ranks, resume)
         except GeneraError as error:
-            if ranks.main and folder.status()["state"] != "done":  # a finished run stays one until it trains again
-                with suppress(GeneraError):  # on a full disk there is no room for this either
+            if ranks.main and folder.status()["state"] != "done":  # a finished run stays done until it trains again
+                with suppress(GeneraError):  # a full disk prevents this too
                     folder.write_status("failed", message=str(error))
             raise
     return folder
 
 
 def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> None:
-    """Prepare the run and take its stages in turn, from wherever the last start left them."""
+    """Prepare the run and work through its stages, from where the last start ended."""
     training = _prepare(config, folder, ranks, resume)
     with stop_signals() as stop:
         for index in range(training.position.stage, len(training.stages)):
@@ -80,7 +80,7 @@ def _train(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> N
 
 @dataclass
 class _Training:
-    """A run that is ready to go on."""
+    """A run that is ready to train."""
 
     config: RunConfig
     folder: RunFolder
@@ -91,14 +91,14 @@ class _Training:
     trackers: list[Tracker]
     position: Position
     checkpoint: Path | None
-    """Where optimisers and random states are to be read from; None at a first start, and once they are read."""
+    """Source of optimiser and random states; None at the first start, and once they are loaded."""
 
 
 # prepare
 
 
 def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> _Training:
-    """Open the data, build the method, and give it the weights and artefacts that it goes on from."""
+    """Open the data, build the method, and load the weights and artefacts to start from."""
     implementation = registry.entry(config.method).load()
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
@@ -106,7 +106,7 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     stages = method.stages()
     _check_stages(config, stages, ranks)
     start = ckpt.pick(folder.checkpoints, resume)
-    for turn in (True, False):  # the main rank records what is referred to; the others then find that
+    for turn in (True, False):  # the main rank first, which records the references for the others
         if ranks.main is turn:
             open_references(method.references, folder, new=start is None, main=ranks.main)
         ranks.barrier()
@@ -121,7 +121,7 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
         if extended:
             folder.extend(config, position.step)
     if start:
-        say(f"going on from step {position.step} of {folder.path}")
+        say(f"resuming {folder.path} from step {position.step}")
     elif config.train.init:
         method.complete(inherit(method, parents(config)))
     else:
@@ -139,7 +139,7 @@ def _build(implementation: Any, config: RunConfig, assets: Any, ranks: Ranks) ->
     seed_all(config.train.seed)
     method: Method = implementation(config.model, assets)
     if config.train.sharding == "none" or ranks.world == 1:
-        method.to(ranks.device)  # a sharded one goes there layer by layer, as each is cut into shares
+        method.to(ranks.device)  # a sharded method moves layer by layer, while sharding
     seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
     if config.train.compile:
         for network in _networks(method):
@@ -148,9 +148,9 @@ def _build(implementation: Any, config: RunConfig, assets: Any, ranks: Ranks) ->
 
 
 def _check_stages(config: RunConfig, stages: list[Stage], ranks: Ranks) -> None:
-    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later one would use the shares of an earlier
+    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later stage would use shards of an earlier one
         names = ", ".join(stage.name for stage in stages)
-        raise GeneraError(f"--sharding fsdp needs a method of one stage, not {names}; leave it out.")
+        raise GeneraError(f"--sharding fsdp needs a method with a single stage, got {names}; drop it.")
     for stage in stages:
         if stage.batch_size:
             _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
@@ -159,17 +159,17 @@ def _check_stages(config: RunConfig, stages: list[Stage], ranks: Ranks) -> None:
 def _check_extension(
     config: RunConfig, folder: RunFolder, data: Any, stages: list[Stage], position: Position, ranks: Ranks
 ) -> None:
-    """Whether a run that is at `position` can go on with the budget of `config`, and what that means for its stages.
+    """Check that a run at `position` can continue with the budget of `config`, and print which stages it affects.
 
-    Raises GeneraError for a budget below what is done, and where a later stage has used what this one left.
+    Raises GeneraError for a budget that is already exceeded, and if a later stage has used the result of this one.
     """
     stage = stages[position.stage]
     of_stage = f" of stage {stage.name}" if len(stages) > 1 else ""
     for later in stages[position.stage + 1 :]:
         if later.work and (folder.artefacts / later.name).exists():
             raise GeneraError(
-                f"stage {later.name} of {folder.path} has used what stage {stage.name} left, so that its budget cannot "
-                "change any more; go on with the same budget, or choose another --out."
+                f"stage {later.name} of {folder.path} has used the result of stage {stage.name}, so the budget can no "
+                "longer change; resume with the same budget, or choose another --out."
             )
     _, stream = _opened(stage, config, data, folder, ranks)
     budget = _budget(stage, stages, config, stream)
@@ -178,18 +178,18 @@ def _check_extension(
         given = f"{budget.steps} steps" if budget.steps else f"{(budget.seconds or 0) / 60:.3g} minutes"
         raise GeneraError(
             f"{folder.path} has trained {done}{of_stage}, more than the {given} of the new budget; give a larger one, "
-            "choose another --out, or take the run back with --resume STEP."
+            "choose another --out, or rewind the run with --resume STEP."
         )
     if position.stage:
         names = ", ".join(earlier.name for earlier in stages[: position.stage])
-        say(f"the new budget holds from stage {stage.name} on; stages before it stay as they are: {names}")
+        say(f"the new budget applies from stage {stage.name} on; earlier stages stay unchanged: {names}")
 
 
 # run
 
 
 def _run(training: _Training, index: int, stop: list[int]) -> None:
-    """One stage, from where the run stands to the artefact that it leaves."""
+    """Run one stage, from the current position of the run to its artefact."""
     stage, folder, ranks = training.stages[index], training.folder, training.ranks
     at = training.position
     if index > at.stage:
@@ -210,10 +210,10 @@ def _run(training: _Training, index: int, stop: list[int]) -> None:
 
 
 def _learn(training: _Training, stage: Stage, stop: list[int]) -> None:
-    """The part of a stage that trains: its players, its data and its budget go through the loop."""
+    """Train the players of a stage on its data within its budget."""
     config, folder, ranks, method = training.config, training.folder, training.ranks, training.method
     step = _first_step(stage, config, ranks, training.position)
-    method.to(ranks.device)  # and then what no player trains
+    method.to(ranks.device)  # and now what no player trains
     if training.checkpoint:
         ckpt.load_training(training.checkpoint, method, step)
         training.checkpoint = None
@@ -225,7 +225,7 @@ def _learn(training: _Training, stage: Stage, stop: list[int]) -> None:
 
 
 def _opened(stage: Stage, config: RunConfig, data: Any, folder: RunFolder, ranks: Ranks) -> tuple[Any, Stream]:
-    """What a stage trains on: the run's data set `data` or one of its own, and the stream of its batches."""
+    """Training data of a stage (the run's data set `data` or its own) and its stream of batches."""
     if stage.data:
         data = stage.data(data, folder.artefacts)
         _check_validation(config, data, ranks)
@@ -257,14 +257,14 @@ def _check_batch(config: RunConfig, name: str, rows: int, ranks: Ranks) -> None:
 
 def _check_validation(config: RunConfig, data: Any, ranks: Ranks) -> None:
     if config.train.validate_every and data.size("valid") < ranks.world:
-        found = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
+        available = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
         raise GeneraError(
-            f"validation needs items that are not trained on, and there are {found}; --validate-every 0 leaves it out."
+            f"validation needs held-out items, but there are {available}; --validate-every 0 disables it."
         )
 
 
 def _networks(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules that are called; lists and dictionaries of modules are not."""
+    """The outermost callable modules; lists and dictionaries of modules are expanded."""
     for child in module.children():
         if isinstance(child, nn.ModuleDict | nn.ModuleList):
             yield from _networks(child)
@@ -273,7 +273,7 @@ def _networks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks: Ranks) -> Any:
-    """The main rank opens first and leaves cache and assets; the others then find them."""
+    """Open the data, first on the main rank, which writes cache and assets for the others."""
     data = None
     for turn in (True, False):
         if ranks.main is turn:

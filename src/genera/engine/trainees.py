@@ -1,4 +1,4 @@
-"""Players in training: spread over ranks, with the moving averages of their weights."""
+"""Players in training: data-parallel or sharded over ranks, with moving averages of their weights."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,17 +39,17 @@ class Trainee:
     parameters: list[nn.Parameter]
     base_rates: list[float]
     followed: list[Tensor]
-    """What the moving average follows: the parameters and, if the player says so, floating buffers."""
+    """Tensors that the moving average tracks: parameters and, depending on the player, floating-point buffers."""
     average: list[Tensor]
     staging: list[nn.Module]
-    """Modules that gather statistics over a turn and move their buffers once, in `commit`."""
+    """Modules that collect statistics over a turn and update their buffers once, in `commit`."""
     guarded: bool
-    """The optimiser skips a step on the device when told of a non-finite gradient (fused Adam, SGD, …)."""
+    """Whether the optimiser can skip a step on the device for a non-finite gradient (fused Adam, SGD, …)."""
     sharded: bool
-    """Each rank holds a share of the tensors above (DTensors); `objective` gathers them while it runs."""
+    """Whether each rank holds a shard of the tensors above (DTensors); `objective` gathers them while it runs."""
 
     def set_rates(self, multiplier: float) -> None:
-        """Learning rates of the optimiser's groups: those that it began with, times `multiplier`."""
+        """Set the learning rates of the parameter groups to their initial values times `multiplier`."""
         for group, base in zip(self.player.optimiser.param_groups, self.base_rates, strict=True):
             group["lr"] = base * multiplier
 
@@ -59,7 +59,7 @@ class Trainee:
         return norm.full_tensor() if self.sharded else norm  # type: ignore[attr-defined]
 
     def follow(self, decay: float) -> None:
-        """average ← decay · average + (1 − decay) · weights; or the mean that the optimiser keeps itself."""
+        """average ← decay · average + (1 − decay) · weights; or the optimiser's own average, if it keeps one."""
         if isinstance(self.player.optimiser, AveragedSGD):
             means = self.player.optimiser.averages()
             torch._foreach_copy_(self.average, [means.get(t, t).detach() for t in self.followed])
@@ -67,14 +67,14 @@ class Trainee:
             torch._foreach_lerp_(self.average, [t.detach() for t in self.followed], 1 - decay)
 
     def validated(self, loss: float) -> None:
-        """Tell an optimiser that waits for it what a validation pass gave."""
+        """Pass a validation loss to an optimiser that uses it."""
         if isinstance(self.player.optimiser, TriggeredSGD):
             self.player.optimiser.validated(loss)
 
 
 @contextmanager
 def only(trainee: Trainee, trainees: dict[str, Trainee]) -> Iterator[None]:
-    """The parameters of the other players get no gradient meanwhile."""
+    """Within the context, parameters of the other players get no gradient."""
     others = [p for other in trainees.values() if other is not trainee for p in other.parameters]
     for parameter in others:
         parameter.requires_grad_(False)
@@ -87,7 +87,7 @@ def only(trainee: Trainee, trainees: dict[str, Trainee]) -> Iterator[None]:
 
 @contextmanager
 def averaged(trainees: dict[str, Trainee]) -> Iterator[None]:
-    """The moving averages in the place of the weights they follow."""
+    """Within the context, the moving averages replace the weights."""
     pairs = [(p, mean) for t in trainees.values() for p, mean in zip(t.followed, t.average, strict=False)]
     with torch.no_grad():
         live = [p.detach().clone() for p, _ in pairs]
@@ -103,12 +103,12 @@ def averaged(trainees: dict[str, Trainee]) -> Iterator[None]:
 
 @contextmanager
 def gradients_of_inputs(method: nn.Module, trainees: dict[str, Trainee]) -> Iterator[None]:
-    """Gradients can be taken with respect to inputs and not to parameters, of which no graph is kept.
+    """Within the context, inputs can require gradients, and parameters do not.
 
-    Raises GeneraError for sharded players, whose parameters are gathered without gradients only.
+    Raises GeneraError for sharded players, whose parameters can only be gathered without gradients.
     """
     if any(trainee.sharded for trainee in trainees.values()):
-        raise GeneraError("--sharding fsdp cannot validate with gradients; leave it out, or use --validate-every 0.")
+        raise GeneraError("--sharding fsdp cannot validate with gradients; drop it, or use --validate-every 0.")
     parameters = [p for p in method.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -133,14 +133,14 @@ def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: R
     objective: nn.Module = Objective(player.network)
     sharded = bool(layers) and ranks.world > 1
     if sharded:
-        from genera.engine.sharding import shard  # imported by runs that shard: it takes a second
+        from genera.engine.sharding import shard  # imported only when sharding: it takes a second
 
         shard(objective, layers, player.optimiser, ranks, AUTOCAST.get(config.precision))
     elif ranks.world > 1:
         objective = DistributedDataParallel(objective, forward_sync_buffers=False)
     averaging = isinstance(player.optimiser, AveragedSGD)
     if averaging and config.ema:
-        raise GeneraError("the optimisers asgd and nt-asgd keep an average of the weights themselves; leave out --ema.")
+        raise GeneraError("the optimisers asgd and nt-asgd average the weights themselves; drop --ema.")
     parameters = [p for p in player.network.parameters() if p.requires_grad]
     followed: list[Tensor] = [*parameters]
     if player.average_buffers:
@@ -160,17 +160,17 @@ def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: R
 
 
 def layers_of(players: dict[str, Player]) -> list[Block]:
-    """The transformer layers, which a sharded run gathers one at a time. Raises GeneraError where that cannot be."""
+    """The transformer layers, which a sharded run gathers one at a time. Raises GeneraError if it cannot shard."""
     layers = [m for player in players.values() for m in player.network.modules() if isinstance(m, Block)]
-    if len(players) > 1:  # a turn of one runs through the others, outside of what would gather them
-        raise GeneraError(f"--sharding fsdp needs a method of one player, not {', '.join(players)}; leave it out.")
+    if len(players) > 1:  # a turn of one also runs the others, which nothing would gather
+        raise GeneraError(f"--sharding fsdp needs a method with a single player, got {', '.join(players)}; drop it.")
     if not layers:
-        raise GeneraError("--sharding fsdp gathers transformer layers, and this method has none; leave it out.")
+        raise GeneraError("--sharding fsdp gathers transformer layers, but this method has none; drop it.")
     return layers
 
 
 def _staging(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules that have a `commit`; one commits for what is inside it."""
+    """The outermost modules with a `commit`, which also commits the modules inside."""
     if hasattr(module, "commit"):
         yield module
     else:
