@@ -151,7 +151,7 @@ VALUES = [
     ("reconstruct run", "give sentences either on the command line or with --input FILE"),
     ("reconstruct run --input nowhere.txt", "cannot read nowhere.txt: No such file or directory"),
     ("reconstruct run --input latin.txt", "latin.txt is not UTF-8; convert it first"),
-    ("reconstruct run --input empty.txt", "empty.txt holds no sentences; one a line was expected"),
+    ("reconstruct run --input empty.txt", "empty.txt contains no sentences; expected one per line"),
     ("reconstruct run --input .", "cannot read .: Is a directory"),
     ("interpolate run a b --steps 0", "an interpolation needs at least 1 step, got 0"),
     ("encode run a --out latents.npy", "--out latents.npy must end in .npz"),

@@ -41,9 +41,9 @@ def test_it_writes_a_package_under_the_new_name(tmp_path):
     [
         ("My_Method", "lower-case letters and digits"),
         ("2d", "lower-case letters and digits"),
-        ("optimus", "there is a method 'optimus' already"),
-        ("torch", "Python has a module 'torch' already"),
-        ("class", "Python has a module 'class' already"),
+        ("optimus", "a method 'optimus' already exists"),
+        ("torch", "a Python module 'torch' already exists"),
+        ("class", "a Python module 'class' already exists"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(tmp_path, name, complaint):
@@ -54,7 +54,7 @@ def test_a_name_that_cannot_be_used_is_refused(tmp_path, name, complaint):
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "work.py").write_text("mine")
-    assert "exists already" in genera("new", "method", "grey-box", "--out", tmp_path / "package").error
+    assert "already exists" in genera("new", "method", "grey-box", "--out", tmp_path / "package").error
     assert contents(tmp_path / "package") == {"work.py": b"mine"}
 
 

@@ -45,7 +45,7 @@ def test_killed_halfway_it_goes_on_and_the_second_time_it_is_done(tmp_path, monk
 
     first = genera("demo", "--out", out)
     assert first.code == 0, first.err
-    assert "going on from step 20" in first.err
+    assert "resuming from step 20" in first.err
     assert (out / "report.html").exists()
     assert "The demo is done: a text VAE that turns sentences into 32 numbers and back." in first.out
     assert f"The report: {out / 'report.html'}" in first.out

@@ -34,4 +34,4 @@ def test_the_cache_is_read_and_its_damage_named(tmp_path, monkeypatch):
     bad = genera("verify")
     assert bad.code == 1
     assert "a.bin is damaged" in bad.out
-    assert "rebuilding it" in bad.err
+    assert "rebuilt on next use" in bad.err

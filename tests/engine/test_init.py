@@ -84,10 +84,10 @@ def test_networks_that_both_have_are_taken_over_and_the_others_named(tmp_path, c
     inherit(two, [parent(tmp_path)])
     for name, value in one.state_dict().items():
         assert torch.equal(two.state_dict()[name], value)
-    assert "begins with: autoencoder; new: prior" in capsys.readouterr().err
+    assert "initialised from: autoencoder; new: prior" in capsys.readouterr().err
     saved(tmp_path, two.state_dict())
     inherit(one, [parent(tmp_path)])
-    assert "begins with: autoencoder; left aside: prior" in capsys.readouterr().err
+    assert "initialised from: autoencoder; unused: prior" in capsys.readouterr().err
 
 
 def test_a_run_without_a_network_of_this_one_is_refused(tmp_path):
@@ -129,7 +129,7 @@ def test_each_network_comes_from_the_run_that_has_it(tmp_path, capsys):
         prefix="discriminator."
     )
     assert all(torch.equal(value, expected[name]) for name, value in gan.state_dict().items())
-    assert "begins with: generator of" in capsys.readouterr().err.replace("\n", " ")
+    assert "initialised from: generator of" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_network_of_two_runs_must_be_named(tmp_path):

@@ -192,7 +192,7 @@ def test_a_signal_saves_says_so_and_the_same_run_goes_on(tmp_path, capfd, unbrok
     assert 0 < step < 600
     assert ckpt.position_of(ckpt.pick(out / "checkpoints")).step == step
     train(many(), out)
-    assert f"going on from step {step}" in capfd.readouterr().err
+    assert f"resuming from step {step}" in capfd.readouterr().err
     assert_same_weights(out, unbroken_long)
     assert [row["step"] for row in RunFolder(out).metrics()] == list(range(1, 601))
 

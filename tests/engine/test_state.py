@@ -212,7 +212,7 @@ def test_a_changed_or_missing_teacher_stops_the_run_before_it_trains(teacher, tm
     (run / FILE).write_text(json.dumps(record))
     train(student(teacher), run, resume="7")
     small_methods.RingAssets(5.0).save(tmp_path / "elsewhere" / "assets")
-    with pytest.raises(GeneraError, match=r"'teacher' has changed: .*elsewhere is not what .*run began with"):
+    with pytest.raises(GeneraError, match=r"'teacher' has changed: .*elsewhere is not what .*run started with"):
         train(student(teacher), run, resume="7")
     (run / FILE).unlink()
     with pytest.raises(GeneraError, match=f"{FILE} is missing"):

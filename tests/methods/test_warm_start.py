@@ -100,7 +100,7 @@ def test_only_the_first_start_reads_the_folders(pretrained, tmp_path):
     away = {name: folder.rename(tmp_path / f"{name}-away") for name, folder in pretrained.items()}
     done = start(spec, tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr
-    assert "going on from step 2" in done.stderr
+    assert "resuming from step 2" in done.stderr
     run = genera.load(tmp_path / "run", device="cpu")
     assert run.step == 6
     assert_pretrained(run.method.network, away, atol=2e-3)  # six small steps away from them

@@ -7,7 +7,7 @@ from pathlib import Path
 from genera.data.cache import build_once, cache_folder
 
 SHIPPED = {
-    "optimus-mini": "Optimus with 0.6 M weights, trained on the texts of the worlds captions, captions-small and houses",
+    "optimus-mini": "Optimus with 0.6 M weights, trained on the text worlds captions, captions-small and houses",
 }
 """name → summary; the run is the package's folder of that name"""
 

@@ -121,7 +121,7 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
         if extended:
             folder.extend(config, position.step)
     if start:
-        say(f"resuming {folder.path} from step {position.step}")
+        say(f"resuming from step {position.step} of {folder.path}")
     elif config.train.init:
         method.complete(inherit(method, parents(config)))
     else:
