@@ -102,7 +102,7 @@ def test_guided_images(vae, tmp_path):
         (["sample", "--out", "OUT.png", "--truncation", "0.5"], "does not support --truncation here"),
         (["walk", "--out", "OUT.png", "--classes", "star"], "does not support --classes here"),
         (["guide", "--factor", "colour", "--score", "--columns", "3"], "drop --columns"),
-        (["probe", "--data", "world:shapes", "--label-column", "1"], "are for texts, and the items of small-image-vae"),
+        (["probe", "--data", "world:shapes", "--label-column", "1"], "are for texts, but the items of small-image-vae"),
         (["probe", "--factor", "colours"], "did you mean colour"),
         (["respond", "hello"], "small-image-vae cannot respond to a dialogue; methods that can: spacefusion"),
         (["export", "--out", "OUT"], "small-image-vae cannot be exported; methods that can"),

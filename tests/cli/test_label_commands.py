@@ -58,7 +58,7 @@ def test_guides_are_scored_and_shown_in_the_report(run):
         (["guide", "RUN", "--label", "x"], "has no labels; name them: --label-column"),
         (["probe", "RUN"], "has no labels; name them: --label-column"),
         (["probe", "RUN", "--factor", "number", "--shots", "100000"], "100000 shots a class were asked for"),
-        (["probe", "RUN", "--label-column", "1"], "are those of --data, which was not given"),
+        (["probe", "RUN", "--label-column", "1"], "need --data"),
     ],
 )
 def test_mistakes(tiny_run, words, message):

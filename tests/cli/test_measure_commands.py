@@ -85,14 +85,14 @@ def test_other_data_and_splits_are_measured_when_asked(tiny_run, tmp_path):
     assert genera(*words, "--split", "valid").json["split"] == "valid"
     assert len(list((run / "evaluations").glob("*.json"))) == 2
     failed = genera(*words, "--data", f"text:{file}", "--split", "test")
-    assert failed.error == f"text:{file} is not split into parts; leave --split out to measure all of it."
+    assert failed.error == f"text:{file} has no splits; drop --split to measure all of it."
 
 
 def test_options_that_would_do_nothing_are_refused(tiny_run):
     failed = genera("evaluate", tiny_run, "--fidelity.images", 10)
     assert "cannot be measured by 'fidelity', which" in failed.error
     failed = genera("evaluate", tiny_run, "--measures", "latent", "--likelihood.items", 10)
-    assert failed.error == "options of likelihood are given, and --measures leaves it out."
+    assert failed.error == "options of likelihood are given, but --measures excludes it."
     assert genera("evaluate", tiny_run, "--latent.items", 0).error == "--latent.items must be at least 1, got 0."
 
 

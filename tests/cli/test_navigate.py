@@ -82,7 +82,7 @@ def test_a_train_submission_may_be_partial(run, tmp_path):
     out.write_text(json.dumps(json.loads(out.read_text())[:10]))
     assert run("score", out, "--split", "train", "--json")["episodes"] == 10
     out.write_text("[]")
-    with pytest.raises(SystemExit, match="error: the submission answers no episode"):
+    with pytest.raises(SystemExit, match="error: the submission contains no episode"):
         run("score", out, "--split", "train")
 
 

@@ -130,7 +130,7 @@ def test_what_was_asked_for_and_does_not_fit_is_an_error(known, copied):
         evaluate(run, length={"sampels": 3})
     with pytest.raises(GeneraError, match=r"--length\.samples must be at least 1, got 0"):
         evaluate(run, length={"samples": 0})
-    with pytest.raises(GeneraError, match="options of length are given, and --measures leaves it out"):
+    with pytest.raises(GeneraError, match="options of length are given, but --measures excludes it"):
         evaluate(run, measures=("picky",), length={"samples": 3})
 
 

@@ -249,7 +249,7 @@ def test_a_run_on_labelled_data_can_be_measured_on_plain_text(sentences, tmp_pat
 
 
 def test_columns_belong_to_the_data_given(run):
-    with pytest.raises(GeneraError, match="--text-column and --label-column are those of --data"):
+    with pytest.raises(GeneraError, match="--text-column and --label-column need --data"):
         evaluate(run, EvaluateConfig(label_column="1"))
 
 

@@ -130,7 +130,7 @@ def test_a_lead_that_two_draws_cannot_show_is_no_win():
         ({"factor": "number", "tune_dropout": 1.0}, "--tune-dropout must lie in"),
         ({"factor": "number", "against": ("nowhere",)}, "nowhere is not a run folder"),
         ({"factor": "number", "against": ("a/run", "b/run")}, "told apart by their folders' names"),
-        ({"label_column": "1"}, "are those of --data, which was not given"),
+        ({"label_column": "1"}, "need --data"),
         ({"factr": "number"}, "did you mean factor"),
         ({}, "has no labels; name them"),
     ],

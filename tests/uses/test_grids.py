@@ -31,5 +31,5 @@ def test_written_whole_as_png(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
     with pytest.raises(GeneraError, match=r"grid\.jpg must end in \.png"):
         write_grid(tmp_path / "grid.jpg", flat(1.0))
-    with pytest.raises(GeneraError, match="a grid of no images"):
+    with pytest.raises(GeneraError, match="a grid needs at least one image"):
         grid([])

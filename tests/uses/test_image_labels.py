@@ -100,5 +100,5 @@ def test_items_of_another_type_are_refused_in_words(run):
         run.encode([torch.zeros(3, 16, 16)])
     with pytest.raises(GeneraError, match="got a ndarray"):
         run.score([np.zeros((3, 8, 8))])
-    with pytest.raises(GeneraError, match="a list of at least one item was expected"):
+    with pytest.raises(GeneraError, match="expected a list of at least one item"):
         run.encode([])

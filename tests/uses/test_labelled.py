@@ -70,8 +70,8 @@ def write(tmp_path, labels):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["a"] * 100, "'a' is the only one among"),
-        (["a", "b"] * 100 + ["c"], "'c' (occurs once among|is among the test items only)"),
+        (["a"] * 100, "'a' is the only label of"),
+        (["a", "b"] * 100 + ["c"], "'c' occurs only (once among|in the test items)"),
         ([str(i) for i in range(100)], r"'.*' \(and \d+ more\) occurs once .* check the label column"),
     ],
 )
@@ -85,7 +85,7 @@ def test_labels_that_cannot_be_learnt(run, tmp_path, labels, message):
     [
         ({}, "world:captions-small has no labels; name them: --label-column COLUMN"),
         ({"factor": "nmber"}, "did you mean number"),
-        ({"factor": "number", "data": "text:FILE"}, "--factor is for a world: source, and text:.* is none"),
+        ({"factor": "number", "data": "text:FILE"}, "--factor is for world: sources, not for text:"),
         ({"data": "text:FILE"}, "has no labels; name them"),
     ],
 )

@@ -91,7 +91,7 @@ def test_the_likelihood_of_an_instruction_is_the_sum_over_its_words(data):
 @pytest.mark.parametrize(("settings", "message"), [
     ({"candidates": 0}, "--candidates must be at least 1"),
     ({"candidates": 2, "speaker_weight": 1.5}, "--speaker-weight must lie in 0 .. 1"),
-    ({"candidates": 2, "speaker_weight": 0.0, "speaker": object()}, "is not used; leave --speaker out"),
+    ({"candidates": 2, "speaker_weight": 0.0, "speaker": object()}, "is not used; drop --speaker"),
 ])  # fmt: skip
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(GeneraError, match=message):

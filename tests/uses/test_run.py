@@ -66,9 +66,9 @@ def test_latents_of_another_shape(run):
 
 @pytest.mark.parametrize("use", ["encode", "reconstruct", "score"])
 def test_items_are_a_list_of_at_least_one(run, use):
-    with pytest.raises(GeneraError, match=r"a list of at least one item was expected, got \[\]"):
+    with pytest.raises(GeneraError, match=r"expected a list of at least one item, got \[\]"):
         getattr(run, use)([])
-    with pytest.raises(GeneraError, match=r"a list of at least one item was expected, got 'a dog \.'"):
+    with pytest.raises(GeneraError, match=r"expected a list of at least one item, got 'a dog \.'"):
         getattr(run, use)("a dog .")
 
 

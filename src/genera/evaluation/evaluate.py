@@ -1,4 +1,4 @@
-"""Measuring a trained model: every evaluator that fits the run, into RUN/evaluations/."""
+"""Measure a trained model with every evaluator that applies to it; results go to RUN/evaluations/."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,11 @@ from genera.uses.run import Run
 def evaluate(
     run: Run, config: EvaluateConfig | None = None, *, measures: Sequence[str] = (), **options: Mapping[str, Any]
 ) -> Stored:
-    """Measure `run` with every evaluator that fits it (or with `measures` alone), and add the results to the evaluation
-    of the same data, split, step and settings under RUN/evaluations/.
+    """Measure `run` with every evaluator that applies to it (or only with `measures`), and add the results to the
+    evaluation of the same data, split, step and settings in RUN/evaluations/.
 
-    options: fields of the evaluators' options by evaluator: `likelihood={"samples": 10}` (in Python a name's dashes are
-    underscores).
-    Raises GeneraError for an unknown evaluator or option, data that cannot be read, or a run that no evaluator fits.
+    options: option fields by evaluator, such as `likelihood={"samples": 10}` (with underscores for the dashes of a
+    name). Raises GeneraError for an unknown evaluator or option, unreadable data, or a run without evaluators.
     """
     config = config or EvaluateConfig()
     named = {name.replace("_", "-"): dict(values) for name, values in options.items()}
@@ -68,7 +67,7 @@ def evaluate(
 
 
 def _fitting(run: Run, config: EvaluateConfig, kind: str) -> list[Evaluator]:
-    """Evaluators to run. Raises GeneraError, before anything is opened, where one that was asked for does not fit."""
+    """Evaluators to run. Raises GeneraError for a requested one that does not apply, before opening any data."""
     known = evaluators()
     for name in (*config.measures, *config.options):
         if reason := known[name].lacks(run.method, kind):
@@ -80,13 +79,13 @@ def _fitting(run: Run, config: EvaluateConfig, kind: str) -> list[Evaluator]:
 
 
 def _nothing(run: Run, kind: str, lacking: Mapping[str, str]) -> str:
-    """The sentence for a run that nothing can measure: what each evaluator misses."""
+    """Error message for a run that no evaluator can measure: what each evaluator needs."""
     reasons = {e.name: e.lacks(run.method, kind) or lacking.get(e.name, "") for e in evaluators().values()}
     near = {name: why for name, why in reasons.items() if why.startswith("needs") or name in lacking}
     listed = "; ".join(f"{name} {why}" for name, why in (near or reasons).items())
     return (
         f"no evaluator can measure {run.config.method} on {kind} items: {listed}. "
-        "A method gets a capability by having its members (genera/engine/capabilities.py)."
+        "A method has a capability if it has its members (genera/engine/capabilities.py)."
     )
 
 
@@ -110,10 +109,10 @@ def _open(run: Run, config: EvaluateConfig) -> tuple[Any, str]:
 
 
 def _splits(config: EvaluateConfig, fitting: Sequence[Evaluator], data: Any, spec: str) -> tuple[str, ...]:
-    """The splits of the data that `--split` means. Raises GeneraError when none of them has an item."""
+    """The splits of the data for `--split`. Raises GeneraError when all of them are empty."""
     if data.splits == (WHOLE,):
         if config.split not in (None, WHOLE):
-            raise GeneraError(f"{spec} is not split into parts; leave --split out to measure all of it.")
+            raise GeneraError(f"{spec} has no splits; drop --split to measure all of it.")
         return (WHOLE,)
     asked = config.split or "test"
     wanted = next((e.splits[asked] for e in fitting if asked in e.splits), (asked,))

@@ -1,6 +1,6 @@
-"""The contract of an evaluator: one question about a trained model, its options, measures, rules and report blocks.
+"""The interface of an evaluator: one question about a trained model, its options, measures, rules and report blocks.
 
-The module of an evaluator holds `EVALUATOR`. Lists, help and reports read it, so it imports torch inside its functions.
+The module of an evaluator defines `EVALUATOR`. Lists, help and reports import it, so it imports torch inside functions.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Rule = Callable[[Figures], Iterator[Finding]]
-"""Reads figures by key and yields findings; silent where a figure it needs was not measured."""
+"""Reads figures by key and yields findings; yields nothing if a required figure is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Base of evaluators' options, and the options of one that has none."""
+    """Base of evaluator options, and the options of an evaluator without any."""
 
     def check(self) -> list[str]:
-        """Every complaint about these values, which begin with the option: `images must be at least 1, got 0`.
+        """Error messages for invalid values, starting with the option: `images must be at least 1, got 0`.
 
-        Integers are counts: they must be at least 1.
+        Integers are counts and must be at least 1.
         """
         counts = {f.name.replace("_", "-"): getattr(self, f.name) for f in fields(self)}
         return [f"{n} must be at least 1, got {v}" for n, v in counts.items() if type(v) is int and v < 1]
@@ -40,29 +40,28 @@ class Evaluator:
     """One question about a trained model."""
 
     name: str
-    """As `--measures` and options name it."""
+    """Its name in `--measures` and options."""
     question: str
-    """What it answers, for lists and help."""
+    """The question it answers, for lists and help."""
     measure: Callable[[Evaluation, Any], None]
-    """(evaluation, options) → records figures and shows blocks. Raises Lacks, before it records anything, where the
-    model or the data lacks a part beyond `needs`, saying which."""
+    """(evaluation, options) → records figures and shows blocks. Raises Lacks, before recording anything, if the model
+    or the data lacks a requirement beyond `needs`."""
     measures: tuple[Definition, ...]
-    """Every measure that it may record."""
+    """All measures that it may record."""
     needs: tuple[type, ...] = ()
-    """Capabilities (genera.engine.capabilities) that the model must have, all of them."""
+    """Required capabilities of the model (genera.engine.capabilities)."""
     items: tuple[str, ...] = ()
-    """Item types that it serves: text, dialogues, images, image-pairs, navigation, …; empty: any."""
+    """Item types that it supports: text, dialogues, images, image-pairs, navigation, …; empty: any."""
     options: type[Options] = Options
     options_of: str = ""
-    """Evaluator whose options it takes, having none of its own: what both read (the images drawn, the rollouts) is then
-    the same."""
+    """Evaluator whose options it shares, so that both use the same inputs (generated images, rollouts)."""
     rules: tuple[Rule, ...] = ()
-    """Diagnosis over the figures of all evaluators; the rules stand beside the measure that they are mainly about."""
+    """Diagnosis rules over the figures of all evaluators; a rule belongs to the measure that it is mainly about."""
     splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """What `--split` says → the splits of the data that are then measured, where they differ."""
+    """`--split` → the splits of the data that it measures, if they differ."""
 
     def lacks(self, method: Any, kind: str) -> str | None:
-        """Why it cannot measure a model of class or instance `method` on items of `kind`; None where it can."""
+        """Why it cannot measure `method` (class or instance) on items of `kind`; None if it can."""
         if self.items and kind not in self.items:
             return f"is for {', '.join(self.items)}"
         absent = [need.__name__ for need in self.needs if not isinstance(method, need)]
@@ -71,17 +70,17 @@ class Evaluator:
 
 @dataclass
 class Evaluation:
-    """What evaluators read (run, data, split, seed) and write into (record, show, note)."""
+    """The interface for evaluators: inputs (run, data, split, seed) and outputs (record, show, note)."""
 
     run: Run
     data: Any
     splits: tuple[str, ...]
-    """Splits that are measured, all of them there: one, but for navigation, whose houses are seen or unseen."""
+    """The measured splits, all non-empty: a single one, except for navigation (seen and unseen houses)."""
     seed: int = 0
     sources: dict[str, Any] = field(default_factory=dict)
-    """What was asked of the data besides: data (None: the run's own), features, …"""
+    """Further data options: data (None: the run's data), features, …"""
     folder: Path | None = None
-    """Where pictures go: a folder of this evaluation's own within the run's [RUN/samples]."""
+    """Folder for the pictures of this evaluation within the run folder [RUN/samples]."""
     results: dict[str, Result] = field(default_factory=dict)
     _current: Evaluator | None = None
     _shared: dict[Any, Any] = field(default_factory=dict)
@@ -92,13 +91,13 @@ class Evaluation:
 
     @property
     def reference_split(self) -> str:
-        """Where references come from (word vectors, the mean image): training items, or the measured ones of data that
-        is not split."""
+        """Source of references (word vectors, the mean image): training items, or the measured items for data without
+        splits."""
         return "train" if "train" in self.data.splits else self.split
 
     @property
     def model(self) -> Any:
-        """The method; evaluators use its capabilities and nothing else."""
+        """The method; evaluators use only its capabilities."""
         return self.run.method
 
     def items(self, count: int, split: str | None = None) -> list[Any]:
@@ -106,13 +105,13 @@ class Evaluation:
         return self.data.items(split or self.split, count)
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
-        """What one evaluator makes and others use, such as samples: made at the first call."""
+        """A value shared between evaluators, such as samples; computed on the first call."""
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]
 
     def begin(self, evaluator: Evaluator, options: Options) -> None:
-        """What is recorded next belongs to `evaluator`; the driver calls this."""
+        """Assign all following records to `evaluator`; called by the driver."""
         self._current = evaluator
         self.results[evaluator.name] = Result(options=asdict(options))
 
@@ -128,7 +127,7 @@ class Evaluation:
         """Add a figure. Raises KeyError for a measure that the evaluator does not define."""
         assert self._current is not None
         if measure not in {d.name for d in self._current.measures}:
-            raise KeyError(f"evaluator {self._current.name!r} records {measure!r} and does not define it")
+            raise KeyError(f"evaluator {self._current.name!r} records {measure!r} but does not define it")
         figure = Figure(
             measure, estimate.value, estimate.error, estimate.n, direction=direction, split=split, samples=samples
         )
@@ -157,19 +156,19 @@ class Evaluation:
         self.show(Picture(section=section, title=title, lead=lead, file=path))
 
     def note(self, **facts: Any) -> None:
-        """Keep plain JSON values that rules read besides figures."""
+        """Store JSON values that rules read in addition to figures."""
         assert self._current is not None
         self.results[self._current.name].facts |= facts
 
     def value(self, key: str) -> float | None:
-        """A figure that an evaluator has recorded already, by key."""
+        """An already recorded figure, by key."""
         figures = (f for result in self.results.values() for f in result.figures)
         return next((f.value for f in figures if f.key == key), None)
 
 
 @dataclass
 class Result:
-    """What one evaluator found."""
+    """The results of one evaluator."""
 
     options: dict[str, Any]
     figures: list[Figure] = field(default_factory=list)
@@ -179,12 +178,12 @@ class Result:
 
 
 def require(condition: object, what: str) -> None:
-    """Raise Lacks(what) unless `condition` holds: for what an evaluator needs beyond capabilities."""
+    """Raise Lacks(what) unless `condition` holds: for requirements beyond capabilities."""
     if not condition:
         raise Lacks(what)
 
 
 def diagnose(figures: Figures, evaluators: Sequence[Evaluator]) -> list[Finding]:
-    """All findings of all rules: warnings, then what is good, then notes."""
+    """Findings of all rules: warnings first, then good results, then notes."""
     findings = [finding for evaluator in evaluators for rule in evaluator.rules for finding in rule(figures)]
     return sorted(findings, key=lambda f: ("warning", "good", "note").index(f.level))

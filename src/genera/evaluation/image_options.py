@@ -7,10 +7,10 @@ from genera.evaluation.evaluator import Options
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions(Options):
-    """Which images are compared, and by which features."""
+    """The images to compare, and the features to compare them by."""
 
     images: int = 2000
-    """Images to generate (or to translate in each direction), and held-out real images to compare with, at most."""
+    """Number of images to generate (or to translate in each direction), and maximum number of held-out real images."""
     features: str = "in-domain"
-    """Features to compare images by: in-domain (a classifier trained once on the data), or a file with the FID
-    Inception's weights (.safetensors, or inception-2015-12-05.pt)."""
+    """Features that compare images: in-domain (a classifier trained once on the data), or a file with the weights of
+    FID's Inception (.safetensors, or inception-2015-12-05.pt)."""

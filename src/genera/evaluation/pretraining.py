@@ -48,10 +48,11 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: Options) -> None:
-    """What pre-training measured when it ended, on these splits of the run's own data."""
-    own = evaluation.run.config.data.data
+    """Figures measured at the end of pre-training, on these splits of the run's data."""
+    trained_on = evaluation.run.config.data.data
     require(
-        evaluation.sources.get("data") in (None, own), f"its figures are those of {own}, taken as pre-training ended"
+        evaluation.sources.get("data") in (None, trained_on),
+        f"its figures are those of {trained_on}, taken as pre-training ended",
     )
     held_out = {SEEN if split == "valid" else split: f for split, f in evaluation.model.pretraining_figures().items()}
     measured = {split: figures for split, figures in held_out.items() if split in evaluation.splits}

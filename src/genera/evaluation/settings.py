@@ -1,4 +1,4 @@
-"""What an evaluation can be asked. No torch."""
+"""Options of an evaluation. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,55 +12,55 @@ from genera.evaluation.registry import evaluator
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What is measured: the data and the part of it."""
+    """The data to measure on."""
 
     data: str | None = None
-    """Data to measure on, as in training [the run's own]."""
+    """Data source to measure on, as in training [the run's data]."""
     split: Literal["test", "valid", "train"] | None = None
     """test, valid or train; for navigation, test is val_seen and val_unseen, and valid is val_seen [test; all of --data
-    where it has no splits]."""
+    if it has no splits]."""
     text_column: str | None = None
-    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field [0; text]."""
+    """Text of --data: a TSV column (number from 0, or header name) or a JSONL field [0; text]."""
     label_column: str | None = None
-    """Where the label of --data is: a TSV column or a JSONL field [no labels]."""
+    """Label of --data: a TSV column or a JSONL field [no labels]."""
     features: Path | None = None
-    """Navigation: the feature file of the views, where it has moved since training."""
+    """Navigation: the feature file of the views, if it has moved since training [the run's]."""
     style: str | None = None
-    """Dialogues: a source of texts in the style by which responses are measured [that of a StyleFusion run]."""
+    """Dialogues: source of texts in the style to measure responses against [the run's, for StyleFusion]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Measured):
-    """What to measure, and on which data."""
+    """The evaluators to run and the data to measure on."""
 
     measures: tuple[str, ...] = ()
-    """Only these evaluators [all that fit the run]."""
+    """Run only these evaluators [all that apply to the run]."""
     seed: int = 0
-    """Seed of every draw."""
+    """Random seed."""
     options: Mapping[str, Options] = field(default_factory=dict)
-    """evaluator → its options; those left out have their defaults"""
+    """evaluator → its options; missing ones have their defaults"""
 
     def check(self) -> None:
-        """Raise one GeneraError with every complaint."""
+        """Raise one GeneraError with all error messages."""
         for name in (*self.measures, *self.options):
             evaluator(name)
         wrong = [f"--{name}.{complaint}" for name, o in self.options.items() for complaint in o.check()]
         used = {evaluator(name).options_of or name for name in self.measures}
         if unused := [name for name in self.options if used and name not in used]:
-            wrong.append(f"options of {', '.join(unused)} are given, and --measures leaves it out")
+            wrong.append(f"options of {', '.join(unused)} are given, but --measures excludes it")
         if self.data is None and (self.text_column or self.label_column):
-            wrong.append("--text-column and --label-column are those of --data, which was not given")
+            wrong.append("--text-column and --label-column need --data")
         if wrong:
             raise GeneraError("; ".join(wrong) + ".")
 
     def of(self, known: Evaluator) -> Options:
-        """The options that an evaluator takes: its own, or those of its `options_of`."""
+        """The options of an evaluator, or of the evaluator that its `options_of` names."""
         owner = evaluator(known.options_of) if known.options_of else known
         return self.options.get(owner.name, owner.options())
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything but data and split that differs from the defaults and moves figures."""
+        """All settings except data and split that differ from their defaults and affect figures."""
         changed: dict[str, Any] = {} if self.seed == 0 else {"seed": self.seed}
         columns = {"text_column": self.text_column, "label_column": self.label_column, "style": self.style}
         changed |= {name: value for name, value in columns.items() if value is not None}

@@ -192,17 +192,17 @@ def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[in
 
 def curve_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """One chart a logged term, the groups' training curves over each other; of several seeds mean and deviation."""
-    found = {
+    curves_of = {
         (term, f"{group.name}, {stage}".rstrip(", ")): curves
         for group in groups
         for term, stages in group.curves().items()
         for stage, curves in stages.items()
     }
-    names = list(dict.fromkeys(name for _, name in found))  # every chart has all of them: one colour each on the page
+    names = list(dict.fromkeys(name for _, name in curves_of))  # in every chart, for consistent colours
     nothing: tuple[Curve, Curve, Curve] = ([], [], [])
     charts = []
-    for term in curve_order({term for term, _ in found}):
-        lines = {name: found.get((term, name), nothing) for name in names}
+    for term in curve_order({term for term, _ in curves_of}):
+        lines = {name: curves_of.get((term, name), nothing) for name in names}
         charts.append(
             {
                 "title": CURVE_TITLES.get(term, term.replace("_", " ")),

@@ -114,13 +114,13 @@ def _summary(record: Record) -> str:
 def _missing(record: Record) -> list[tuple[str, str]]:
     """(what the page lacks, the command that makes it)"""
     run = shlex.quote(str(record.path))
-    found = []
+    missing = []
     if not record.rows:
         train = shlex.join(["genera", "train", record.title, "--data", record.data, "--out", str(record.path)])
-        found.append(("No curves: this run has logged nothing yet.", train))
+        missing.append(("No curves: this run has logged nothing yet.", train))
     if record.evaluation is None:
-        found.append(("No measures, examples or diagnosis: it was not evaluated.", f"genera evaluate {run}"))
-    return found
+        missing.append(("No measures, examples or diagnosis: it was not evaluated.", f"genera evaluate {run}"))
+    return missing
 
 
 def findings(evaluation: Stored) -> list[dict[str, Any]]:
@@ -207,7 +207,7 @@ def _facts(record: Record) -> dict[str, Any]:
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one level, {"train.seed": 42}."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
+        flattened |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flattened

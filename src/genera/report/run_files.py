@@ -60,7 +60,7 @@ class Record:
 
     def curves(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
         """{term: {series: [(step, value)]}}; the series are training and validation, one of each a stage."""
-        found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
         stages = {row["stage"] for row in self.rows if row.get("stage")}
         for row in self.rows:
             for name, value in row.items():
@@ -69,8 +69,8 @@ class Record:
                 term, series = name.removeprefix("valid/"), "valid" if name.startswith("valid/") else "train"
                 if len(stages) > 1:
                     series = f"{row.get('stage')}, {series}"
-                found.setdefault(term, {}).setdefault(series, []).append((row.get("step", 0), value))
-        return found
+                curves.setdefault(term, {}).setdefault(series, []).append((row.get("step", 0), value))
+        return curves
 
 
 def read_run(path: str | Path, evaluation: str | None = None) -> Record:

@@ -44,19 +44,19 @@ class Group:
     def curves(self) -> dict[str, dict[str, tuple[Curve, Curve, Curve]]]:
         """{term: {stage: (mean, mean - sd, mean + sd)}} of the training rows, at the steps that all its runs logged."""
         every = [record.curves() for record in self.records]
-        found: dict[str, dict[str, tuple[Curve, Curve, Curve]]] = {}
+        summaries: dict[str, dict[str, tuple[Curve, Curve, Curve]]] = {}
         for term, series in every[0].items():
             for name in series:
-                own = [dict(curves.get(term, {}).get(name, [])) for curves in every]
-                steps = [step for step in own[0] if all(step in points for points in own)]
+                per_run = [dict(curves.get(term, {}).get(name, [])) for curves in every]
+                steps = [step for step in per_run[0] if all(step in points for points in per_run)]
                 if not name.endswith("train") or not steps:
                     continue
-                means = [(step, mean(points[step] for points in own)) for step in steps]
-                away = [stdev(points[step] for points in own) if len(own) > 1 else 0.0 for step in steps]
+                means = [(step, mean(points[step] for points in per_run)) for step in steps]
+                away = [stdev(points[step] for points in per_run) if len(per_run) > 1 else 0.0 for step in steps]
                 low = [(step, value - sd) for (step, value), sd in zip(means, away, strict=True)]
                 high = [(step, value + sd) for (step, value), sd in zip(means, away, strict=True)]
-                found.setdefault(term, {})[name.removesuffix("train").rstrip(", ")] = means, low, high
-        return found
+                summaries.setdefault(term, {})[name.removesuffix("train").rstrip(", ")] = means, low, high
+        return summaries
 
 
 def grouped(records: Sequence[Record]) -> list[Group]:

@@ -1,13 +1,13 @@
-"""Label and latent taken apart by an adversary: the variant of Optimus' released code for labels (CARA), corrected.
+"""Adversarial separation of label and latent: the label-conditional variant of Optimus (CARA), corrected.
 
-A copy of the VAE becomes an autoencoder z = mu(x) whose decoder is given z + e_y, with an embedding e_y of the label. A
-reader tries to tell y from z and the encoder hides it, so that e_y must say it. A GAN then learns the distribution of
-z, and x ~ p(x | G(eps) + e_y) carries the label y.
+A copy of the VAE becomes an autoencoder z = mu(x) whose decoder receives z + e_y, with an embedding e_y of the label. A
+reader predicts y from z and the encoder works against it, so that e_y must carry the label. A GAN then learns the
+distribution of z, and x ~ p(x | G(eps) + e_y) has the label y.
 
 In the released code one optimiser minimises the sum of all losses: the reader's and the encoder's add up to the
 constant 1, those of G and D cancel in the same way, all is multiplied by 0, and the embedding of label 0 stays zero.
-Here each player descends its own loss, and G learns once z has settled. The released classifier of sentences has no
-path back into the model, and is left out.
+Here each player minimises its own loss, and G trains after the autoencoder. The released sentence classifier does not
+backpropagate into the model and is omitted.
 """
 
 import copy
@@ -35,7 +35,7 @@ class CaraGuide(nn.Module):
         super().__init__()
         self.model = model
         self.labels = nn.Embedding(classes, model.latent_size)
-        nn.init.zeros_(self.labels.weight)  # at first the decoder sees what it was trained on
+        nn.init.zeros_(self.labels.weight)  # the decoder initially sees the latents it was trained on
         self.sampler = GanGuide(1, model.latent_size, hidden)
 
     @classmethod
@@ -84,5 +84,5 @@ class CaraGuide(nn.Module):
 
     @torch.no_grad()
     def forward(self, label: int, count: int, generator: Generator, degree: float) -> Tensor:
-        """(count, P): what the copy of the model decodes into items of `label`."""
+        """(count, P): latents that the copy of the model decodes to items of `label`."""
         return self.sampler(0, count, generator, degree) + self.labels.weight[label]

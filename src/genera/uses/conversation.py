@@ -1,4 +1,4 @@
-"""A conversation with a trained model: it keeps what was said."""
+"""A conversation with a trained dialogue model, with its history."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class Conversation:
-    """Turns so far, yours and the model's in alternation. Begin it anew by making another one."""
+    """Keeps the turns so far, alternately yours and the model's. Create a new one to start over."""
 
     def __init__(self, run: "Run", *, seed: int = 0, **options: Any) -> None:
         """options: how responses are decoded (temperature, top_k, top_p, max_tokens)."""
@@ -15,8 +15,8 @@ class Conversation:
         self._run, self._seed, self._options = run, seed, options
 
     def say(self, text: str) -> str:
-        """The model's response to `text` after everything said so far. Raises GeneraError for an empty turn, which then
-        counts as not said."""
+        """The model's response to `text` after all turns so far. Raises GeneraError for an empty turn, which is not
+        added to the history."""
         (response,) = self._run.respond([*self.turns, text], 1, seed=self._seed + len(self.turns), **self._options)
         self.turns += [text.strip(), response]
         return response

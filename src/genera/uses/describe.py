@@ -25,14 +25,14 @@ def describe(
 ) -> list[str]:
     """An instruction for each path, a mapping with `scan`, `path` (viewpoint ids) and `heading` (radians, default 0).
 
-    data: another source of graphs and views than the run's. features: another feature file of the views.
+    data: source of graphs and views instead of the run's. features: feature file of the views instead of the run's.
     options: temperature, top_k, top_p and max_tokens of the decoding.
     Raises GeneraError for a path with a move that is not an edge, an unknown scan or viewpoint, and a run without a
     speaker.
     """
     model = run.able(Describes, "describe paths")
     if not paths:
-        raise GeneraError("there is no path to describe; give at least one.")
+        raise GeneraError("no path to describe; give at least one.")
     opened = open_data(run, data, features)
     table = EpisodeTable(opened.graphs, tuple(_episode(path, f"path {i}") for i, path in enumerate(paths)))
     table.check()

@@ -11,9 +11,9 @@ from genera.measures.factors import Facts
 
 
 def facts_of(items: Sequence[Any], world: Any) -> list[Facts | None] | None:
-    """The named factors of each sentence or image (C, S, S), None of one that the world cannot have made.
+    """The named factors of each sentence or image (C, S, S); None for an item that the world cannot generate.
 
-    None altogether where nobody can tell: without a world, or of images that are not in the world's colours.
+    Returns None if factors are unknown: without a world, or for images that lack the world's colours.
     """
     if world is None or not hasattr(world, "factors") or len(items) == 0:
         return None

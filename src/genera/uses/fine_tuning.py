@@ -19,8 +19,8 @@ PREDICTED_AT_ONCE = 256
 
 
 def read(model: Features, items: Sequence[str], apart: bool) -> Tensor:
-    """h of each item, (B, H). Pairs may be read `apart`, each sentence for itself: (u, v, |u - v|, u v), (B, 4H), as
-    sentence encoders are probed (Conneau and Kiela 2018)."""
+    """h of each item, (B, H). With `apart`, the sentences of a pair are encoded separately: (u, v, |u - v|, u v), (B,
+    4H), as is usual for sentence encoders (Conneau and Kiela 2018)."""
     if not (apart and isinstance(items[0], str) and PAIR in items[0]):
         return model.features(items)
     u, v = (model.features(side) for side in zip(*map(halves, items), strict=True))
@@ -28,14 +28,14 @@ def read(model: Features, items: Sequence[str], apart: bool) -> Tensor:
 
 
 class FineTuned:
-    """Softmax of W_C h, with h the model's features under dropout. The model that is given stays as it is."""
+    """Softmax of W_C h, with h the model's features under dropout. The given model is copied, not changed."""
 
     def __init__(self, model: Features, classes: int, config: ProbeConfig, lr: float) -> None:
         assert isinstance(model, nn.Module)
         self._given, self._classes, self._config, self._lr = model, classes, config, lr
 
     def fit(self, items: Sequence[str], classes: NDArray[np.int64], seed: int) -> "FineTuned":
-        """AdamW on all weights, linear decay to 0, gradients cut at norm 1; a pure function of `seed` on a CPU."""
+        """AdamW on all weights, linear decay to 0, gradients clipped at norm 1; a pure function of `seed` on a CPU."""
         config = self._config
         device = next(self._given.parameters()).device
         with seeded(seed, device):

@@ -1,4 +1,4 @@
-"""Images as people look at them: many in one picture, in a notebook or a PNG."""
+"""Image grids for notebooks and PNG files."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ from genera.files import atomic
 GAP = 2
 """White pixels between images."""
 LEAST = 64
-"""Height that smaller images are enlarged to, by whole factors and without smoothing."""
+"""Minimum image height: smaller images are enlarged by an integer factor without smoothing."""
 
 
 def grid(images: Sequence[Tensor], columns: int | None = None) -> Image.Image:
-    """One picture of N images (C, S, S) in [-1, 1], row by row; as many columns as rows unless told."""
+    """One picture of N images (C, S, S) in [-1, 1], row by row. columns: [a square grid]."""
     if not images:
-        raise GeneraError("a grid of no images was asked for; give at least one.")
+        raise GeneraError("a grid needs at least one image, got none.")
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     pixels = to_uint8(torch.stack(list(images)).cpu().float()).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
     scale = max(1, LEAST // pixels.shape[1])
@@ -38,10 +38,10 @@ def grid(images: Sequence[Tensor], columns: int | None = None) -> Image.Image:
 
 
 class Pictures(list[Tensor]):
-    """Images (C, S, S) in [-1, 1]; a notebook displays them as one grid."""
+    """Images (C, S, S) in [-1, 1]; notebooks display them as one grid."""
 
     def __init__(self, images: Iterable[Tensor] = (), columns: int | None = None) -> None:
-        """columns: of the grid [as many as rows]."""
+        """columns: of the grid [a square grid]."""
         super().__init__(images)
         self.columns = columns
 
@@ -62,10 +62,10 @@ class Pictures(list[Tensor]):
 
 
 def write_grid(path: str | Path, images: Sequence[Tensor], columns: int | None = None) -> Path:
-    """Write `grid` as a PNG, whole or not at all. Raises GeneraError for another ending, or where it cannot."""
+    """Write `grid` as a PNG, atomically. Raises GeneraError for another extension, or when writing fails."""
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise GeneraError(f"{path} must end in .png, the one format that grids of images are written in.")
+        raise GeneraError(f"{path} must end in .png, the only format for image grids.")
     picture = grid(images, columns)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         picture.save(file, "PNG")

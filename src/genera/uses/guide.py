@@ -1,4 +1,4 @@
-"""Generate items that carry a label: a guide is fitted once, kept in RUN/guides/NAME, and found again."""
+"""Generate items with a given label. A guide is fitted once, stored in RUN/guides/NAME, and reused."""
 
 import copy
 import shutil
@@ -28,21 +28,22 @@ ENCODED_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Guide:
-    """Latents of K labels, and the model that decodes them."""
+    """A sampler of latents for K labels, and the model that decodes them."""
 
     folder: Path
     labels: tuple[str, ...]
     module: nn.Module
     model: Decodes
-    """the run's, or the guide's own copy of it"""
+    """the run's model, or the guide's copy of it"""
     degree: float
 
     def items(self, label: str, count: int, generator: torch.Generator, **options: Any) -> list[Any]:
-        """Raises GeneraError for a label that the guide has not learnt. Options are the method's own of decoding."""
+        """`count` items with `label`. Options are the method's decoding options. Raises GeneraError for an unknown
+        label."""
         return self.model.decode(self.latents(label, count, generator), generator=generator, **options)
 
     def latents(self, label: str, count: int, generator: torch.Generator) -> Tensor:
-        """(count, P). Raises GeneraError for a label that the guide has not learnt."""
+        """(count, P) latents of `label`. Raises GeneraError for an unknown label."""
         if label not in self.labels:
             raise unknown(f"label of {self.folder}", label, self.labels)
         return self.module(self.labels.index(label), count, generator, self.degree)
@@ -51,20 +52,20 @@ class Guide:
 def guide(
     run: "Run", label: str, count: int, config: GuideConfig | None = None, *, seed: int = 0, **options: Any
 ) -> list[Any]:
-    """`count` items that carry `label`. Options are the method's own of decoding.
+    """`count` items with `label`. Options are the method's decoding options.
 
     Raises GeneraError for a method without a latent that can be decoded, unusable labels, or an unknown label.
     """
     if count < 1:
         raise GeneraError(f"the number of items must be at least 1, got {count}.")
-    found = open_guide(run, config or GuideConfig())
-    return found.items(label, count, run.generator(seed), **options)
+    fitted = open_guide(run, config or GuideConfig())
+    return fitted.items(label, count, run.generator(seed), **options)
 
 
 def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) -> Guide:
-    """The guide of `config` in the run's folder, fitted now if it is not there or was fitted otherwise.
+    """The guide of `config` in the run's folder; fitted now if it is missing or was fitted with other settings.
 
-    data: the labelled items, where the caller has read them already.
+    data: the labelled items, if already loaded.
     """
     config.check()
     run.able(Encodes, "encode")
@@ -76,7 +77,7 @@ def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) ->
         changed = [name for name, value in asked.items() if about["settings"].get(name) != value]
         if not changed:
             return _load(run, folder, about, config)
-        say(f"{folder} was fitted with other settings ({', '.join(changed)}); it is fitted again.")
+        say(f"{folder} was fitted with other settings ({', '.join(changed)}); refitting.")
     run.folder.check_writable()
     data = data or read_labelled(run, config, config.fit_seed)
     _fit(run, folder, asked, config, data)
@@ -84,12 +85,12 @@ def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) ->
 
 
 def fitted_on(data: Labelled) -> slice:
-    """The half of the training items that guides are fitted on; the other half is for judging them."""
+    """The half of the training items for fitting guides; the other half is for evaluating them."""
     return slice(0, len(data.train) // 2)
 
 
 def _fit_settings(run: "Run", config: GuideConfig) -> dict[str, Any]:
-    """What a fitted guide depends on."""
+    """The settings that a fitted guide depends on."""
     names = ["data", "text_column", "label_column", "factor", "items", "test_items", "method", "fit_seed"]
     names += [] if config.method == "vector" else ["gan_steps", "hidden"]
     names += ["cara_steps", "cara_lr"] if config.method == "cara" else []
@@ -97,8 +98,8 @@ def _fit_settings(run: "Run", config: GuideConfig) -> dict[str, Any]:
 
 
 def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig, data: Labelled) -> None:
-    own = fitted_on(data)
-    items, classes = data.train[own], torch.from_numpy(data.train_classes[own]).to(run.device)
+    part = fitted_on(data)
+    items, classes = data.train[part], torch.from_numpy(data.train_classes[part]).to(run.device)
     for index, name in enumerate(data.names):
         if not (classes == index).any():
             raise GeneraError(f"the label {name!r} of {data.source} is too rare to fit a guide; give more --items.")
@@ -136,9 +137,9 @@ FILE = "guide.safetensors"
 
 
 def learning_rate(run: "Run", option: str) -> float:
-    """Of the run's training. Raises GeneraError naming the option to give where the method has several."""
+    """Learning rate of the run. Raises GeneraError that names the option to give if the method has several rates."""
     if not hasattr(run.config.model, "lr"):
-        raise GeneraError(f"{run.config.method} has no single learning rate to begin with; give {option}.")
+        raise GeneraError(f"{run.config.method} has several learning rates; give {option}.")
     return run.config.model.lr
 
 
@@ -151,7 +152,7 @@ def _encode(run: "Run", items: list[Any]) -> Posterior:
 def _about(folder: Path) -> dict[str, Any]:
     about = read_json(folder / "guide.json")
     if not isinstance(about, dict) or not {"labels", "size", "settings"} <= about.keys():
-        raise GeneraError(f"{folder / 'guide.json'} is damaged; delete {folder}, it is fitted again.")
+        raise GeneraError(f"{folder / 'guide.json'} is damaged; delete {folder} to refit the guide.")
     return about
 
 
@@ -169,5 +170,5 @@ def _load(run: "Run", folder: Path, about: dict[str, Any], config: GuideConfig) 
         module.load_state_dict(load_file(folder / FILE))
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise GeneraError(f"{folder / FILE} is damaged ({reason}); delete {folder}, it is fitted again.") from None
+        raise GeneraError(f"{folder / FILE} is damaged ({reason}); delete {folder} to refit the guide.") from None
     return Guide(folder, tuple(about["labels"]), module.to(run.device).eval(), model, config.degree)

@@ -1,4 +1,4 @@
-"""The items that a caller gives, as a model reads them; a clear sentence where they are of another type."""
+"""Convert and check items given by a caller."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from genera.errors import GeneraError
 
 
 def read_items(items: Sequence[Any], kind: str, assets: Any, method: str) -> Sequence[Any]:
-    """`items` as a model of the data set's `kind` reads them. Raises GeneraError for no items, or one of another type.
+    """Convert `items` to the input format of the model. Raises GeneraError for no items or items of another type.
 
     Sentences are `str`. Images are tensors (C, S, S) in [-1, 1] of the size that the model was trained on, or files and
-    PIL images of any size, whose middle square is brought to that size.
+    PIL images of any size, which are cropped to their centre square and resized.
     """
     if isinstance(items, str) or len(items) == 0:
-        raise GeneraError(f"a list of at least one item was expected, got {items!r}.")
+        raise GeneraError(f"expected a list of at least one item, got {items!r}.")
     if kind == "text":
         for item in items:
             if not isinstance(item, str):
@@ -39,7 +39,7 @@ def read_items(items: Sequence[Any], kind: str, assets: Any, method: str) -> Seq
 
 
 def _image(item: Any, form: Form) -> Any:
-    """A tensor of an image file or a PIL image; anything else as it is."""
+    """Convert an image file or PIL image to a tensor; return anything else unchanged."""
     if isinstance(item, Image.Image):
         return to_float(form.fit(item))
     if isinstance(item, Path) or (isinstance(item, str) and Path(item).expanduser().is_file()):

@@ -1,4 +1,4 @@
-"""Labelled items for probes and guides: read, cut apart, checked."""
+"""Labelled items for probes and guides: reading, splitting and checking."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from genera.uses.run import Run
 
 FEWEST_TEST_ITEMS = 500
-"""A test split smaller than this is filled up with a fifth of the training items."""
+"""A test split smaller than this is extended with a fifth of the training items."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items with their labels; no item is in both parts, and every class has at least two training items."""
+    """Items with their labels. No item is in both splits, and every class has at least two training items."""
 
     source: str
     names: tuple[str, ...]
@@ -32,11 +32,11 @@ class Labelled:
     test_classes: NDArray[np.int64]
     world: Any
     factor: str | None
-    """the world's factor that is the label"""
+    """the world's factor that serves as the label"""
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Training items of each label."""
+        """Number of training items per label."""
         return dict(zip(self.names, np.bincount(self.train_classes, minlength=len(self.names)).tolist(), strict=True))
 
     def class_of(self, label: str) -> int:
@@ -46,7 +46,7 @@ class Labelled:
 
 
 def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
-    """The labelled items that `config` names, in a random order.
+    """The labelled items of `config`, in random order.
 
     Raises GeneraError for data without labels, a single label, or a label seen once.
     """
@@ -60,7 +60,7 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
         )
     if config.factor is not None and data.world is None:
         instead = "; use --label-column." if by_column else "."
-        raise GeneraError(f"--factor is for a world: source, and {source.data} is none{instead}")
+        raise GeneraError(f"--factor is for world: sources, not for {source.data}{instead}")
     if config.factor is not None and config.factor not in data.world.factors:
         raise unknown(f"factor of {source.data}", config.factor, data.world.factors)
 
@@ -79,15 +79,15 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
     where = f"--factor {config.factor}" if config.factor else f"the labels of {source.data}"
     if len(names) < 2:
         raise GeneraError(
-            f"{where}: {_listed(names)} is the only one among {len(train)} training items; two are needed."
+            f"{where}: {_listed(names)} is the only label of the {len(train)} training items; at least two are needed."
         )
     if once := [name for name in names if counts[name] < 2]:
         raise GeneraError(
-            f"{where}: {_listed(once)} occurs once among {len(train)} training items, and a class needs two; "
+            f"{where}: {_listed(once)} occurs only once among {len(train)} training items, but a class needs two; "
             "give more items (--items), drop these rows, or check the label column."
         )
     if strange := sorted(set(test_labels) - counts.keys()):
-        raise GeneraError(f"{where}: {_listed(strange)} is among the test items only; give more items (--items).")
+        raise GeneraError(f"{where}: {_listed(strange)} occurs only in the test items; give more items (--items).")
     classes = {name: index for index, name in enumerate(names)}
     return Labelled(
         source=source.data,
@@ -102,22 +102,22 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
 
 
 def _source(run: "Run", config: LabelConfig) -> Any:
-    """The data settings of the run, or those of the data that `config` names."""
-    own = run.config.data
+    """The data settings of the run, changed to the source in `config` if it gives one."""
+    trained_on = run.config.data
     columns = {"text_column": config.text_column, "label_column": config.label_column}
     if not config.data:
-        return own
-    if not hasattr(own, "text_column") and any(columns.values()):
+        return trained_on
+    if not hasattr(trained_on, "text_column") and any(columns.values()):
         raise GeneraError(
-            f"--text-column and --label-column are for texts, and the items of {run.config.method} are "
+            f"--text-column and --label-column are for texts, but the items of {run.config.method} are "
             f"{run.method.dataset.kind}, whose labels come with the data."
         )
-    belongs = columns if hasattr(own, "text_column") else {}
-    return replace(own, data=config.data, limit=None, **belongs)
+    belongs = columns if hasattr(trained_on, "text_column") else {}
+    return replace(trained_on, data=config.data, limit=None, **belongs)
 
 
 def _draw(data: Any, split: str, most: int, factor: str | None, seed: int) -> tuple[list[Any], list[str]]:
-    """At most `most` random items of a split and their labels; of images, those that the world can read."""
+    """At most `most` random items of a split and their labels; images only if the world can read their factors."""
     store = data.split(split)
     rows = np.random.default_rng([seed, len(store)]).permutation(len(store))[:most]
     items = store.texts(rows) if hasattr(store, "texts") else list(store.images(rows))
@@ -134,7 +134,7 @@ def _draw(data: Any, split: str, most: int, factor: str | None, seed: int) -> tu
 
 
 def _content(item: Any) -> str | bytes:
-    """What two items share when they are the same."""
+    """A key that is equal for equal items."""
     return item if isinstance(item, str) else item.cpu().numpy().tobytes()
 
 

@@ -1,7 +1,7 @@
-"""Where in a latent space the items of a label are: by mean differences, or by a conditional GAN.
+"""Samplers of latents with a given label: mean differences, or a conditional GAN.
 
-A guide is a module whose state is all it knows. Called with a class, a count and a generator it gives latents (B, P).
-K classes, P latent dimensions, A anchors.
+A guide is a module that maps a class, a count and a generator to latents (B, P); its state dict is its full state. K
+classes, P latent dimensions, A anchors.
 """
 
 import torch
@@ -12,12 +12,12 @@ from genera.blocks.fitting import Fit, drawn, seeded
 from genera.engine.capabilities import Posterior
 
 ANCHORS = 2000
-"""Items that a vector starts from, equally many of each class."""
+"""Number of start items for vectors, the same for each class."""
 BATCH = 256
 LEARNING_RATE = 1e-3
-BETAS = (0.0, 0.9)  # with momentum the players chase each other and some dimensions collapse
+BETAS = (0.0, 0.9)  # with momentum the players oscillate and some dimensions collapse
 AVERAGE = 0.995
-"""Decay per step of the generator's moving average, which is what is kept."""
+"""Decay per step of the generator's moving average, which is the result."""
 
 
 class VectorGuide(nn.Module):
@@ -70,9 +70,9 @@ class GanGuide(nn.Module):
     def fit(
         cls, posterior: Posterior, classes: Tensor, count: int, *, hidden: int, steps: int, seed: int
     ) -> "GanGuide":
-        """Alternate one update of D and one of G; the VAE stays as it is. A pure function of `seed` on a CPU.
+        """Alternate one update of D and one of G; the VAE is frozen. A pure function of `seed` on a CPU.
 
-        The cross-entropy is the usual one, with G's own term in the form that does not saturate, -log D(G).
+        The standard cross-entropy GAN loss, with the non-saturating loss -log D(G) for G.
         """
         mean, log_variance = _moments(posterior)
         device = mean.device

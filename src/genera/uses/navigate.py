@@ -37,8 +37,8 @@ def navigate(
 
     For an agent of NDH the instruction is the target object; the dialogue is empty.
 
-    goal: the target viewpoint: adds the distance to it, and tells HANNA's helper where to send the agent.
-    data: another source of graphs and views than the run's. features: another feature file of the views.
+    goal: the target viewpoint: adds the distance to it, and is the target of HANNA's helper.
+    data: source of graphs and views instead of the run's. features: feature file of the views instead of the run's.
     reranking: search for candidate routes and choose one with a speaker, instead of the greedy rollout.
 
     Returns `path` (viewpoints), `headings` and `elevations` (radians); `words` and `attention` (for each step, STOP
@@ -50,7 +50,7 @@ def navigate(
     if not instruction.strip():
         raise GeneraError("the instruction is empty; give it at least one word.")
     if not isfinite(heading):
-        raise GeneraError(f"the heading is {heading}; a finite number was expected, in radians.")
+        raise GeneraError(f"the heading must be a finite number in radians, got {heading}.")
     opened = open_data(run, data, features)
     table = _single_episode(opened, instruction, scan, start, heading, goal)
     _warn_if_cut(opened, instruction)
@@ -92,9 +92,9 @@ def navigate_split(
 
 
 def open_data(run: "Run", data: str | None, features: Path | None = None) -> NavigationData:
-    """The run's data, or another source opened with the run's vocabulary and tokeniser. features: another feature file.
+    """The run's data, or another source opened with the run's vocabulary and tokeniser. features: a feature file.
 
-    Raises GeneraError for a run that is not one of navigation.
+    Raises GeneraError for a run without navigation data.
     """
     if not isinstance(run.method.assets, NavigationAssets):
         raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which does not navigate.")
@@ -120,7 +120,7 @@ def _single_episode(
 def _warn_if_cut(opened: NavigationData, instruction: str) -> None:
     tokens, limit = len(opened.assets.tokeniser.encode_batch([instruction])[0]), opened.config.max_tokens
     if tokens > limit:
-        say(f"warning: the instruction has {tokens} tokens; this agent reads {limit} of them.")
+        say(f"warning: the instruction has {tokens} tokens; this agent reads only {limit} of them.")
 
 
 def _described(walk: Walk, table: EpisodeTable, opened: NavigationData, scan: str, has_goal: bool) -> dict[str, Any]:

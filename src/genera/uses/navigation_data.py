@@ -58,12 +58,12 @@ def score_submission(
 ) -> tuple[dict[str, Any], int]:
     """Mean figures of a submission file, and the number of its episodes.
 
-    partial: whether episodes may be missing. expand: fill jumps with the shortest path instead of refusing them.
-    Raises GeneraError for a submission that does not fit the table, or is empty.
+    partial: whether episodes may be missing. expand: fill jumps with the shortest path instead of rejecting them.
+    Raises GeneraError for a submission that does not match the table, or is empty.
     """
     submission = read_submission(file, table, partial=partial, expand=expand)
     if not len(submission.rows):
-        raise GeneraError("the submission answers no episode of this split.")
+        raise GeneraError("the submission contains no episode of this split.")
     answered = EpisodeTable(table.graphs, tuple(table.episodes[row] for row in submission.rows))
     figures = summary(score(source.task, answered, submission.paths, submission.requests))
     return figures, len(answered)

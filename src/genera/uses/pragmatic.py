@@ -22,12 +22,12 @@ SPEAKER_WEIGHT = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class RerankConfig:
-    """How a route is chosen among candidates."""
+    """Settings for choosing a route among candidates."""
 
     candidates: int
-    """K, the number of candidate routes, which end at different nodes (published: 40)."""
+    """K, the number of candidate routes with distinct end nodes (published: 40)."""
     speaker: "Run | None" = None
-    """The run whose speaker re-ranks the routes; None: the agent's own run."""
+    """The run whose speaker re-ranks the routes; None: the agent's run."""
     speaker_weight: float = SPEAKER_WEIGHT
     """λ in P_speaker(instruction | route)^λ · P_agent(route | instruction)^(1 - λ); 0 uses no speaker."""
 
@@ -38,7 +38,7 @@ class RerankConfig:
         if not 0 <= self.speaker_weight <= 1:
             raise GeneraError(f"--speaker-weight must lie in 0 .. 1, got {self.speaker_weight}.")
         if self.speaker is not None and not self.speaker_weight:
-            raise GeneraError("a speaker whose weight is 0 is not used; leave --speaker out, or give a larger weight.")
+            raise GeneraError("a speaker with weight 0 is not used; drop --speaker, or give a larger weight.")
 
 
 def rerank(run: "Run", table: EpisodeTable, data: NavigationData, config: RerankConfig) -> tuple[Walk, Candidates]:
@@ -71,8 +71,8 @@ def _speaker_scores(
 
 
 def search_cost(table: EpisodeTable, walk: Walk, candidates: Candidates, success: NDArray[np.float64]) -> Figures:
-    """The cost of the search for an agent that has to walk it: from each expanded node to the next, and then to the end
-    of the chosen route. Metres (E,), and the SPL (E,) that counts them."""
+    """Cost of the search for an embodied agent, which walks from each expanded node to the next and then to the end of
+    the chosen route: metres (E,), and the SPL (E,) for that length."""
     graphs, end = table.graphs, last(walk.paths)
     explored = candidates.explored
     metres = path_length(graphs, explored) + graphs.distance(last(explored), end)

@@ -1,4 +1,4 @@
-"""The core of a loaded run: the model, and the uses that ask it for one capability. `genera.run` adds the others."""
+"""The core of a loaded run: the model, and the uses that need a single capability. `genera.run` adds the others."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,14 +35,14 @@ from genera.uses.items import read_items
 
 
 class Run:
-    """A loaded run. Every use asks the method for a capability and says clearly when it has not got it."""
+    """A loaded run. Every use needs a capability of the method, and raises a clear error if the method lacks it."""
 
     def __init__(self, folder: RunFolder, config: RunConfig, method: Method, step: int) -> None:
         self.folder, self.config, self.method, self.step = folder, config, method, step
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto", checkpoint: str = "last") -> Self:
-        """The trained model of the run folder `path`, on any device; needs no data.
+        """Load the trained model of the run folder `path`, on any device. Needs no data.
 
         checkpoint: last, best, previous or a step number.
         Raises GeneraError when there is no run, no checkpoint, or a damaged one.
@@ -82,7 +82,7 @@ class Run:
         return self.decode(self.encode(items).mean, seed=seed, **options)
 
     def interpolate(self, start: Any, end: Any, *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
-        """steps + 1 items along z = (1 - t) z_start + t z_end, ends included."""
+        """steps + 1 items along z = (1 - t) z_start + t z_end, endpoints included."""
         if steps < 1:
             raise GeneraError(f"an interpolation needs at least 1 step, got {steps}.")
         z = self.encode([start, end]).mean
@@ -100,10 +100,10 @@ class Run:
         return torch.cat([torch.randn(1, size, generator=self.generator(s), device=self.device) for s in seeds])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
-        """Items on the great circles from each seed's latent to the next one's, `steps` for each, ends included. All
-        are of one class, drawn at random unless `classes` names it."""
+        """Items on the great circles from each seed's latent to the next, `steps` for each, endpoints included. All
+        have the same class: a random one, or the one in `classes`."""
         if len(seeds) < 2 or steps < 1:
-            raise GeneraError(f"a walk needs two seeds and a step at least, got seeds {list(seeds)} and {steps} steps.")
+            raise GeneraError(f"a walk needs two seeds and one step or more, got seeds {list(seeds)}, {steps} steps.")
         t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
         z = self.latents(seeds)
         if isinstance(self.method, SamplesByClass) and "classes" not in options:
@@ -130,22 +130,22 @@ class Run:
     def mixed_styles(
         self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
     ) -> list[Tensor]:
-        """A table of images, row by row: coarse styles of the row's seed, fine ones of the column's. Before them come
-        the columns' own images as a row behind a white corner, and each row's own image."""
+        """A table of images, row by row, with the coarse styles of the row's seed and the fine styles of the column's.
+        The first row (after a white corner) and the first column show the unmixed images."""
         model = self.able(MixesStyles, "mix styles")
         if not coarse or not fine:
-            raise GeneraError("styles are mixed of one coarse and one fine seed at least.")
+            raise GeneraError("style mixing needs at least one coarse and one fine seed.")
         pairs = [(f, f) for f in fine] + [(c, f) for c in coarse for f in (c, *fine)]
         a, b = (self.latents(seeds) for seeds in zip(*pairs, strict=True))
         images = model.mix(a, b, layer=layer, generator=self.generator(seed), **options)
         return [torch.ones_like(images[0]), *images]
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:
-        """Items of one domain → as many of the other; direction: such as a2b."""
+        """Translate items of one domain to the other. direction: such as a2b."""
         return self._directed(Translates, "translate", direction).translate(self._read(items), direction)
 
     def attention(self, items: Sequence[Any], direction: str) -> list[Tensor]:
-        """Where the translation of each item looks: (H, W) in [0, 1]."""
+        """Attention map of the translation of each item: (H, W) in [0, 1]."""
         return self._directed(Attends, "show attention", direction).attention(self._read(items), direction)
 
     def _directed(self, capability: type, to_do: str, direction: str) -> Any:
@@ -169,17 +169,17 @@ class Run:
         return tuple(name for name, kind in CAPABILITIES.items() if isinstance(self.method, kind))
 
     def able(self, capability: type, to_do: str) -> Any:
-        """The method, if it has `capability`; else a GeneraError that says which methods have."""
+        """The method, if it has `capability`. Otherwise raises a GeneraError that lists the methods that have it."""
         if isinstance(self.method, capability):
             return self.method
         raise lacking(capability, self.config.method, to_do)
 
 
 def lacking(capability: type, method: str, to_do: str) -> Lacks:
-    """The error for a method without `capability`: it says which methods have it."""
+    """The error for a method without `capability`; lists the methods that have it."""
     others = []
     for name, entry in registry.entries().items():
-        with suppress(GeneraError):  # a plug-in that cannot be imported is no help, and no failure here
+        with suppress(GeneraError):  # skip a plug-in that cannot be imported
             implementation = entry.load()
             if all(hasattr(implementation, member) for member in _members(capability)):
                 others.append(name)
@@ -187,8 +187,8 @@ def lacking(capability: type, method: str, to_do: str) -> Lacks:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Points (T, P) at the shares t (T, 1) of the great circle from a (P,) to b (P,), their lengths interpolated: as
-    likely under a Gaussian as the ends, which points on the straight line are not."""
+    """Points (T, P) at fractions t (T, 1) of the great circle from a (P,) to b (P,), with interpolated norms: as likely
+    under a Gaussian as the endpoints, unlike points on the straight line."""
     angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
     if angle < 1e-4:
         return a + t * (b - a)

@@ -1,4 +1,4 @@
-"""What uses of a trained model can be asked. No torch."""
+"""Options for the uses of a trained model. No torch."""
 
 import math
 import re
@@ -11,72 +11,72 @@ from genera.errors import GeneraError
 
 @dataclass(frozen=True, kw_only=True)
 class LabelConfig:
-    """Where labelled items come from."""
+    """Source of labelled items."""
 
     data: str | None = None
-    """Labelled data, as in training; default: the run's own."""
+    """Source of labelled data, as in training [the run's data]."""
     text_column: str | None = None
-    """Where the text of --data is: a TSV column (number from 0, or name in the header) or a JSONL field; two with a
-    comma between them make a pair of sentences [0; text]."""
+    """Text of --data: a TSV column (number from 0, or header name) or a JSONL field; two, separated by a comma, make
+    sentence pairs [0; text]."""
     label_column: str | None = None
-    """Where the label of --data is: a TSV column or a JSONL field; of text: `file` or `first`."""
+    """Label of --data: a TSV column or a JSONL field; for text: sources, `file` or `first`."""
     factor: str | None = None
-    """Factor of a world: source that is the label, in the place of --label-column."""
+    """Factor to use as the label, for world: sources (instead of --label-column)."""
     items: int = 20_000
-    """Training items at most, drawn at random."""
+    """Maximum number of training items, drawn at random."""
     test_items: int = 2000
-    """Test items at most, drawn at random."""
+    """Maximum number of test items, drawn at random."""
 
     def complaints(self) -> list[str]:
         wrong = [
             f"--{_option(n)} must be at least 1, got {getattr(self, n)}" for n in self._counts() if getattr(self, n) < 1
         ]
         if self.data is None and (self.text_column or self.label_column):
-            wrong.append("--text-column and --label-column are those of --data, which was not given")
+            wrong.append("--text-column and --label-column need --data")
         if self.factor and self.label_column:
-            wrong.append("--factor is for a world: and --label-column for other data; give one of them")
+            wrong.append("--factor is for world: sources and --label-column for others; give one of them")
         return wrong
 
     def _counts(self) -> tuple[str, ...]:
         return ("items", "test_items")
 
     def check(self) -> None:
-        """Raise one GeneraError with every complaint."""
+        """Raise one GeneraError with all error messages."""
         if wrong := self.complaints():
             raise GeneraError("; ".join(wrong) + ".")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig(LabelConfig):
-    """How few labels a classifier on the model's features needs. The settings of fine-tuning are those of Optimus."""
+    """Measures how few labels a classifier on the model's features needs. Fine-tuning settings follow Optimus."""
 
     shots: tuple[int, ...] = ()
-    """Labelled items per class to learn from [1 5 10 25 50 100 500 1000, as far as the data goes]."""
+    """Numbers of labelled items per class to train on [1 5 10 25 50 100 500 1000, as far as the data allows]."""
     draws: int = 10
-    """Draws of the labelled items up to 100 a class; a third of them (at least 2) above."""
+    """Random draws of labelled items for up to 100 per class; above 100, a third of them (at least 2)."""
     tuned: bool = True
-    """Also train all weights of the encoder with the classifier (minutes on a CPU; --no-tuned for seconds)."""
+    """Also fine-tune all encoder weights with the classifier (minutes on a CPU; seconds with --no-tuned)."""
     tune_draws: int = 3
-    """Draws for fine-tuning."""
+    """Random draws for fine-tuning."""
     tune_epochs: int = 100
-    """Passes over the labelled items when fine-tuning."""
+    """Epochs of fine-tuning over the labelled items."""
     tune_steps: int = 500
-    """Updates of fine-tuning at most; the passes end there."""
+    """Maximum number of fine-tuning updates."""
     tune_lr: float | None = None
-    """Learning rate of fine-tuning, which decays to 0 [0.4 of the run's own, 2e-5 for the published one]."""
+    """Initial learning rate of fine-tuning; decays linearly to 0 [0.4 times the run's; 2e-5 for the published rate]."""
     tune_batch: int = 32
     """Items per update of fine-tuning."""
     tune_dropout: float = 0.1
     """Dropout on the features when fine-tuning."""
     pairs: Literal["joint", "apart"] = "joint"
-    """How a pair of sentences is read: as one text with [SEP] between them, as published; or each for itself, u and v,
-    into (u, v, |u - v|, u * v)."""
+    """Encoding of sentence pairs: jointly, as one text with [SEP] between them (published); or separately, u and v,
+    combined as (u, v, |u - v|, u * v)."""
     against: tuple[str, ...] = ()
-    """Other run folders, or shipped models, whose features are probed on the same draws."""
+    """Other run folders or shipped models to probe on the same draws."""
     map_items: int = 500
-    """Test items on the t-SNE map of the report; 0 draws none."""
+    """Test items on the t-SNE map of the report; 0 omits the map."""
     seed: int = 0
-    """Seed of every draw."""
+    """Random seed."""
 
     def _counts(self) -> tuple[str, ...]:
         return (*super()._counts(), "tune_epochs", "tune_steps", "tune_batch")
@@ -105,23 +105,23 @@ class ProbeConfig(LabelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GuideConfig(LabelConfig):
-    """How the latents of items that carry a label are found."""
+    """Settings for fitting a guide: latents of items with a given label."""
 
     method: Literal["vector", "gan", "cara"] = "vector"
-    """Add the mean difference of latents between two labels to an item of another label; draw from a conditional GAN of
-    the latents; or train a copy of the model to take the label apart from the latent (minutes)."""
+    """vector: add the mean latent difference between two labels to an item of another label. gan: sample from a
+    conditional GAN over latents. cara: train a copy of the model that separates label and latent (minutes)."""
     degree: float = 1.0
-    """How far a vector moves: 0 leaves the item as it is, 1 is the whole difference of the means."""
+    """Strength of the vector: 0 leaves the item unchanged, 1 adds the full difference of the means."""
     name: str | None = None
-    """Folder of the guide in RUN/guides, found again by later calls [LABEL-METHOD]."""
+    """Folder of the guide in RUN/guides, reused by later calls [LABEL-METHOD]."""
     gan_steps: int = 3000
-    """Updates of each player of the GAN; CARA draws its latents from one too."""
+    """Updates of each player of the GAN; CARA also samples its latents from a GAN."""
     cara_steps: int = 1000
-    """Updates of each player of CARA, of 64 items."""
+    """Updates of each player of CARA, with 64 items each."""
     cara_lr: float | None = None
-    """Learning rate of the model's copy in CARA, which decays to 0 [the run's own]."""
+    """Initial learning rate of the model copy in CARA; decays to 0 [the run's]."""
     hidden: int = 256
-    """Width of the networks in the latent space, of the GAN and of CARA."""
+    """Width of the latent-space networks of the GAN and CARA."""
     fit_seed: int = 0
     """Seed of the fit."""
 
@@ -130,7 +130,7 @@ class GuideConfig(LabelConfig):
 
     def complaints(self) -> list[str]:
         rules = [
-            (self.method == "vector" or self.degree == 1.0, f"--degree moves along a vector; a {self.method} has none"),
+            (self.method == "vector" or self.degree == 1.0, f"--degree is for vector guides, not for {self.method}"),
             (self.cara_lr is None or self.cara_lr > 0, f"--cara-lr must be above 0, got {self.cara_lr}"),
             (math.isfinite(self.degree), f"--degree must be finite, got {self.degree}"),
             (self.fit_seed >= 0, f"--fit-seed must be 0 or above, got {self.fit_seed}"),

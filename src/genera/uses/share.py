@@ -1,4 +1,4 @@
-"""Weights from elsewhere, made a run folder."""
+"""Convert imported weights to a run folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +18,17 @@ from genera.files import read_json
 from genera.uses.run import lacking
 
 PRESET = "paper"
-"""Of a method that is named alone: others' weights are of the published size."""
+"""Default preset of a method: third-party weights have the published size."""
 ABOUT = "genera.json"
-"""In an exported folder: the run's settings."""
+"""File with the run's settings in an exported folder."""
 _HUB_FILES = ("*.json", "*.txt", "*.safetensors")
 
 
 def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) -> RunFolder:
-    """Make the run folder `out`, done at step 0, of METHOD[:PRESET] with weights from `origin`.
+    """Create the run folder `out`, done at step 0, of METHOD[:PRESET] with weights from `origin`.
 
-    The preset gives what the weights do not say; an export says all. seed: of the weights that `origin` lacks.
-    Raises GeneraError listing every tensor that is missing, unknown or misshapen, and when `out` is taken.
+    The preset provides the settings that the weights do not define; an export defines all. seed: for weights that
+    `origin` lacks. Raises GeneraError that lists every missing, unknown or misshapen tensor, and if `out` exists.
     """
     name, _, preset = spec.partition(":")
     implementation = registry.entry(name).load()
@@ -40,7 +40,7 @@ def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) ->
         origin.only("source", because=f"{origin.source} was exported whole")
         config = registry.run_config(read_json(export / ABOUT), str(export / ABOUT))
         if config.method != name or preset not in ("", config.preset):
-            raise GeneraError(f"{origin.source} is an export of {config.method}:{config.preset}, and not of {spec}.")
+            raise GeneraError(f"{origin.source} is an export of {config.method}:{config.preset}, not of {spec}.")
         method = implementation.from_export(config, export)
     else:
         _, config = registry.preset(f"{name}:{preset or PRESET}")

@@ -1,4 +1,4 @@
-"""Translating a folder of images with a trained model, from the run folder alone."""
+"""Translate a folder of images with a trained model."""
 
 from pathlib import Path
 
@@ -14,20 +14,20 @@ IMAGES_AT_ONCE = 16
 
 
 def translate_folder(run: Run, folder: Path, out: Path, direction: str, *, attention: bool = False) -> list[Path]:
-    """Translate every image under `folder` and write it under `out`, under its own name and as PNG.
+    """Translate every image in `folder` and write it to `out` as a PNG of the same name.
 
-    Images of any size and mode are brought to the run's, the middle square of them unless the run squeezed its own.
-    attention: write what was attended to as NAME.attention.png beside each, of the image's size, white where most.
-    Raises GeneraError for a folder without images, a damaged image, two images of one name, or a run that has no images
-    to translate.
+    Images of any size and mode are converted to the run's: cropped to their centre square, unless the run squeezed its
+    images. attention: also write the attention map of each image as NAME.attention.png, of the image's size, white for
+    the highest attention. Raises GeneraError for a folder without images, a damaged image, two images of the same name,
+    or a run that does not translate images.
     """
     if run.method.dataset.kind != "image-pairs":
-        raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which translates no images.")
+        raise GeneraError(f"{run.folder.path} is a run of {run.config.method}, which does not translate images.")
     folder = folder.expanduser()
     files = find_images(folder)
     targets = [(out / file.relative_to(folder)).with_suffix(".png") for file in files]
     if twice := {target for target in targets if targets.count(target) > 1}:
-        raise GeneraError(f"two images of {folder} would both become {min(twice)}; rename one of them.")
+        raise GeneraError(f"two images of {folder} would both be written to {min(twice)}; rename one of them.")
     config = run.config.data
     form = Form(config.image_size, config.channels, "none" if config.crop == "none" else "centre")
     written = []
