@@ -49,7 +49,7 @@ def test_a_file_of_paths_as_json(run, episode, tmp_path):
     [
         ([], "give either the viewpoints of one path"),
         (["a", "b"], "give the scan of the viewpoints"),
-        (["a", "--input", "x.json"], "and not both"),
+        (["a", "--input", "x.json"], "give either the viewpoints"),
         (["--input", "nowhere.json"], "nowhere.json does not exist"),
         (["nothing", "--scan", "house000000"], "unknown viewpoint of scan house000000"),
         (["nothing", "--scan", "house9"], "unknown scan"),

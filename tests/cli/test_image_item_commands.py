@@ -96,9 +96,9 @@ def test_guided_images(vae, tmp_path):
         (["reconstruct", "a man .", "--out", "OUT.png"], "expects image files, but 'a man .' does not exist"),
         (["reconstruct", "--out", "OUT.png"], "give image files either on the command line or with --input FILE"),
         (["reconstruct", "IMAGE"], "generates images; give an output"),
-        (["reconstruct", "IMAGE", "--out", "OUT.jpg"], "must end in .png, or be a folder"),
+        (["reconstruct", "IMAGE", "--out", "OUT.jpg"], "must end in .png or be a folder"),
         (["interpolate", "FOLDER", "IMAGE", "--out", "OUT.png"], "expected one image file, but"),
-        (["sample", "--out", "OUT.png", "--top-k", "3"], "makes images; --top-k is for sentences"),
+        (["sample", "--out", "OUT.png", "--top-k", "3"], "generates images; --top-k is for sentences"),
         (["sample", "--out", "OUT.png", "--truncation", "0.5"], "does not support --truncation here"),
         (["walk", "--out", "OUT.png", "--classes", "star"], "does not support --classes here"),
         (["guide", "--factor", "colour", "--score", "--columns", "3"], "drop --columns"),
@@ -118,7 +118,7 @@ def test_what_does_not_fit_sentences_is_said(tiny_run, pictures, tmp_path):
     failed = genera("reconstruct", tiny_run, pictures[0])
     assert failed.error == f"optimus expects sentences, but {pictures[0]} is an image file."
     failed = genera("interpolate", tiny_run, "a", "b", "--out", tmp_path / "x.png", "--columns", 2)
-    assert failed.error == "optimus makes sentences; --out, --columns are for images."
+    assert failed.error == "optimus generates sentences; --out, --columns are for images."
 
 
 def test_two_images_of_one_name_are_not_written_over_each_other(vae, pictures, tmp_path):

@@ -119,7 +119,7 @@ def test_a_split_without_goals_can_only_be_written(runs, episode, tmp_path):
 def test_a_long_instruction_is_cut_with_a_warning(runs, episode):
     long = " ".join(["go left past the sofa"] * 100)
     told = genera("navigate", runs("r2r"), long, *place(episode), "--json")
-    assert "warning: the instruction has 502 tokens; this agent reads 80 of them." in told.err
+    assert "warning: the instruction has 502 tokens; this agent reads only 80 of them." in told.err
     assert len(told.json["words"]) == 80
     assert told.json["words"][-1] == "[SEP]"
 

@@ -109,7 +109,7 @@ def test_latents_go_to_a_file(tiny_run, tmp_path):
         (["encode", "RUN", "a"], "give an output for the latents: --out FILE.npz, or --json"),
         (["encode", "RUN", "a", "--out", "z.txt"], "--out z.txt must end in .npz."),
         (["reconstruct", "RUN"], "give sentences either on the command line or with --input FILE"),
-        (["reconstruct", "RUN", "a", "--input", "-"], "and not both"),
+        (["reconstruct", "RUN", "a", "--input", "-"], "either on the command line or with --input FILE"),
         (["interpolate", "RUN", "a", "b", "--steps", "0"], "at least 1 step, got 0"),
         (["sample", "RUN", "--count", "0"], "the number of samples must be at least 1, got 0"),
         (["sample", "RUN", "--checkpoint", "61"], "no checkpoint '61'; choose one of the steps 60"),

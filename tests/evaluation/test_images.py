@@ -239,7 +239,7 @@ def test_sampling_writes_a_grid(painted, tmp_path, monkeypatch, capsys):
     assert found.shape.tolist() == [4, 0] * 3
     for wrong, message in (
         (["run"], "give an output: --out"),
-        (["run", "--out", "g.jpg"], "must end in .png, or be a folder"),
+        (["run", "--out", "g.jpg"], "must end in .png or be a folder"),
         (["run", "--out", str(tmp_path / "new"), "--columns", "2"], "of a grid"),
         (["run", "--out", "g.png", "--temperature", "0.5", "--top-k", "3"], "--temperature, --top-k are for sentences"),
     ):
