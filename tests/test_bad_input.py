@@ -61,11 +61,11 @@ FILES = {
 @pytest.mark.parametrize(
     ("data", "named"),
     [
-        ("--data text:empty.txt", "empty.txt is empty; one text a line was expected"),
-        ("--data text:blank.txt", "has only empty lines; one text a line was expected"),
+        ("--data text:empty.txt", "empty.txt is empty; one text per line was expected"),
+        ("--data text:blank.txt", "has only empty lines; one text per line was expected"),
         ("--data text:latin.txt", "latin.txt:2 is not UTF-8; convert the file"),
         ("--data text:nul.bin", "nul.bin:2 is not UTF-8; convert the file"),
-        ("--data text:few.txt", "fewer than one batch of 8; use a batch of at most"),
+        ("--data text:few.txt", "fewer than one batch of 8; use a batch size of at most"),
         ("--data text:long.txt", "all texts of text:long.txt have more than 40 words; raise"),
         ("--data text:cut.txt.gz", "cut.txt.gz is damaged or truncated after line"),
         ("--data text:plain.txt.gz", "plain.txt.gz is not a gzip file; remove .gz"),
