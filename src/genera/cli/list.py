@@ -8,11 +8,7 @@ from genera.engine import registry
 
 @dataclass(frozen=True)
 class ListCommand:
-<<<<<<< HEAD
-    """Methods with their presets, shipped models, data sources, worlds and evaluators."""
-=======
-    """List methods with their presets, shipped models, data sources and worlds."""
->>>>>>> c417ef6 (Plain English in the command line and the engine: help, messages, docstrings; locals named found and own say what they hold)
+    """List methods with their presets, shipped models, data sources, worlds and evaluators."""
 
     json: bool = False
     """Print JSON instead of a table."""
