@@ -109,10 +109,10 @@ def _small(**changed):
     [
         (["--out", "x"], "name the variants first"),
         (["biggan:nano", "biggan:nano", "--out", "x"], "two variants are named biggan-nano"),
-        (["a=biggan:nano", "b=biggan:nano", "--out", "x"], "the variants a and b are the same run"),
-        (["biggan:nano", "--seeds", "4", "--out", "x"], "an ablation needs two runs at least, got 1 x 1 seeds"),
+        (["a=biggan:nano", "b=biggan:nano", "--out", "x"], "the variants a and b are identical"),
+        (["biggan:nano", "--seeds", "4", "--out", "x"], "an ablation needs at least two runs, got 1 x 1 seeds"),
         (["biggan:nano", "--seeds", "4", "4", "--out", "x"], "seeds must differ, got [4, 4]"),
-        (["../up=biggan:nano", "biggan:nano-fq", "--out", "x"], "'../up' cannot name a variant"),
+        (["../up=biggan:nano", "biggan:nano-fq", "--out", "x"], "'../up' is not a valid variant name"),
         (["biggan:nano", "biggan:nano-fq --quantiser.codes 1", "--out", "x"], "--quantiser.codes must be at least 2"),
         (["biggan:nano", "biggan:nan", "--out", "x"], "unknown preset of biggan 'nan'"),
         (["biggan:nano", "'biggan:nano-fq", "--out", "x"], "cannot be read: No closing quotation"),

@@ -46,7 +46,10 @@ def test_contexts_from_a_file(talker, tmp_path):
 
 def test_what_is_missing_is_said(talker, tmp_path):
     assert "give sentences either on the command line or with --input FILE" in genera("respond", talker).error
-    assert "either on the command line or with --input FILE" in genera("respond", talker, QUESTION, "--input", tmp_path / "a.txt").error
+    assert (
+        "either on the command line or with --input FILE"
+        in genera("respond", talker, QUESTION, "--input", tmp_path / "a.txt").error
+    )
     assert "number of responses must be at least 1" in genera("respond", talker, QUESTION, "--count", "0").error
     (tmp_path / "gap.txt").write_text("Hello .\t\tBye .\n")
     assert "is empty; fill it in" in genera("respond", talker, "--input", tmp_path / "gap.txt").error

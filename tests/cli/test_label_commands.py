@@ -57,7 +57,7 @@ def test_guides_are_scored_and_shown_in_the_report(run):
         (["guide", "RUN", "--factor", "number=plural", "--count", "0"], "must be at least 1, got 0"),
         (["guide", "RUN", "--label", "x"], "has no labels; name them: --label-column"),
         (["probe", "RUN"], "has no labels; name them: --label-column"),
-        (["probe", "RUN", "--factor", "number", "--shots", "100000"], "100000 shots a class were asked for"),
+        (["probe", "RUN", "--factor", "number", "--shots", "100000"], "100000 shots per class requested"),
         (["probe", "RUN", "--label-column", "1"], "need --data"),
     ],
 )

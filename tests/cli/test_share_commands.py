@@ -144,7 +144,7 @@ def test_export_writes_the_whole_folder_or_nothing(imported, tmp_path):
         ]
     )
     before = contents(tmp_path / "out")
-    assert "exists already; choose another --out" in genera("export", imported, "--out", tmp_path / "out").error
+    assert "already exists; choose another --out" in genera("export", imported, "--out", tmp_path / "out").error
     assert contents(tmp_path / "out") == before
     (tmp_path / "locked").mkdir()
     with read_only(tmp_path / "locked") as place:

@@ -55,7 +55,7 @@ def test_from_step_0_its_own_settings_can_train_it(config, method, tmp_path):
 
 def test_a_run_or_other_files_that_are_there_stay(config, method, tmp_path):
     adopt(config, method, free(tmp_path / "run"))
-    with pytest.raises(GeneraError, match="holds a run already"):
+    with pytest.raises(GeneraError, match="already holds a run"):
         free(tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/notes.txt").write_text("mine")

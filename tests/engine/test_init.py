@@ -94,7 +94,7 @@ def test_a_run_without_a_network_of_this_one_is_refused(tmp_path):
     gan = small_methods.SmallGan(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
     pipeline = small_methods.SmallPipeline(small_methods.SmallConfig(), small_methods.RingAssets(2.0))
     saved(tmp_path, gan.state_dict())
-    with pytest.raises(GeneraError, match="it has discriminator, generator, and autoencoder are asked for"):
+    with pytest.raises(GeneraError, match="it has discriminator, generator, but autoencoder are needed"):
         inherit(pipeline, [parent(tmp_path)])
 
 
@@ -142,7 +142,7 @@ def test_a_network_of_two_runs_must_be_named(tmp_path):
     assert torch.equal(gan.discriminator[0].weight, second.discriminator[0].weight)
     with pytest.raises(GeneraError, match="no network 'critic', but"):
         inherit(gan, [parent(half, "critic")])
-    with pytest.raises(GeneraError, match=r"it has generator, and discriminator is asked for"):
+    with pytest.raises(GeneraError, match=r"it has generator, but discriminator is needed"):
         inherit(gan, [parent(half, "discriminator")])
 
 

@@ -220,7 +220,7 @@ def test_nothing_moves_when_a_value_is_not_finite(optimiser, what):
 def test_many_items_are_counted_and_not_listed():
     network = linear()
     step = new_step({"one": network})
-    with pytest.raises(GeneraError, match=r"items 100, .*, 115 and 14 more; no weight"):
+    with pytest.raises(GeneraError, match=r"items 100, .*, 115 and 14 more; the weights"):
         step.minimise("one", lambda batch, step: {"loss": network(batch.x).mean() / 0}, points(30))
 
 

@@ -96,7 +96,7 @@ def test_the_card_speaks_of_images(measured):
     card = model_card(genera.load(path, device="cpu"), "- weights")
     assert "Trained on `world:shapes`: 8x8 RGB images of 6 classes, the first 1,000 of them." in card
     assert f"| {stored.values['elbo']:.4g} ± " in card
-    assert "It makes images that resemble its training images" in card
+    assert "It generates images that resemble its training images" in card
     assert "texts" not in card
 
 

@@ -55,7 +55,7 @@ def test_the_curves(probed):
     assert best["features"] > result["chance"] + 0.1
     assert best["fine-tuned"] > result["chance"] + 0.1
     assert result["curves"]["features"] == result["curves"]["features, optimus"]  # the same weights, the same draws
-    assert "nothing tells them apart at 1, 20" in next(f for f in result["findings"] if "features, optimus" in f)
+    assert "no significant difference at 1, 20" in next(f for f in result["findings"] if "features, optimus" in f)
 
 
 def scatter(result):
@@ -106,7 +106,7 @@ def test_findings_say_who_wins_where():
     (found,) = findings(curves)
     assert found == (
         "features against TF-IDF: features wins at 1 by 20.0 points; TF-IDF wins at 100 by 20.0 points; "
-        "nothing tells them apart at 10 (shots per class)."
+        "no significant difference at 10 (shots per class)."
     )
 
 
@@ -115,7 +115,7 @@ def test_a_lead_that_two_draws_cannot_show_is_no_win():
         return [{"shots": 5, "draws": list(draws)}]
 
     (found,) = findings({"features": curve(0.70, 0.74), "TF-IDF": curve(0.68, 0.69)})
-    assert found == "features against TF-IDF: nothing tells them apart at 5 (shots per class)."
+    assert found == "features against TF-IDF: no significant difference at 5 (shots per class)."
     (found,) = findings({"features": curve(*[0.70, 0.74] * 5), "TF-IDF": curve(*[0.68, 0.69] * 5)})
     assert "features wins at 5 by 3.5 points" in found
 
@@ -123,7 +123,7 @@ def test_a_lead_that_two_draws_cannot_show_is_no_win():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"factor": "number", "shots": (5, 99999)}, "99999 shots a class .* give at most"),
+        ({"factor": "number", "shots": (5, 99999)}, "99999 shots per class .* give at most"),
         ({"factor": "number", "shots": (0, 5)}, r"--shots must be at least 1 each, got \[0, 5\]"),
         ({"factor": "number", "draws": 1}, "--draws must be at least 2"),
         ({"factor": "number", "items": 0}, "--items must be at least 1, got 0"),

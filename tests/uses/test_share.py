@@ -164,8 +164,8 @@ def test_the_card_states_data_settings_measures_and_limits(trained, exported, tm
     assert "Trained on `world:captions-small`: texts of at most 40 words and 100 tokens, the first 2,000" in card
     assert "| latent_size | 8 |" in card
     assert "| steps | 100 |" in card
-    assert "`genera evaluate RUN` takes them" in card
-    assert "nothing was measured" in card
+    assert "`genera evaluate RUN` evaluates it" in card
+    assert "because it was not evaluated" in card
 
     measured = shutil.copytree(trained, tmp_path / "run")
     run = genera.load(measured, device="cpu", checkpoint="50")
@@ -175,7 +175,7 @@ def test_the_card_states_data_settings_measures_and_limits(trained, exported, tm
     kl = next(figure for figure in stored.figures if figure.measure == "kl")
     assert f"| {kl.value:.4g} ± {kl.error:.2g} | nats/item | 8 |" in card
     assert "On the test split of `world:captions-small`, at step 100, with likelihood (items 8, samples 12)." in card
-    assert "The measures are those of step 100, and these weights of step 50." in card
+    assert "The measures are from step 100, but these weights are from step 50." in card
     for finding in stored.diagnosis:
         assert (f"- {finding['finding']}" in card) == (finding["level"] == "warning")
 
@@ -279,8 +279,8 @@ def test_a_config_that_contradicts_the_settings_is_refused(spoiled, exported_lm,
         ("optimus", {"encoder": "EXPORT/encoder"}, "needs --decoder GPT2"),
         ("optimus", {"source": "EXPORT/encoder"}, "holds a bert alone; give --encoder BERT and --decoder GPT2"),
         ("optimus", {"source": "EXPORT", "latent_size": 3}, "was exported whole; leave --latent-size out"),
-        ("optimus:small", {"source": "EXPORT"}, "is an export of optimus:nano, and not of optimus:small"),
-        ("gpt2-lm", {"source": "EXPORT"}, "is an export of optimus:nano, and not of gpt2-lm"),
+        ("optimus:small", {"source": "EXPORT"}, "is an export of optimus:nano, not of optimus:small"),
+        ("gpt2-lm", {"source": "EXPORT"}, "is an export of optimus:nano, not of gpt2-lm"),
         ("gpt2-lm", {}, "needs a GPT-2 as its source"),
         ("gpt2-lm", {"decoder": "EXPORT/decoder"}, "is one model, named as the source; leave --decoder out"),
         ("gpt2-lm", {"source": "EXPORT/encoder"}, "model_type 'bert'; expected 'gpt2'"),
@@ -302,7 +302,7 @@ def test_origins_that_make_no_model(exported, tmp_path, monkeypatch, spec, given
 def test_what_is_there_stays(trained, exported, tmp_path):
     with pytest.raises(GeneraError, match="already holds a run; choose another --out"):
         import_run("optimus", trained, Origin(source=str(exported)))
-    with pytest.raises(GeneraError, match="exists already; choose another --out"):
+    with pytest.raises(GeneraError, match="already exists; choose another --out"):
         export_run(genera.load(trained, device="cpu"), exported)
     original = Origin(source=str(tmp_path), encoder_tokeniser="x")
     save_file({"encoder.linear.weight": torch.zeros(16, 64)}, tmp_path / "some.safetensors")

@@ -17,7 +17,7 @@ _GROUP = "Interpolation and analogy"
 @dataclass(frozen=True, kw_only=True)
 class AnalogyOptions(Options):
     count: int = 1000
-    """Analogies with one factor changed, where the world can make them; others are for the eye alone."""
+    """Number of analogies with one factor changed, if the world can create them; without a world, only examples."""
 
 
 MEASURES = (
@@ -46,7 +46,7 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: AnalogyOptions) -> None:
-    """Analogies with one factor changed, where the world knows the answer; without, for the eye alone."""
+    """Analogies with one factor changed, scored if the world knows the answer; without a world, only examples."""
     kind, world = item_type(evaluation.data.kind), evaluation.data.world
     asked = [] if not hasattr(world, "analogies") else _asked(evaluation, options.count)
     if asked:

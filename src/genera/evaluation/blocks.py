@@ -1,31 +1,31 @@
-"""Typed parts of a report. Evaluators make them, run folders keep them as JSON, `report/` draws them. No torch."""
+"""Typed blocks of a report. Evaluators create them, run folders store them as JSON, `report/` draws them. No torch."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 Cell = str | float | bool | tuple[float, float] | None
-"""Of a table: a text, a number, a number and its spread (±), or a truth value, drawn as a tick or a cross."""
+"""Table cell: a text, a number, a number and its spread (±), or a boolean, drawn as a tick or a cross."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """What every block has."""
+    """Fields of every block."""
 
     kind: ClassVar[str]
     section: str
-    """Heading of the report under which it stands; blocks of one section stand together."""
+    """Heading in the report; blocks of one section are shown together."""
     title: str = ""
     lead: str = ""
-    """One sentence on how to read it."""
+    """A sentence on how to read the block."""
 
     def plain(self) -> dict[str, Any]:
-        """JSON values, `kind` among them."""
+        """JSON values, including `kind`."""
         return {"kind": self.kind, **asdict(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remarks(Block):
-    """Sentences, a paragraph each."""
+    """Sentences, each in its own paragraph."""
 
     kind: ClassVar[str] = "remarks"
     sentences: list[str]
@@ -37,7 +37,7 @@ class Table(Block):
     columns: list[str]
     rows: list[list[Cell]]
     units: list[str] = field(default_factory=list)
-    """Of each column (`share` is drawn as a percentage); none where empty."""
+    """Unit of each column (`share` is drawn as a percentage); empty: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +53,19 @@ class Curves(Block):
 
 @dataclass(frozen=True, kw_only=True)
 class Bars(Block):
-    """Columns in the order given, such as the KL of each latent dimension."""
+    """Columns in the given order, such as the KL of each latent dimension."""
 
     kind: ClassVar[str] = "bars"
     values: list[float]
     labels: list[str]
-    """What each column is, shown when it is pointed at."""
+    """Label of each column, shown as a tooltip."""
     y: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares(Block):
-    """A bar for each name, and a mark to read it against: how often a value occurs in what the model makes and in the
-    data, how often a factor is right and would be by chance."""
+    """A bar for each name with a reference mark: the frequency of a value in model outputs and in the data, or the
+    accuracy of a factor and its chance level."""
 
     kind: ClassVar[str] = "shares"
     values: dict[str, dict[str, float]]
@@ -78,7 +78,7 @@ class Shares(Block):
 class Picture(Block):
     kind: ClassVar[str] = "picture"
     file: str
-    """Relative to the run folder, a .png."""
+    """Path of a .png relative to the run folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +88,11 @@ class Scatter(Block):
     kind: ClassVar[str] = "scatter"
     points: list[tuple[float, float]]
     texts: list[str]
-    """What is shown when a point is pointed at."""
+    """Tooltip of each point."""
     labels: dict[str, list[str]]
     """Names of colourings → a label for each point."""
     method: str
-    """How the map was made: PCA, t-SNE."""
+    """Method of the map: PCA, t-SNE."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +101,11 @@ class Line:
 
     text: str
     role: str = ""
-    """Stands before it: input, output, said, …"""
+    """Label before the line: input, output, said, …"""
     right: bool | None = None
-    """Drawn as a tick or a cross; None where nobody knows."""
+    """Drawn as a tick or a cross; None if unknown."""
     anew: bool = False
-    """Of a block that compares lines: not compared with the line before."""
+    """In a block that compares lines: do not compare with the previous line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +115,12 @@ class Examples(Block):
     kind: ClassVar[str] = "examples"
     cards: list[list[Line]]
     compare: bool = False
-    """Mark the words of each line that the line before it in the card has not got."""
+    """Mark the words of each line that the previous line of the card lacks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FloorPlans(Block):
-    """Walks through houses, seen from above."""
+    """Trajectories through houses, seen from above."""
 
     kind: ClassVar[str] = "floor-plans"
     walks: list[dict[str, Any]]

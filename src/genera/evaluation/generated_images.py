@@ -1,4 +1,4 @@
-"""What the evaluators of images share: generated images, and their features beside those of real images."""
+"""Shared by the evaluators of images: generated images, and the features of generated and real images."""
 
 from functools import cached_property
 from typing import Self
@@ -18,11 +18,11 @@ from genera.measures.features import Extractor, cached_features, extract, incept
 from genera.measures.in_domain import in_domain
 
 REFERENCE = 10_000
-"""Images at most that generated ones are compared with."""
+"""Maximum number of reference images."""
 
 
 class GeneratedImages:
-    """Images of one model and their features. Everything is made when it is first asked for."""
+    """Images of one model and their features, computed on first use."""
 
     def __init__(self, evaluation: Evaluation, options: ImageOptions) -> None:
         self._evaluation, self._count, self._features = evaluation, options.images, options.features

@@ -1,4 +1,4 @@
-"""How well a guide steers: is the label there, does it read like the data, and is it varied?"""
+"""Scores of a guide: do items have the label, do they resemble the data, and are they diverse?"""
 
 import math
 from dataclasses import asdict
@@ -30,12 +30,14 @@ SHOWN = 5
 
 
 def score_guide(run: "Run", config: GuideConfig, count: int = 100, *, seed: int = 0) -> dict[str, Any]:
-    """Measure the guide of `config` on `count` items of each label; written into its folder as scores.json.
+    """Measure the guide of `config` on `count` items per label; writes scores.json to its folder.
 
     Raises GeneraError as `open_guide` does, and for a count below 2.
     """
     if count < 2:
-        raise GeneraError(f"items are compared with each other: at least 2 of each label, got {count}.")
+        raise GeneraError(
+            f"items are compared with each other, so --count must be at least 2 of each label, got {count}."
+        )
     config.check()
     kind = item_type(run.method.dataset.kind)
     data = read_labelled(run, config, config.fit_seed)

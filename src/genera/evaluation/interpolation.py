@@ -1,4 +1,4 @@
-"""Evaluator `interpolation`: do the items on the way from one latent to another make sense, and progress?"""
+"""Evaluator `interpolation`: are interpolated items valid, and do they progress?"""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +18,7 @@ _GROUP = "Interpolation and analogy"
 @dataclass(frozen=True, kw_only=True)
 class InterpolationOptions(Options):
     pairs: int = 100
-    """Pairs of items of the split."""
+    """Number of pairs of items of the split."""
 
 
 MEASURES = (
@@ -93,7 +93,7 @@ def measure(evaluation: Evaluation, options: InterpolationOptions) -> None:
 
 EVALUATOR = Evaluator(
     name="interpolation",
-    question="Do the items on the way from one latent to another make sense, and progress?",
+    question="Are interpolated items valid, and do they progress from one end to the other?",
     measure=measure,
     measures=MEASURES,
     needs=(Encodes, Decodes),

@@ -1,6 +1,6 @@
-"""What evaluators need to know of an item type: how to compare, count and show its items. One entry a type.
+"""How evaluators compare, count and show items of a type. One entry per item type.
 
-Evaluators of latents, likelihood, reconstruction and the like serve every type in `ITEM_TYPES`. Imports no torch.
+Evaluators of latents, likelihood, reconstruction and the like support every type in `ITEM_TYPES`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from genera.uses.run import Run
 
 AT_ONCE = 256
-"""Items that a model makes together."""
+"""Number of items that a model generates at once."""
 TYPICAL = 1000
-"""Training images whose mean is the baseline of reconstructions."""
+"""Number of training images whose mean is the baseline of reconstructions."""
 PICTURES_ACROSS = 12
-"""Columns of a grid of examples, at most, unless one example has more."""
+"""Maximum number of columns of a grid of examples, unless one example has more."""
 
 
 class Shown(NamedTuple):
@@ -38,9 +38,9 @@ class Shown(NamedTuple):
     """input, output, A, …"""
     item: Any
     right: bool | None = None
-    """Whether it is right; None where nobody knows."""
+    """Whether it is correct; None if unknown."""
     anew: bool = False
-    """Not compared with the item before."""
+    """Do not compare with the previous item."""
 
 
 class Classifier(Protocol):
@@ -55,11 +55,11 @@ class Classifier(Protocol):
 
 class ItemType(Protocol):
     nouns: str
-    """In the plural, for sentences about them."""
+    """Plural noun for messages."""
     valid: str
-    """What one is that a world could have made; names of measures begin with it."""
+    """Adjective for an item that the world could have generated; prefix of measure names."""
     appearance: str
-    """What `classifier` sees, as a rival of a model's features."""
+    """Input of `classifier`, a baseline for a model's features."""
 
     def decoding(self, run: Run) -> dict[str, Any]:
         """Options under which a model may make items as large as those it was trained on."""
@@ -70,7 +70,7 @@ class ItemType(Protocol):
         ...
 
     def entropy_floor(self, items: Sequence[Any], world: Any) -> Estimate | None:
-        """Mean −log p(x) under the world; None where it cannot tell."""
+        """Mean −log p(x) under the world; None if the world cannot compute it."""
         ...
 
     def fidelity(self, outputs: Sequence[Any], items: Sequence[Any], data: Any) -> dict[str, Estimate]:
@@ -78,7 +78,7 @@ class ItemType(Protocol):
         ...
 
     def same(self, output: Any, item: Any) -> bool | None:
-        """Whether an output equals an item; None where items of this type practically never do."""
+        """Whether an output equals an item; None if items of this type are practically never equal."""
         ...
 
     def classifier(self, items: Sequence[Any]) -> Classifier:
@@ -90,23 +90,23 @@ class ItemType(Protocol):
         ...
 
     def lengths(self, items: Sequence[Any]) -> list[int] | None:
-        """Of each item, in words; None where all items are of one size."""
+        """Length of each item in words; None if all items have the same size."""
         ...
 
     def progress(self, path: Sequence[Any], start: Any, end: Any) -> list[float]:
-        """Of each item on a path: how near it is to the end minus how near to the start."""
+        """For each item on a path: similarity to the end minus similarity to the start."""
         ...
 
     def distinct(self, paths: Sequence[Sequence[Any]]) -> list[int] | None:
-        """How many different items each path visits; None where items of this type practically never equal."""
+        """Number of distinct items on each path; None if items of this type are practically never equal."""
         ...
 
     def colourings(self, items: Sequence[Any]) -> dict[str, list[str]]:
-        """Names → what every item is labelled with on a map, besides labels and factors."""
+        """Name → label of every item on a map, besides data labels and factors."""
         ...
 
     def captions(self, items: Sequence[Any]) -> list[str]:
-        """One line for each item, to be read on a map."""
+        """One line for each item, as a tooltip on a map."""
         ...
 
     def show(
@@ -120,8 +120,8 @@ class ItemType(Protocol):
         lead: str = "",
         compare: bool = False,
     ) -> None:
-        """Add examples to the report. name: of the picture's file, where there is one; compare: mark in texts what
-        differs from the line before."""
+        """Add examples to the report. name: of the picture file, if there is one. compare: mark differences from the
+        previous line in texts."""
         ...
 
 
@@ -290,7 +290,7 @@ ITEM_TYPES: dict[str, ItemType] = {"text": Texts(), "images": Images()}
 def item_type(kind: str) -> ItemType:
     """Of a data set's kind. Raises GeneraError for one whose items nobody knows how to compare."""
     if kind not in ITEM_TYPES:
-        raise GeneraError(f"this is for {' and '.join(ITEM_TYPES)}, and the run's items are {kind}.")
+        raise GeneraError(f"this is for {' and '.join(ITEM_TYPES)}, but the run's items are {kind}.")
     return ITEM_TYPES[kind]
 
 

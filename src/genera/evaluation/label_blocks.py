@@ -29,9 +29,7 @@ def label_blocks(run: Path) -> list[dict[str, Any]]:
                 made = probe_blocks(written) if path.name == "probe.json" else guide_blocks(path.parent.name, written)
                 written = {"blocks": [block.plain() for block in made]}
         except (KeyError, TypeError, StopIteration):
-            raise GeneraError(
-                f"{path} is damaged (it lacks what its command wrote); make it again or delete it."
-            ) from None
+            raise GeneraError(f"{path} is damaged (fields are missing); recreate or delete it.") from None
         blocks += written["blocks"]
     return blocks
 

@@ -22,7 +22,7 @@ SECTION = _GROUP = "Latent space"
 @dataclass(frozen=True, kw_only=True)
 class LatentOptions(Options):
     items: int = 2000
-    """Items of the split."""
+    """Number of items of the split."""
 
 
 KL = Definition(

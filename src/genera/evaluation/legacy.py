@@ -1,6 +1,6 @@
-"""What runs were measured with before RUN/evaluations/ existed: evaluation.json, read as what is written now.
+"""Read evaluation.json of older versions (before RUN/evaluations/) in the current format.
 
-So reports, cards and comparisons show it. Imports no torch.
+Reports, cards and comparisons can thus show it. Imports no torch.
 """
 
 import re
@@ -175,5 +175,5 @@ def mapping(path: Path) -> dict[str, Any]:
     """What a JSON file holds. Raises GeneraError when it is no mapping."""
     values = read_json(path)
     if not isinstance(values, dict):
-        raise GeneraError(f"{path} is damaged (it is no mapping); make it again or delete it.")
+        raise GeneraError(f"{path} is damaged (it is not a mapping); recreate or delete it.")
     return values

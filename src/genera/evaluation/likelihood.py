@@ -19,7 +19,7 @@ _GROUP = "Likelihood"
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodOptions(Options):
     items: int = 500
-    """Items of the split, each decoded `samples` times."""
+    """Number of items of the split, each decoded `samples` times."""
     samples: int = 100
     """K of the importance-weighted bound."""
 

@@ -1,4 +1,4 @@
-"""Which episodes the evaluators of navigation measure, and which of them the diagnosis judges by. Imports no torch."""
+"""Splits that the evaluators of navigation measure, and those that the diagnosis uses. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ SPLIT_TITLES = {SEEN: "seen houses", "valid": "seen houses", UNSEEN: "unseen hou
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutOptions(Options):
-    """How much is walked."""
+    """Options of the rollouts."""
 
     episodes: int = 2000
-    """Episodes of each split, at most."""
+    """Maximum number of episodes per split."""
 
 
 def judged(figures: Figures, measure: str) -> Figures:

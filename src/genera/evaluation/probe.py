@@ -1,4 +1,4 @@
-"""How few labels a classifier on a model's features needs, against rivals that see the same labels."""
+"""How few labels a classifier on a model's features needs, compared with baselines that see the same labels."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,21 +32,21 @@ Learner = Callable[[Rows, int], NDArray[np.int64]]
 
 SHOTS = (1, 5, 10, 25, 50, 100, 500, 1000)
 FEW = 100
-"""Up to here a draw's luck matters most, and all draws are made."""
+"""Up to this number of shots the variance over draws is largest, and all draws are made."""
 ENCODED_AT_ONCE = 512
 FINE_TUNING_LR = 0.4
-"""Of the run's own learning rate: the published 2e-5 of fine-tuning against 5e-5 of training."""
+"""Fine-tuning rate as a share of the run's learning rate: as published, 2e-5 for training at 5e-5."""
 FROZEN, TUNED, UNTRAINED = "features", "fine-tuned", ", untrained"
 
 
 def probe(run: "Run", config: ProbeConfig | None = None) -> dict[str, Any]:
-    """Learning curves over labelled items a class; writes RUN/probe.json and returns what was written.
+    """Learning curves over the number of labelled items per class; writes RUN/probe.json and returns its content.
 
-    Features, frozen under a logistic regression or fine-tuned, against those of the same encoder with fresh weights,
-    those of other runs (`against`), and a logistic regression that knows no model (of TF-IDF, of pixels). All learn
-    from the same draws and answer the same test items.
+    Compares features (frozen with logistic regression, or fine-tuned) with those of the same encoder with fresh
+    weights, those of other runs (`against`), and logistic regression without a model (on TF-IDF or pixels). All use the
+    same draws and test items.
 
-    Raises GeneraError for a method without features, data without usable labels, or more shots than items a class.
+    Raises GeneraError for a method without features, data without usable labels, or more shots than items per class.
     """
     config = config or ProbeConfig()
     config.check()
@@ -98,7 +98,7 @@ def probe(run: "Run", config: ProbeConfig | None = None) -> dict[str, Any]:
 
 
 def _frozen(model: Any, data: Labelled, used: Rows, apart: bool) -> Learner:
-    """Logistic regression on standardised features of a model that stays as it is."""
+    """Logistic regression on standardised features of a frozen model."""
     items = [data.train[i] for i in used]
     train, test = features_of(model, items, apart), features_of(model, data.test, apart)
     mean, spread = train.mean(0), train.std(0) + 1e-8
@@ -153,7 +153,7 @@ def _shots(config: ProbeConfig, data: Labelled) -> tuple[int, ...]:
         return tuple(n for n in SHOTS if n <= size)
     if max(config.shots) > size:
         raise GeneraError(
-            f"{max(config.shots)} shots a class were asked for, and label {smallest!r} has {size} training items; "
+            f"{max(config.shots)} shots per class requested, but label {smallest!r} has {size} training items; "
             f"give at most {size}, or more items."
         )
     return tuple(sorted(config.shots))
@@ -188,7 +188,7 @@ def _point(shots: int, draws: list[Rows], learner: Learner, data: Labelled, seed
 
 
 def findings(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Who wins where, in words. A difference counts by a paired t-test over the shared draws (p < 0.05)."""
+    """The significant differences, in words, by a paired t-test over the shared draws (p < 0.05)."""
     appearances = [known.appearance for known in ITEM_TYPES.values()]
     pairs = [(ours, rival) for ours in (FROZEN, TUNED) for rival in (*appearances, ours + UNTRAINED)]
     pairs += [(FROZEN, name) for name in curves if name.startswith(f"{FROZEN}, ") and name != FROZEN + UNTRAINED]
@@ -210,7 +210,7 @@ def _verdict(ours: str, rival: str, first: list[dict[str, Any]], second: list[di
             by = f"{most:.1f}" if least == most else f"{least:.1f} to {most:.1f}"
             parts.append(f"{winner} wins at {_numbers(won)} by {by} points")
     if level := [n for n, m in margins.items() if m == 0]:
-        parts.append(f"nothing tells them apart at {_numbers(level)}")
+        parts.append(f"no significant difference at {_numbers(level)}")
     return f"{ours} against {rival}: {'; '.join(parts)} (shots per class)."
 
 

@@ -1,4 +1,4 @@
-"""Evaluator `reconstruction`: what comes back when an item is encoded and decoded?"""
+"""Evaluator `reconstruction`: how well are items reconstructed after encoding and decoding?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _GROUP = "Reconstruction"
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions(Options):
     items: int = 2000
-    """Items of the split."""
+    """Number of items of the split."""
 
 
 MEASURES = (
@@ -115,7 +115,7 @@ def measure(evaluation: Evaluation, options: ReconstructionOptions) -> None:
 
 
 def _by_length(evaluation: Evaluation, items: Sequence[Any], words: Sequence[int], exact: Sequence[bool]) -> None:
-    """Error of the mean's decoding over bins of equally many items, by their words. exact: which items came back."""
+    """Reconstruction error over bins of equally many items, by length in words. exact: which items are exact."""
     import numpy as np
     import torch
 
@@ -175,7 +175,7 @@ def _mean(values: Sequence[float]) -> float:
 
 EVALUATOR = Evaluator(
     name="reconstruction",
-    question="What comes back when an item is encoded and decoded?",
+    question="How well are items reconstructed after encoding and decoding?",
     measure=measure,
     measures=MEASURES,
     needs=(Encodes, Decodes),

@@ -1,4 +1,4 @@
-"""Which evaluators exist. Imports no torch: lists, help and reports read only this."""
+"""Registry of evaluators. Imports no torch: lists, help and reports read only this."""
 
 from functools import cache
 from importlib import import_module
@@ -44,7 +44,7 @@ def evaluators() -> dict[str, Evaluator]:
 
 
 def evaluator(name: str) -> Evaluator:
-    """Raises GeneraError, with the nearest name, when there is none."""
+    """The evaluator `name`. Raises GeneraError that suggests the nearest name if it is unknown."""
     known = evaluators()
     if name not in known:
         raise unknown("evaluator", name, known)

@@ -12,9 +12,9 @@ from genera.measures.schema import Definition, Figures, Finding, evidence
 @dataclass(frozen=True, kw_only=True)
 class ResponseLikelihoodOptions(Options):
     items: int = 500
-    """References of the split, each decoded `samples` times."""
+    """Number of references of the split, each decoded `samples` times."""
     samples: int = 100
-    """Points drawn for each context, over which the probability of a response is averaged."""
+    """Number of latents drawn per context, over which the probability of a response is averaged."""
 
 
 MEASURES = (

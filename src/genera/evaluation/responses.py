@@ -27,12 +27,12 @@ _VECTORS = (
 @dataclass(frozen=True, kw_only=True)
 class ResponsesOptions(Options):
     contexts: int = 500
-    """Contexts of the split that the model responds to."""
+    """Number of contexts of the split."""
     count: int = 10
-    """Responses to each context."""
+    """Number of responses per context."""
     embeddings: str = "in-domain"
-    """Word vectors that responses are compared by: in-domain (made of the training responses), or a file in GloVe's
-    text format."""
+    """Word vectors for comparing responses: in-domain (computed from the training responses), or a file in GloVe's text
+    format."""
 
 
 MEASURES = (

@@ -1,4 +1,4 @@
-"""What the evaluators of navigation share: episodes of a split, the agent's rollouts of them, and their figures."""
+"""Shared by the evaluators of navigation: episodes of a split, the agent's rollouts, and their figures."""
 
 from genera.engine.capabilities import Walk
 from genera.evaluation.evaluator import Evaluation
@@ -23,7 +23,7 @@ def episodes(evaluation: Evaluation, options: RolloutOptions, split: str) -> Epi
 
 
 def rollouts(evaluation: Evaluation, options: RolloutOptions, split: str) -> Walk:
-    """The agent's walks of these episodes, walked once. Raises Lacks for a run without an agent."""
+    """The agent's rollouts of these episodes, computed once. Raises Lacks for a run without an agent."""
 
     def walk() -> Walk:
         return evaluation.model.navigate(episodes(evaluation, options, split), evaluation.data)

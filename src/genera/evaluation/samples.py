@@ -1,4 +1,4 @@
-"""Evaluator `samples`: what does a model of sentences say of its own accord?"""
+"""Evaluator `samples`: what do unconditional samples of a text model look like?"""
 
 import math
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ _GROUP = "Samples from the prior"
 @dataclass(frozen=True, kw_only=True)
 class SamplesOptions(Options):
     count: int = 500
-    """Samples drawn from the model."""
+    """Number of samples drawn from the model."""
     items: int = 2000
-    """Items of the split whose words count for the vocabulary that samples cover."""
+    """Items of the split whose vocabulary the samples are compared with."""
 
 
 MEASURES = (
@@ -146,7 +146,7 @@ def latent_holes(figures: Figures) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"It reconstructs but does not sample: KL {kl:.0f} nats against a reconstruction term of "
-            f"{reconstruction:.1f}, and {seen}. The posteriors sit on islands that the prior misses.",
+            f"{reconstruction:.1f}, and {seen}. The aggregated posterior does not match the prior.",
             evidence(figures, "kl", "reconstruction", "exact_reconstruction", "grammatical_samples", "elbo"),
             "Use it as an autoencoder (reconstruct, interpolate, analogy), not as a sampler or a density. To "
             "sample, train on with a larger --beta, or a --beta-schedule that ends at 1.",
@@ -162,7 +162,7 @@ def latent_holes(figures: Figures) -> Iterator[Finding]:
 
 EVALUATOR = Evaluator(
     name="samples",
-    question="What does a model of sentences say of its own accord?",
+    question="Are unconditional samples of a text model grammatical, novel and diverse?",
     measure=measure,
     measures=MEASURES,
     needs=(Samples,),

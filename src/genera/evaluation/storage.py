@@ -1,6 +1,6 @@
-"""RUN/evaluations/: one JSON file for each data set, split, step and settings. Imports no torch.
+"""RUN/evaluations/: one JSON file per data set, split, step and settings. Imports no torch.
 
-Evaluating again adds to a file; no evaluation erases another.
+Evaluating again adds to a file; an evaluation never overwrites another.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ FOLDER = "evaluations"
 
 @dataclass(frozen=True)
 class Stored:
-    """One evaluation as its file holds it: all that a report shows, so that reading it needs no plug-in."""
+    """One evaluation as stored in its file: everything that a report shows, so reading it needs no plug-in."""
 
     name: str
-    """Of the file, without .json."""
+    """File name without .json."""
     method: str
     preset: str
     data: str
@@ -41,19 +41,19 @@ class Stored:
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     """evaluator → {"question", "options", "seconds", "figures", "blocks", "facts", "measures"}"""
     whole: bool = False
-    """Whether every evaluator that fits the run has measured."""
+    """Whether all evaluators that apply to the run have run."""
     diagnosis: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def figures(self) -> list[Figure]:
-        """All figures, each key once: of several evaluators that record one measure, the first."""
+        """All figures with unique keys; if several evaluators record the same measure, the first one's."""
         every = (Figure(**figure) for result in self.results.values() for figure in result["figures"])
         return list({figure.key: figure for figure in reversed(list(every))}.values())[::-1]
 
     @property
     def definitions(self) -> dict[str, Definition]:
-        """What each measure means, as it was defined when it was measured."""
-        known = {f.name for f in fields(Definition)}  # a file of another version may hold others
+        """Definition of each measure at the time of measuring."""
+        known = {f.name for f in fields(Definition)}  # a file of another version may have other fields
         told = [d for result in self.results.values() for d in result["measures"]]
         return {d["name"]: Definition(**{k: v for k, v in d.items() if k in known}) for d in told}
 
@@ -63,7 +63,7 @@ class Stored:
 
     @property
     def title(self) -> str:
-        """How pages call it: `world:captions, test split, step 600`, and the settings that are not the default ones."""
+        """Title for display: `world:captions, test split, step 600`, and the non-default settings."""
         text = f"{self.data}, {self.split} split, step {self.step}"
         return f"{text}, {flat(self.settings)}" if self.settings else text
 
@@ -73,7 +73,7 @@ class Stored:
         return Figures(self.figures, {k: v for result in self.results.values() for k, v in result["facts"].items()})
 
     def title_of(self, figure: Figure) -> str:
-        """What people read in the place of its key: `Success rate, val_unseen`."""
+        """Title of a figure for display: `Success rate, val_unseen`."""
         return ", ".join((self.definitions[figure.measure].title, *figure.qualifiers))
 
     def evaluator_of(self, key: str) -> str:
@@ -92,7 +92,7 @@ def flat(settings: Mapping[str, Any]) -> str:
 
 
 def name_of(data: str, split: str, step: int, settings: Mapping[str, Any]) -> str:
-    """The file of an evaluation: readable, and different for different data, splits, steps and settings."""
+    """File name of an evaluation: readable, and unique for its data, splits, step and settings."""
     kept = re.sub(r"[^A-Za-z0-9]+", "-", data).strip("-").lower()[-40:]
     name = f"{kept}.{re.sub(r'[^A-Za-z0-9_]+', '-', split)}.step-{step}"
     told = [data, settings] if settings or kept != data.replace(":", "-") else []
@@ -102,9 +102,9 @@ def name_of(data: str, split: str, step: int, settings: Mapping[str, Any]) -> st
 
 
 def add(run: Path, stored: Stored, results: Mapping[str, Result], *, whole: bool) -> Stored:
-    """Add the results of evaluators to what is stored (nothing, at first), diagnose all figures, and write.
+    """Add the results of evaluators to the stored ones (if any), diagnose all figures, and write the file.
 
-    whole: these are the results of every evaluator that fits the run.
+    whole: the results are from all evaluators that apply to the run.
     """
     known = evaluators()
     entries = dict(stored.results)
@@ -131,7 +131,7 @@ def add(run: Path, stored: Stored, results: Mapping[str, Result], *, whole: bool
 
 
 def stored_in(run: Path) -> list[Stored]:
-    """The evaluations of a run folder, the newest last; one of before RUN/evaluations/ first, called `evaluation`.
+    """The evaluations of a run folder, newest last; an evaluation.json of an older version first, as `evaluation`.
 
     Raises GeneraError for a damaged file.
     """
@@ -141,19 +141,21 @@ def stored_in(run: Path) -> list[Stored]:
 
 
 def read(path: Path) -> Stored:
-    """Raises GeneraError for a file that is no evaluation."""
+    """Raises GeneraError for a file that is not an evaluation."""
     values = read_json(path)
     known = {f.name for f in fields(Stored)}
     try:
         return Stored(name=path.stem, **{key: value for key, value in values.items() if key in known})
     except (TypeError, AttributeError):
-        raise GeneraError(f"{path} is damaged (it is no evaluation); delete it and run `genera evaluate`.") from None
+        raise GeneraError(
+            f"{path} is damaged (it is not an evaluation); delete it and run `genera evaluate`."
+        ) from None
 
 
 def chosen(run: Path, name: str | None = None) -> Stored | None:
-    """The newest evaluation, or the newest of those whose names begin with `name`; None where there is none at all.
+    """The newest evaluation, or the newest one whose name starts with `name`; None if there are no evaluations.
 
-    Raises GeneraError where none has such a name, listing those that are there.
+    Raises GeneraError that lists the existing evaluations if none matches `name`.
     """
     every = stored_in(run)
     if name is None:
@@ -165,7 +167,7 @@ def chosen(run: Path, name: str | None = None) -> Stored | None:
 
 
 def all_definitions(stored: Iterable[Stored]) -> dict[str, Definition]:
-    """What the measures of several evaluations mean, in the order of the evaluators; unknown ones last."""
+    """Definitions of the measures of several evaluations, in the order of the evaluators; unknown ones last."""
     told = {name: d for one in stored for name, d in one.definitions.items()}
     ordered = [name for name in definitions() if name in told]
     return {name: told[name] for name in dict.fromkeys((*ordered, *told))}
@@ -180,7 +182,7 @@ def _plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinities: a figure that overflowed is null."""
+    """JSON has no infinities, so a non-finite figure is null."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What the evaluators of image translation share: images of both domains and their translations."""
+"""Shared by the evaluators of image translation: images of both domains and their translations."""
 
 import numpy as np
 import torch

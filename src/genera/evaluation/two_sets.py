@@ -42,7 +42,7 @@ def measure(
     """Every measure of the set `a` against the reference `b`, by name: of folders or arrays of images FID, KID,
     precision, recall, density and coverage; of files or lists of texts BLEU, self-BLEU, distinct-n, novelty.
 
-    features, size: of images, as `genera.fid` has them. Raises GeneraError where the sets are not of one kind.
+    features, size: for images, as in `genera.fid`. Raises GeneraError for sets of different kinds.
     """
     from genera.measures import two_sets
 
@@ -51,7 +51,7 @@ def measure(
             raise GeneraError(f"{one} does not exist; give two folders of images, or two files of texts.")
     kinds = [two_sets.are_texts(one) for one in (a, b)]
     if any(kinds) != all(kinds):
-        raise GeneraError("one set is of texts and the other of images; give two of one kind.")
+        raise GeneraError("one set has texts and the other images; give two sets of the same kind.")
     if not any(kinds):
         return two_sets.image_measures(a, b, features=features, size=size)
     if features != "in-domain" or size is not None:

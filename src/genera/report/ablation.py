@@ -1,4 +1,4 @@
-"""Ablations: several settings, each trained over the same seeds, measured alike and put side by side."""
+"""Ablations: several settings, trained with the same seeds, measured alike and compared."""
 
 import os
 import re
@@ -31,17 +31,17 @@ def ablate(
     seeds: Sequence[int] = (0, 1, 2),
     evaluation: EvaluateConfig | None = None,
 ) -> dict[str, Any]:
-    """Train and evaluate every variant with every seed into OUT/VARIANT/seed-N, each an ordinary run folder; then write
-    OUT/comparison.html, .md and .json: mean ± standard deviation over seeds, and curves. The same call goes on after
-    a kill, and takes further variants and seeds in.
+    """Train and evaluate every variant with every seed in OUT/VARIANT/seed-N, each an ordinary run folder; then write
+    OUT/comparison.html, .md and .json: mean ± standard deviation over seeds, and curves. The same call resumes after a
+    kill, and can add variants and seeds.
 
-    variants: name of the folder → what to train; the seed in it is replaced. `genera.configure` makes one.
-    A run that fails in training (a loss that is no longer finite) is left out and named under "failed".
-    Returns what `comparison_table` returns, and "failed": [message].
+    variants: folder name → config, whose seed is replaced. `genera.configure` creates a config.
+    A run that fails in training (non-finite loss) is left out and listed under "failed".
+    Returns the result of `comparison_table`, and "failed": [message].
 
     Raises:
-        GeneraError: bad settings, names or seeds; another run in the place of one; no two runs that came through.
-        Stopped: Ctrl-C or SIGTERM came; the same call goes on.
+        GeneraError: bad settings, names or seeds; a folder holds a different run; fewer than two runs succeeded.
+        Stopped: after Ctrl-C or SIGTERM; the same call resumes.
     """
     _check(variants, seeds)
     out, evaluation = Path(out), evaluation or EvaluateConfig()
@@ -59,13 +59,13 @@ def ablate(
             if folder.status()["state"] != "failed":
                 raise
             failed.append(f"{path}: {error}")
-            say(f"left out: {error}")
+            say(f"run failed and is left out: {error}")
             continue
         if not _measured(folder, config, evaluation):
             evaluate(Run.load(path, device=config.train.device), evaluation)
         done.append(path)
     if len(done) < 2:
-        raise GeneraError(f"no two runs came through, so there is nothing to compare: {'; '.join(failed)}")
+        raise GeneraError(f"fewer than two runs succeeded, so there is nothing to compare: {'; '.join(failed)}")
     table = comparison_table(done) | {"failed": failed}
     write_comparison(done, out / "comparison.html")
     write_text(out / "comparison.md", markdown_table(table))
@@ -76,26 +76,26 @@ def ablate(
 def _check(variants: Mapping[str, RunConfig], seeds: Sequence[int]) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise GeneraError(
-            "an ablation runs in one process; under torchrun train the runs one by one, then: genera compare RUN RUN …"
+            "an ablation runs in one process; with torchrun, train the runs one by one, then: genera compare RUN RUN …"
         )
     if len(set(seeds)) != len(seeds):
         raise GeneraError(f"seeds must differ, got {list(seeds)}.")
     if len(variants) * len(seeds) < 2:
-        raise GeneraError(f"an ablation needs two runs at least, got {len(variants)} x {len(seeds)} seeds.")
+        raise GeneraError(f"an ablation needs at least two runs, got {len(variants)} x {len(seeds)} seeds.")
     for name, config in variants.items():
         if not re.fullmatch(r"\w[\w.-]*", name):
-            raise GeneraError(f"{name!r} cannot name a variant; use letters, digits, dots and dashes.")
+            raise GeneraError(f"{name!r} is not a valid variant name; use letters, digits, dots and dashes.")
         try:
             config.check()
         except GeneraError as error:
             raise GeneraError(f"variant {name}: {error}") from None
     for (first, one), (second, other) in combinations(variants.items(), 2):
         if (one.method, one.preset) == (other.method, other.preset) and not differences(one, other):
-            raise GeneraError(f"the variants {first} and {second} are the same run; change a setting or leave one out.")
+            raise GeneraError(f"the variants {first} and {second} are identical; change a setting or drop one.")
 
 
 def _measured(folder: RunFolder, config: RunConfig, asked: EvaluateConfig) -> bool:
-    """Whether the run was evaluated as asked, where its training has ended."""
+    """Whether the finished run already has the requested evaluation."""
     step, data = folder.status().get("step"), asked.data or config.data.data
     split = asked.split or "test"
     splits = {split, WHOLE, *(part for e in evaluators().values() for part in e.splits.get(split, ()))}

@@ -1,4 +1,4 @@
-"""The model card of an exported run: what it is, what it was trained on, what was measured, and where it ends."""
+"""The model card of an exported run: description, training data, measures and limits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ tags: [genera, {method}]
 
 {files}
 
-Weights are safetensors, the rest JSON; loading them runs no code from this folder.
+Weights are safetensors, the rest is JSON; loading them executes no code from this folder.
 
 ## Data
 
@@ -47,9 +47,9 @@ _SHOWN = ("steps", "epochs", "minutes", "batch_size", "precision", "ema", "seed"
 
 
 def model_card(run: Run, files: str, limits: Sequence[str] = (), *, evaluation: str | None = None) -> str:
-    """Markdown. files: what is in the folder, as a list. limits: what is known of this model besides.
+    """The card as Markdown. files: Markdown list of the files in the folder. limits: further limits of this model.
 
-    evaluation: the name, or its beginning, of the one whose figures it gives [the newest].
+    evaluation: name, or a prefix of it, of the evaluation to show [the newest].
     """
     entry = registry.entry(run.config.method)
     measured = chosen(run.folder.path, evaluation)
@@ -68,7 +68,7 @@ def model_card(run: Run, files: str, limits: Sequence[str] = (), *, evaluation: 
 
 
 def items_of(run: Run) -> str:
-    """What the model was trained on, by the item type of its data: "texts of at most 40 words and 100 tokens"."""
+    """Description of the training data by item type: "texts of at most 40 words and 100 tokens"."""
     data, kind = run.config.data, run.method.dataset.kind
     if kind == "text":
         return f"texts of at most {data.max_words} words and {data.max_tokens} tokens"
@@ -89,23 +89,23 @@ def items_of(run: Run) -> str:
 
 
 _RISKS = {
-    "text": "It writes what resembles its training text, with that text's errors and prejudices; no output is checked.",
-    "dialogues": "It responds as its training dialogues do, with their errors and prejudices; no output is checked.",
-    "images": "It makes images that resemble its training images, with their gaps and biases; no output is checked.",
-    "image-pairs": "It translates as its training images suggest, and may add or lose content; no output is checked.",
-    "navigation": "It was trained in the houses of its data alone; how it walks elsewhere is not known.",
+    "text": "It generates text that resembles its training text, with its errors and biases; no output is checked.",
+    "dialogues": "It responds like its training dialogues, with their errors and biases; no output is checked.",
+    "images": "It generates images that resemble its training images, with gaps and biases; no output is checked.",
+    "image-pairs": "It translates according to its training images, and may add or lose content; no output is checked.",
+    "navigation": "It was trained only in the houses of its data; its performance elsewhere is unknown.",
 }
 
 
 def _data(run: Run) -> str:
     status, data = run.folder.status(), run.config.data
     if imported := status.get("imported"):
-        return f"The weights were imported from `{imported}`; what they were trained on is to be asked there."
+        return f"The weights were imported from `{imported}`; see there for their training data."
     rules = [items_of(run)]
     if getattr(data, "limit", None) is not None:
         rules.append(f"the first {data.limit:,} of them")
     parents = run.config.train.init
-    begun = f" Training began with the weights of {' and '.join(parents)}." if parents else ""
+    begun = f" Training was initialised with the weights of {' and '.join(parents)}." if parents else ""
     return f"Trained on `{data.data}`: {', '.join(rules)}.{begun}"
 
 
@@ -123,7 +123,7 @@ def _settings(run: Run) -> dict[str, Any]:
 
 def _measures(evaluation: Stored | None) -> str:
     if evaluation is None:
-        return "None were taken before the export; `genera evaluate RUN` takes them."
+        return "The run was not evaluated before the export; `genera evaluate RUN` evaluates it."
     rows = []
     for figure in evaluation.figures:
         value = "not finite" if figure.value is None else f"{figure.value:.4g}"
@@ -137,14 +137,14 @@ def _measures(evaluation: Stored | None) -> str:
 
 
 def _limits(run: Run, evaluation: Stored | None) -> list[str]:
-    limits = [f"It has learned from {items_of(run)}."]
+    limits = [f"It was trained on {items_of(run)}."]
     if run.step == 0:
-        limits = ["No step of training was taken after the import; the settings of training say what one would use."]
+        limits = ["It was not trained after the import; the training settings are those that training would use."]
     if risk := _RISKS.get(run.method.dataset.kind):
         limits.append(risk)
     if evaluation is None:
-        return [*limits, "How good it is on held-out data is unknown: nothing was measured."]
+        return [*limits, "Its quality on held-out data is unknown, because it was not evaluated."]
     if evaluation.step != run.step:
-        limits.append(f"The measures are those of step {evaluation.step}, and these weights of step {run.step}.")
-    limits.append("The measures hold for the data they were taken on.")
+        limits.append(f"The measures are from step {evaluation.step}, but these weights are from step {run.step}.")
+    limits.append("The measures hold only for the data on which they were computed.")
     return limits + [f["finding"] for f in evaluation.diagnosis if f["level"] == "warning"]

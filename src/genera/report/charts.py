@@ -20,9 +20,9 @@ def line_chart(
     from_zero: bool = False,
     bands: Mapping[str, tuple[Points, Points]] | None = None,
 ) -> Markup:
-    """Lines over one x axis. Points that are not finite are left out; more than MOST_POINTS are averaged in bins.
-    bands: lower and upper edge of a faint area around the line of this name. A series without points keeps its colour
-    for other charts of the same names."""
+    """Lines over one x axis. Non-finite points are omitted; more than MOST_POINTS points are averaged in bins.
+    bands: lower and upper edge of a shaded area around the line of this name. An empty series keeps its colour for
+    other charts with the same names."""
     lines, edges = {name: _drawable(points) for name, points in series.items()}, dict[str, list[Points]]()
     for name, pair in (bands or {}).items():
         edges[name] = [_drawable(points) for points in pair]
@@ -52,7 +52,7 @@ def line_chart(
 
 
 def column_chart(values: Sequence[float], titles: Sequence[str], label: str) -> Markup:
-    """One column a value, from 0. titles: what hovering over a column says."""
+    """One column per value, from 0. titles: tooltips of the columns."""
     y_range = _span([0.0, *(v for v in values if finite(v))])
     parts = [_grid(None, y_range)]
     width = (WIDTH - LEFT - RIGHT) / max(1, len(values))

@@ -1,5 +1,5 @@
-"""Runs side by side: the same measures in one table, curves over each other, samples next to each other. Runs that
-differ in their seed alone are taken together."""
+"""Comparisons of runs: measures in one table, curves in shared charts, samples side by side. Runs that differ only in
+their seed form one group."""
 
 import json
 import math
@@ -20,35 +20,35 @@ from genera.report.run_files import Record, read_run
 from genera.report.seeds import Curve, Group, grouped
 
 SHOWN = ("picture", "examples")
-"""Kinds of blocks that stand side by side."""
+"""Kinds of blocks that are shown side by side."""
 SET = ("data", "split")
-"""What runs must have been measured on alike."""
+"""Fields in which the evaluations of the runs must agree."""
 
 
 def comparison_table(run_folders: Sequence[str | Path], *, evaluation: str | None = None) -> dict[str, Any]:
-    """All measures of all runs as plain values, ready for JSON. Runs that differ in their seed alone are one group.
+    """All measures of all runs as plain values, ready for JSON. Runs that differ only in their seed form one group.
 
-    evaluation: the name, or its beginning, of the one to compare [the newest that all runs have of the same data, split
-    and settings; else the newest of each].
+    evaluation: name, or a prefix of it, of the evaluation to compare [the newest that all runs have with the same data,
+    split and settings; else the newest of each].
 
     {"runs": [{"run", "group", "method", "preset", "evaluation", "others", "data", "split", "step", "settings"}],
     "groups": [{"name", "runs": [name]}], "comparable": bool, "warnings": [str], "measures": {key: {"measure", "title",
     "unit", "better", "group", "values": [{"value", "error", "n"} | None], "best": [index]}}}, with values and indices
     by group.
-    A group of several runs has their mean as "value", "sd" over seeds, "error" sd/√runs, and "runs", each one's value.
-    `best` holds the best group and every group within two standard errors of it; it is empty where the measure has no
-    direction or the figures are not of the same items, measured with the same options.
+    A group of several runs has their mean as "value", "sd" over seeds, "error" sd/√runs, and "runs", the value of each.
+    `best` lists the best group and all groups within two standard errors of it; it is empty if the measure has no
+    direction, or if items or options differ.
 
     Raises:
-        GeneraError: fewer than two runs, a folder that is no evaluated run, or one without such an evaluation.
+        GeneraError: fewer than two runs, a folder without an evaluated run, or a run without that evaluation.
     """
     return _table(grouped(_read(run_folders, evaluation)))
 
 
 def kept(table: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
-    """The table with these measures alone, in this order; with all of them if `only` is empty.
+    """The table with only these measures, in this order; with all measures if `only` is empty.
 
-    Raises GeneraError for a measure that it has not got.
+    Raises GeneraError for a measure that the table lacks.
     """
     for name in only:
         if name not in table["measures"]:
@@ -58,7 +58,7 @@ def kept(table: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
 
 def write_comparison(run_folders: Sequence[str | Path], out: str | Path, *, evaluation: str | None = None) -> Path:
     """Write one self-contained HTML page that compares the runs to the file `out`, and return its path. Runs that
-    differ in their seed alone share a column: mean ± standard deviation. evaluation: as `comparison_table`."""
+    differ only in their seed share a column: mean ± standard deviation. evaluation: as in `comparison_table`."""
     groups = grouped(_read(run_folders, evaluation))
     table = _table(groups)
     page = template("compare.html").render(
@@ -92,7 +92,7 @@ def _read(run_folders: Sequence[str | Path], evaluation: str | None) -> list[Rec
 
 
 def _alike(folders: Sequence[Path]) -> list[str]:
-    """The name of the evaluation of each run: the newest of the same data, split and settings, if all runs have one."""
+    """Name of each run's evaluation: the newest with the same data, split and settings, if all runs have one."""
     every = [{_kind(stored): stored for stored in stored_in(folder)} for folder in folders]
     shared = set.intersection(*(set(evaluations) for evaluations in every))
     best = max(shared, key=lambda kind: max(known[kind].written for known in every), default=None)
@@ -123,7 +123,7 @@ def _table(groups: Sequence[Group]) -> dict[str, Any]:
     for key, figure in _figures(records).items():
         entry = next(d for record in records if (d := record.measured.definitions.get(figure.measure)))
         values = [group.figure(key) for group in groups]
-        # Tokens are the same only where the data was read the same way.
+        # Tokens are comparable only if the data was read the same way.
         comparable = not warnings and (same_reading or key != "ppl_token") and _measured_alike(records, key)
         measures[key] = {
             "measure": figure.measure,
@@ -144,7 +144,7 @@ def _table(groups: Sequence[Group]) -> dict[str, Any]:
 
 
 def _figures(records: Sequence[Record]) -> dict[str, Figure]:
-    """Every figure that some run has, by key, in the order of the measures' groups and definitions."""
+    """All figures of any run, by key, in the order of the measures' groups and definitions."""
     definitions = all_definitions(record.measured for record in records)
     order = {name: place for place, name in enumerate(definitions)}
     groups = list(dict.fromkeys(entry.group for entry in definitions.values()))
@@ -157,7 +157,7 @@ def _figures(records: Sequence[Record]) -> dict[str, Figure]:
 
 
 def _measured_alike(records: Sequence[Record], key: str) -> bool:
-    """Whether the evaluator of a figure had the same options in all runs, as far as they are known."""
+    """Whether the evaluator of a figure had the same options in all runs, as far as known."""
     stored = [record.measured for record in records if key in record.measures]
     options = [one.results[one.evaluator_of(key)]["options"] for one in stored]
     known = [each for each in options if each]
@@ -176,7 +176,7 @@ def _side_by_side(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[int]:
-    """Indices of the best value and of those that two standard errors do not tell from it."""
+    """Indices of the best value and of those within two standard errors of it."""
     known = {i: v for i, v in enumerate(values) if v and v.get("value") is not None and math.isfinite(v["value"])}
     if entry.better == "neither" or len(known) < 2 or len({v.get("n") for v in known.values()}) > 1:
         return []
@@ -191,7 +191,7 @@ def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[in
 
 
 def curve_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """One chart a logged term, the groups' training curves over each other; of several seeds mean and deviation."""
+    """One chart per logged term with the training curves of all groups; mean and deviation over several seeds."""
     curves_of = {
         (term, f"{group.name}, {stage}".rstrip(", ")): curves
         for group in groups

@@ -1,4 +1,4 @@
-"""The typed blocks of evaluations as the page draws them: charts as SVG, tables, cards of lines, pictures inside it."""
+"""Draw the typed blocks of evaluations: charts as SVG, tables, cards of lines, embedded pictures."""
 
 import base64
 import re
@@ -13,15 +13,15 @@ from genera.report.formatting import changed, figure
 
 MAP_SIZE = (900, 520)
 SMALL = {"curves", "bars"}
-"""Kinds that stand several in a row."""
+"""Kinds of blocks of which several fit in a row."""
 
 Block = Mapping[str, Any]
 
 
 def sections(blocks: Iterable[Block], run: Path) -> list[dict[str, Any]]:
-    """Blocks by their headings, each heading where it first occurs: {"title", "id", "rows": [{"small", "views"}]}.
+    """Blocks grouped by heading, in order of first occurrence: {"title", "id", "rows": [{"small", "views"}]}.
 
-    What `run` has lost (a picture that was deleted) and kinds that this version cannot draw are left out.
+    Deleted pictures and kinds that this version cannot draw are omitted.
     """
     headings: dict[str, list[dict[str, Any]]] = {}
     for block in blocks:
@@ -42,11 +42,11 @@ def sections(blocks: Iterable[Block], run: Path) -> list[dict[str, Any]]:
 
 
 def slug(heading: str) -> str:
-    """An anchor that no other part of the page uses."""
+    """An anchor that is unique on the page."""
     return "section-" + re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
 
 
-# -- one function a kind: the block → what the template needs; None where there is nothing to draw --------------------
+# -- one function per kind: block → template values; None if there is nothing to draw ---------------------------------
 
 
 def _remarks(block: Block, run: Path) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _scatter(block: Block, run: Path) -> dict[str, Any] | None:
 
 
 def _examples(block: Block, run: Path) -> dict[str, Any]:
-    """Cards of lines; one table where every card is a pair, a list where every card is one bare line."""
+    """Cards of lines; as one table if every card is a pair, as a list if every card is a single line without a role."""
     compare = block.get("compare", False)
     cards = [_card(card, compare) for card in block["cards"]]
     roles = {tuple(line["role"] for line in card) for card in cards}
@@ -149,7 +149,7 @@ def _examples(block: Block, run: Path) -> dict[str, Any]:
 
 
 def _card(lines: Sequence[Block], compare: bool) -> list[dict[str, Any]]:
-    """Lines with their words, each word with whether the line before lacks it (of a pair's first line: the second)."""
+    """Lines with their words, each with whether the previous line lacks it (for a pair's first line: the second)."""
     texts = [line["text"] for line in lines]
     before: list[str | None] = [None, *texts[:-1]]
     if len(lines) == 2:

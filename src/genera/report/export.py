@@ -1,4 +1,4 @@
-"""A run as a folder that others can read: weights in the Hugging Face layout, settings, and a model card."""
+"""Export a run: weights in the Hugging Face layout, settings, and a model card."""
 
 from pathlib import Path
 
@@ -11,18 +11,20 @@ from genera.report.card import model_card
 from genera.uses.run import Run
 from genera.uses.share import ABOUT
 
-_ABOUT_LINE = f"- `{ABOUT}`: all settings. `genera import {{method}} FOLDER --out runs/NAME` makes a run folder again."
+_ABOUT_LINE = (
+    f"- `{ABOUT}`: all settings. `genera import {{method}} FOLDER --out runs/NAME` converts the folder back to a run."
+)
 
 
 def export_run(run: Run, out: str | Path, *, evaluation: str | None = None) -> Path:
     """Write `run` to the new folder `out`: weights and tokenisers in the Hugging Face layout, settings, a model card.
 
-    evaluation: the name, or its beginning, of the one whose figures the card gives [the newest].
-    Raises GeneraError when the method cannot, or `out` exists.
+    evaluation: name, or a prefix of it, of the evaluation whose figures the card shows [the newest].
+    Raises GeneraError when the method does not support export, or `out` exists.
     """
     out, shares = Path(out), run.able(Shares, "be exported")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise GeneraError(f"{out} exists already; choose another --out.")
+        raise GeneraError(f"{out} already exists; choose another --out.")
     with atomic(out) as folder:
         folder.mkdir()
         files = f"{shares.export(folder)}\n{_ABOUT_LINE.format(method=run.config.method)}"

@@ -1,4 +1,4 @@
-"""Floor plans: houses from above with the ways walked in them, and the words attended to at each step."""
+"""Floor plans: houses from above with the agent's trajectories, and the words attended to at each step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,16 +10,16 @@ from genera.report.formatting import figure
 
 SIZE = (460, 320)
 MARGIN = 3.0
-"""Metres of the house that are drawn around what was walked."""
+"""Metres of the house drawn around the trajectory."""
 FAINT = 0.05
-"""Shades below this are left out."""
+"""Shades below this are omitted."""
 TOLD = {"NE": ("NE", "m"), "SPL": ("SPL", "share"), "nDTW": ("nDTW", "share"), "goal_progress": ("progress", "m")}
-"""Figures of a single walk: label and unit."""
+"""Figures of a single trajectory: label and unit."""
 SPLITS = {"val_seen": "seen houses", "valid": "seen houses", "val_unseen": "unseen houses", "train": "training"}
 
 
 def walk_cards(walks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Map, captions and shaded words of each walk of an evaluation."""
+    """Map, captions and shaded words of each trajectory of an evaluation."""
     return [
         {
             "title": f"{walk['scan']}, episode {walk['id']}, {SPLITS.get(walk['split'], walk['split'])}",
@@ -38,7 +38,7 @@ def walk_cards(walks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def floor_plan(walk: Mapping[str, Any]) -> Markup:
-    """The part of the house around the walk, north up: viewpoints and their edges, the reference, the way, the goal."""
+    """The house around the trajectory, north up: viewpoints and edges, the reference, the trajectory, the goal."""
     positions = walk["positions"]
     used = {*walk["path"], *walk["reference"], *walk["goals"][:1]}
     low, high = ([side(positions[i][axis] for i in used) for axis in range(3)] for side in (min, max))
@@ -76,7 +76,7 @@ def _line(kind: str, points: Sequence[tuple[float, float]]) -> Markup:
 
 
 def attention_rows(words: Sequence[str], attention: Sequence[Sequence[float]]) -> list[list[tuple[str, float]]]:
-    """For each step the words, each with how dark it is shaded: √ of its attention above an even spread, 0 below."""
+    """For each step the words with their shades: √ of the attention if above uniform attention, else 0."""
     even = 1 / max(2, len(words))
     shades = [[max(0.0, (weight - even) / (1 - even)) ** 0.5 for weight in weights] for weights in attention]
     return [

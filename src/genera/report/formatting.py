@@ -1,4 +1,4 @@
-"""Figures and sentences as a reader sees them: the filters of the page templates."""
+"""Formatting of figures and sentences: the filters of the page templates."""
 
 import math
 from difflib import SequenceMatcher
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def figure(value: Any, unit: str = "") -> str:
-    """A number as short as it stays telling, a share in per cent; a dash where there is none, NaN and ∞ by name."""
+    """A number with few significant digits, a share as a percentage; a dash for None; NaN and ∞ by name."""
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -36,7 +36,7 @@ def duration(seconds: float | None) -> str:
 
 
 def changed(sentence: str, other: str | None) -> list[tuple[str, bool]]:
-    """The words of `sentence`, each with whether `other` lacks it at its place. Nothing is new without an other."""
+    """The words of `sentence`, each with whether it differs from `other` at its place. False without `other`."""
     words = sentence.split()
     if other is None:
         return [(word, False) for word in words]
@@ -49,5 +49,5 @@ def changed(sentence: str, other: str | None) -> list[tuple[str, bool]]:
 
 
 def fold(items: list[Any] | None, first: int) -> list[list[Any]]:
-    """The first few items, and the rest apart where there is one: what a page shows and what it keeps folded."""
+    """The first few items, which the page shows, and the rest (if any), which it folds."""
     return [part for part in ((items or [])[:first], (items or [])[first:]) if part]

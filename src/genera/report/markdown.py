@@ -1,4 +1,4 @@
-"""A comparison as a Markdown table, for a README or a paper's draft."""
+"""A comparison as a Markdown table, for a README or the draft of a paper."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from genera.report.formatting import figure
 
 
 def markdown_table(table: dict[str, Any]) -> str:
-    """What `comparison_table` found: one row a measure, one column a group, the best ones bold. Columns of several
-    runs show mean ± standard deviation over seeds, others the figure ± its standard error."""
+    """The result of `comparison_table` with one row per measure, one column per group, and the best values in bold.
+    Columns of several runs show mean ± standard deviation over seeds, others the figure ± its standard error."""
     groups = table["groups"]
     head = ["", *(f"{g['name']} ({len(g['runs'])} seeds)" if len(g["runs"]) > 1 else g["name"] for g in groups)]
     lines = [_row(head), _row(["---"] * len(head))]

@@ -1,4 +1,4 @@
-"""One self-contained HTML page for a run: what came out, in plain words first, from the run folder's files alone."""
+"""One self-contained HTML page about a run, findings first, made only from the files of the run folder."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -23,19 +23,18 @@ FIRST_CURVES = ("loss", "reconstruction", "kl", "beta", "lr", "grad_norm", "item
 CURVE_TITLES = {
     "lr": "learning rate",
     "grad_norm": "gradient norm",
-    "items_per_second": "items a second",
+    "items_per_second": "items per second",
     "memory_mb": "memory, MB",
 }
 
 
 def write_report(run_folder: str | Path, *, evaluation: str | None = None) -> Path:
-    """Write RUN/report.html and return its path. What is not measured yet is named, with the command that makes it.
+    """Write RUN/report.html and return its path. The page names missing parts, with the commands that create them.
 
-    evaluation: the name, or its beginning, of the one to show [the newest]; the page lists the others.
+    evaluation: name, or a prefix of it, of the evaluation to show [the newest]; the page lists the others.
 
     Raises:
-        GeneraError: `run_folder` is no run, has no such evaluation, one of its files is broken, or the page cannot be
-            written.
+        GeneraError: `run_folder` is not a run, lacks the evaluation, has a damaged file, or the page cannot be written.
     """
     record = read_run(run_folder, evaluation)
     path = record.path / "report.html"
@@ -80,7 +79,7 @@ def template(name: str) -> Any:
 
 
 def curve_order(terms: Iterable[str]) -> list[str]:
-    """Logged terms as pages show them: a method's own go before the learning rate."""
+    """Logged terms in display order: the terms of a method before the learning rate."""
 
     def place(term: str) -> tuple[float, str]:
         return FIRST_CURVES.index(term if term in FIRST_CURVES else "lr") - 0.5 * (term not in FIRST_CURVES), term
@@ -89,7 +88,7 @@ def curve_order(terms: Iterable[str]) -> list[str]:
 
 
 def _curve_charts(record: Record) -> list[dict[str, Any]]:
-    """One chart a logged term, training and validation over each other."""
+    """One chart per logged term, with training and validation curves."""
     terms = record.curves()
     return [
         {
@@ -112,19 +111,19 @@ def _summary(record: Record) -> str:
 
 
 def _missing(record: Record) -> list[tuple[str, str]]:
-    """(what the page lacks, the command that makes it)"""
+    """(missing part of the page, command that creates it)"""
     run = shlex.quote(str(record.path))
     missing = []
     if not record.rows:
         train = shlex.join(["genera", "train", record.title, "--data", record.data, "--out", str(record.path)])
-        missing.append(("No curves: this run has logged nothing yet.", train))
+        missing.append(("No curves: this run has not logged anything yet.", train))
     if record.evaluation is None:
-        missing.append(("No measures, examples or diagnosis: it was not evaluated.", f"genera evaluate {run}"))
+        missing.append(("No measures, examples or diagnosis: this run was not evaluated.", f"genera evaluate {run}"))
     return missing
 
 
 def findings(evaluation: Stored) -> list[dict[str, Any]]:
-    """The diagnosis, its evidence under the measures' titles: [(title, value)]."""
+    """The diagnosis, with its evidence as [(title of the measure, value)]."""
     return [
         finding | {"evidence": [evidence_of(evaluation, *entry) for entry in (finding.get("evidence") or {}).items()]}
         for finding in evaluation.diagnosis
@@ -132,7 +131,7 @@ def findings(evaluation: Stored) -> list[dict[str, Any]]:
 
 
 def evidence_of(evaluation: Stored, key: str, value: float) -> tuple[str, str]:
-    """A figure of a finding as people read it."""
+    """A figure of a finding, formatted for display."""
     named = {figure.key: figure for figure in evaluation.figures}
     if key in named:
         return evaluation.title_of(named[key]), figure(value, evaluation.definitions[named[key].measure].unit)
@@ -153,7 +152,7 @@ def _tiles(evaluation: Stored) -> list[tuple[str, str]]:
 
 
 def _tables(evaluation: Stored) -> list[dict[str, Any]]:
-    """One table a group of measures, with a column for each direction and split."""
+    """One table per group of measures, with a column for each direction and split."""
     definitions = all_definitions([evaluation])
     groups: dict[str, list[Figure]] = {}
     for name, entry in definitions.items():
@@ -175,7 +174,7 @@ def _tables(evaluation: Stored) -> list[dict[str, Any]]:
 
 
 def column_of(figure: Figure) -> str:
-    """What a figure is of: a direction, a split, both, or nothing in particular."""
+    """Direction and split of a figure, if it has them."""
     return ", ".join(part for part in (figure.direction, figure.split) if part)
 
 
@@ -191,13 +190,13 @@ def _row(definition: Definition, figures: Sequence[Figure], columns: Sequence[st
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    """What ran where, as far as the files say."""
+    """Hardware, versions and durations, as far as the files record them."""
     speeds = [row["items_per_second"] for row in record.rows if row.get("items_per_second") is not None]
     results = record.evaluation.results.values() if record.evaluation else ()
     facts = {
         "run folder": record.path.name,
         "genera": record.config.get("genera"),
-        "items a second": figure(median(speeds)) if speeds else None,
+        "items per second": figure(median(speeds)) if speeds else None,
         "peak memory": f"{figure(record.last('memory_mb'))} MB" if record.last("memory_mb") else None,
         "evaluation took": duration(sum(one["seconds"] for one in results)) if results else None,
         **flat(record.status),
@@ -206,7 +205,7 @@ def _facts(record: Record) -> dict[str, Any]:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one level, {"train.seed": 42}."""
+    """A nested mapping flattened to one level, {"train.seed": 42}."""
     flattened: dict[str, Any] = {}
     for name, value in values.items():
         flattened |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

@@ -1,4 +1,4 @@
-"""What a run folder's files say about a run, read without the model that made them."""
+"""Read a run folder's files for reports, without loading the model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ class Record:
     rows: list[dict[str, Any]]
     """metrics.jsonl: training rows, and validation rows whose terms begin with `valid/`"""
     evaluation: Stored | None
-    """The one that is shown."""
+    """The evaluation to show."""
     others: list[Stored]
-    """The run's other evaluations, the newest first."""
+    """The other evaluations of the run, newest first."""
     attached: list[dict[str, Any]]
-    """Blocks that probes and guides left."""
+    """Blocks of probes and guides."""
     status: dict[str, Any]
 
     @property
@@ -51,7 +51,7 @@ class Record:
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
-        """Everything that the page draws below figures and curves."""
+        """All blocks that the page draws below figures and curves."""
         return (self.evaluation.blocks if self.evaluation else []) + self.attached
 
     def last(self, name: str) -> float | None:
@@ -59,7 +59,7 @@ class Record:
         return next((row[name] for row in reversed(self.rows) if row.get(name) is not None), None)
 
     def curves(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
-        """{term: {series: [(step, value)]}}; the series are training and validation, one of each a stage."""
+        """{term: {series: [(step, value)]}}, with one training and one validation series per stage."""
         curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
         stages = {row["stage"] for row in self.rows if row.get("stage")}
         for row in self.rows:
@@ -74,9 +74,9 @@ class Record:
 
 
 def read_run(path: str | Path, evaluation: str | None = None) -> Record:
-    """evaluation: the name, or its beginning, of the one to show [the newest].
+    """evaluation: name, or a prefix of it, of the evaluation to show [the newest].
 
-    Raises GeneraError when `path` is no run folder, has no such evaluation, or one of its files cannot be read.
+    Raises GeneraError when `path` is not a run folder, lacks the evaluation, or has an unreadable file.
     """
     folder = RunFolder.existing(path)
     config = read_yaml(folder.config_file)

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed, taken together: mean and spread over seeds."""
+"""Groups of runs that differ only in their seed: mean and spread over seeds."""
 
 import math
 import os
@@ -14,7 +14,7 @@ Curve = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Group:
-    """One column of a comparison: a run, or the runs of one setting over several seeds."""
+    """One column of a comparison: a run, or the runs of one setting with several seeds."""
 
     name: str
     runs: tuple[str, ...]
@@ -22,8 +22,8 @@ class Group:
     records: tuple[Record, ...]
 
     def figure(self, key: str) -> dict[str, Any] | None:
-        """A run's own {"value", "error", "n"}. Of several runs the mean over seeds: "sd" is their standard deviation,
-        "error" sd/√runs, "runs" each run's value; "value" is None if one of these is no number."""
+        """{"value", "error", "n"} of a single run. For several runs the mean over seeds: "sd" is their standard
+        deviation, "error" sd/√runs, "runs" the value of each run; "value" is None if one of these is not a number."""
         figures = [record.measures[key] for record in self.records if key in record.measures]
         if not figures:
             return None
@@ -42,7 +42,7 @@ class Group:
         }
 
     def curves(self) -> dict[str, dict[str, tuple[Curve, Curve, Curve]]]:
-        """{term: {stage: (mean, mean - sd, mean + sd)}} of the training rows, at the steps that all its runs logged."""
+        """{term: {stage: (mean, mean - sd, mean + sd)}} of the training rows, at the steps that all runs logged."""
         every = [record.curves() for record in self.records]
         summaries: dict[str, dict[str, tuple[Curve, Curve, Curve]]] = {}
         for term, series in every[0].items():
@@ -60,8 +60,8 @@ class Group:
 
 
 def grouped(records: Sequence[Record]) -> list[Group]:
-    """The records in groups of equal settings but the seed, in the order given. Runs of one seed stay apart: they are
-    no sample of seeds."""
+    """Group the records by their settings without the seed, in the given order. Runs with the same seed stay separate,
+    since they are not a sample over seeds."""
     names = _names(records)
     alike: list[tuple[Any, list[int]]] = []
     for index, record in enumerate(records):
@@ -80,7 +80,7 @@ def grouped(records: Sequence[Record]) -> list[Group]:
 
 
 def _group(names: list[str], records: list[Record]) -> Group:
-    """Named after the folder that its runs share."""
+    """A group named after the common folder of its runs."""
     common = names[0] if len(names) == 1 else os.path.commonpath(names)
     return Group(common or ", ".join(names), tuple(names), tuple(records))
 
@@ -91,7 +91,7 @@ def _without_seed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(records: Sequence[Record]) -> list[str]:
-    """Folder names, or as much of the path as it takes to tell them apart."""
+    """Folder names, with as much of the path as needed to make them unique."""
     names = [record.path.resolve().name for record in records]
     if len(set(names)) == len(names):
         return names

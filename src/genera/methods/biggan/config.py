@@ -1,4 +1,4 @@
-"""What can be chosen in BigGAN. No torch."""
+"""Config of BigGAN. No torch."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""Named runs of BigGAN: the FQ-GAN paper's, each with feature quantisation (`-fq`) and without.
+"""Presets of BigGAN: the runs of the FQ-GAN paper, each with feature quantisation (`-fq`) and without.
 
-The batch size is that of a turn times the turns of D.
+The batch size is that of one D update times the number of D updates per step.
 """
 
 from dataclasses import replace
@@ -53,14 +53,14 @@ RUNS = {
         ),
     ),
     "cifar10": (
-        "CIFAR-10, 32 px, width 64, 4 D turns",
+        "CIFAR-10, 32 px, width 64, 4 D updates per step",
         CIFAR,
         PAPER_TRAIN,
         ImageConfig(data="cifar:cifar-10", classes=10),
         QuantiserConfig(after=BLOCKS, codes=(1024,), decay=0.8, weight=1.0),
     ),
     "cifar100": (
-        "CIFAR-100, 32 px, width 64, 4 D turns",
+        "CIFAR-100, 32 px, width 64, 4 D updates per step",
         CIFAR,
         PAPER_TRAIN,
         ImageConfig(data="cifar:cifar-100", classes=100),
@@ -81,7 +81,7 @@ RUNS = {
         QuantiserConfig(after=BLOCKS, codes=(1024,), decay=0.8, weight=15.0),
     ),
     "imagenet256": (
-        "ImageNet, 256 px, width 64, attention at 64, z of 140; not among the quantised runs of the paper",
+        "ImageNet, 256 px, width 64, attention at 64, 140-dimensional z; not published with quantisation",
         replace(IMAGENET, latent_size=140),
         replace(IMAGENET_TRAIN, batch_size=1024, accumulate=16),
         ImageConfig(data="images:imagenet", image_size=256, classes=1000),

@@ -1,4 +1,4 @@
-"""What can be chosen in the GPT-2 language model. No torch."""
+"""Config of the GPT-2 language model. No torch."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Gpt2LmConfig(OptimiserConfig):
     decoder: TransformerShape = GPT2_BASE
     """Size of the decoder; its vocabulary follows the tokeniser."""
     pretrained_decoder: str | None = None
-    """GPT-2 weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
+    """Initial GPT-2 weights: a directory in Hugging Face layout or a hub name [random]."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 

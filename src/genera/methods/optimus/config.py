@@ -1,4 +1,4 @@
-"""What can be chosen in Optimus. The defaults are the published settings. No torch."""
+"""Config of Optimus. The defaults are the published settings. No torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,17 +13,18 @@ class OptimusConfig(TextVaeConfig, OptimiserConfig):
     """Text VAE of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
 
     beta: float = 1.0
-    """Largest weight of the KL term; 0 trains an autoencoder (that still samples z)."""
+    """Maximum weight of the KL term; 0 trains an autoencoder (that still samples z)."""
     beta_schedule: Literal["constant", "monotone", "cyclical"] = "cyclical"
-    """Constant; one rise; or equal cycles of zero, rise and plateau."""
+    """Schedule of beta: constant; monotone, with one linear rise; or cyclical, with equal cycles of zero, rise and
+    plateau."""
     beta_cycles: int = 1
-    """Cycles of the cyclical schedule."""
+    """Number of cycles of the cyclical schedule."""
     beta_hold: float = 0.5
     """Share of a cycle (or of the run, if monotone) at zero."""
     beta_ramp: float = 0.25
     """Share of a cycle (or of the run, if monotone) for the linear rise."""
     free_bits: float = 0.5
-    """Threshold lambda in nats per dimension, below which the KL is not pressed further; 0 for none."""
+    """Threshold lambda in nats per dimension, below which the KL is not penalised; 0 disables it."""
     free_bits_over: Literal["sentence", "batch"] = "sentence"
     """Apply the threshold to each sentence's KL per dimension, or to its mean over the batch."""
     length_weighted: bool = False

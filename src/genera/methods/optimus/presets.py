@@ -38,7 +38,7 @@ PRESETS = {
         data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "mini": Preset(
-        summary="2+2 layers of 96, P = 32, on all texts of the embedded worlds: what ships as optimus-mini",
+        summary="2+2 layers of 96, P = 32, on all texts of the embedded worlds; shipped as optimus-mini",
         model=replace(NANO, encoder=MINI_SIZE, decoder=MINI_SIZE),
         train=TrainConfig(steps=5000, batch_size=64),
         data=DataConfig(data=WORLDS, max_words=40, max_tokens=100, bucket_noise=0.5),

@@ -1,4 +1,4 @@
-"""What can be chosen in SpaceFusion, StyleFusion and their Seq2Seq baseline. No torch."""
+"""Config of SpaceFusion, StyleFusion and their Seq2Seq baseline. No torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,23 @@ from genera.methods.families.text_vae_config import TextVaeConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceFusionConfig(TextVaeConfig, OptimiserConfig):
-    """Dialogue responses on the networks of Optimus: contexts and responses are points of one space."""
+    """Dialogue responses with the networks of Optimus: contexts and responses share one latent space."""
 
     objective: Literal["spacefusion", "stylefusion", "seq2seq"] = "spacefusion"
-    """Fuse contexts and responses; also mix with sentences in a style (data.style); or only predict the response."""
+    """spacefusion: fuse contexts and responses; stylefusion: also fuse with sentences in a style (--style); seq2seq:
+    only predict the response."""
     beta: float = 1.0
-    """Weight of the distances (the published runs have 1 to 2)."""
+    """Weight of the distance terms (published runs: 1 to 2)."""
     spread_limit: float = 0.3
-    """Distance (root mean square over the dimensions) up to which the points of one set press each other apart."""
+    """Distance (root mean square over dimensions) up to which points of the same set repel each other."""
     spread_group: int = 4
-    """Neighbouring rows of a batch that press each other apart; 4 is the whole published batch."""
+    """Number of neighbouring rows of a batch that repel each other; 4 is the whole published batch."""
     between_noise: float = 0.1
     """Standard deviation of the noise on points between a context and its response."""
     context_layers: int = 1
-    """Last encoder layers that contexts have for themselves, copies of the responses' at the beginning."""
+    """Number of last encoder layers that contexts do not share with responses; initialised as copies."""
     freeze_shared: bool = True
-    """Leave the encoder layers that both share, and the embeddings, as they are."""
+    """Freeze the shared encoder layers and the embeddings."""
 
     def check(self) -> list[str]:
         fused = self.objective != "seq2seq"

@@ -1,4 +1,4 @@
-"""What can be chosen in StyleGAN2. The defaults are the published settings of config-e. No torch."""
+"""Config of StyleGAN2. The defaults are the published settings of config-e. No torch."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,7 +13,7 @@ class StyleGan2Config(OptimiserConfig):
     """StyleGAN2 of Karras et al. 2020, without labels."""
 
     optimisers: ClassVar[tuple[str, ...]] = ("adam", "adamw", "nadam", "radam", "adamax")
-    """Lazy regularisation scales the rate and the decays of the moments."""
+    """Adam settings; lazy regularisation corrects the rate and the decays of the moments."""
 
     optimiser: str = "adam"
     schedule: str = "constant"
@@ -22,7 +22,7 @@ class StyleGan2Config(OptimiserConfig):
     base_width: int = 8192
     """Channels at R pixels are min(2 base / R, max_width): 8192 is config-e, 16384 config-f."""
     max_width: int = 512
-    """Most channels of a layer."""
+    """Maximum number of channels of a layer."""
     latent_size: int = 512
     """Dimensions of z and of w."""
     mapping_layers: int = 8
@@ -30,28 +30,28 @@ class StyleGan2Config(OptimiserConfig):
     mapping_rate: float = 0.01
     """Learning rate of the mapping network, relative to the other layers'."""
     mean_w_decay: float = 0.995
-    """Decay per step of the mean w that truncation pulls to."""
+    """Decay per step of the mean w, the centre of truncation."""
     stddev_group: int = 4
-    """Images over which D sees a standard deviation."""
+    """Group size of D's minibatch standard deviation."""
 
     lr: float = 0.002
     """Peak learning rate of both players, before the correction for lazy regularisation."""
     mixing: float = 0.9
     """Probability that a batch mixes the styles of two latents."""
     r1: float = 100.0
-    """Weight γ of D's gradient penalty γ/2·|∇D(x)|² on real images (config-f: 10); 0 for none."""
+    """Weight γ of D's gradient penalty γ/2·|∇D(x)|² on real images (config-f: 10); 0 disables it."""
     r1_every: int = 16
-    """Steps between two gradient penalties, each of which then weighs so many times more."""
+    """Steps between gradient penalties; the penalty is multiplied by this number."""
     path_weight: float = 2.0
-    """Weight of G's path-length penalty; 0 for none."""
+    """Weight of G's path-length penalty; 0 disables it."""
     path_every: int = 4
-    """Steps between two path-length penalties, each of which then weighs so many times more."""
+    """Steps between path-length penalties; the penalty is multiplied by this number."""
     path_decay: float = 0.99
     """Decay per penalty of the mean path length."""
     path_shrink: int = 2
-    """The path-length penalty takes the batch's rows divided by this."""
+    """Divisor of the batch size for the path-length penalty."""
     quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
-    """Feature quantisation in D; its `after` names blocks by the log2 of the size they receive: blocks.5, blocks.4."""
+    """Feature quantisation in D; `after` names blocks by the log2 of their input size: blocks.5, blocks.4."""
 
     def width(self, level: int) -> int:
         """Channels at 2^level pixels."""

@@ -1,4 +1,4 @@
-"""What can be chosen in TAC-GAN. The defaults are the published CIFAR settings. No torch."""
+"""Config of TAC-GAN. The defaults are the published CIFAR settings. No torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,18 +8,18 @@ from genera.blocks.resnet_gan_config import ResNetGanConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TacGanConfig(ResNetGanConfig):
-    """BigGAN's trunk judged by twin auxiliary classifiers (Gong et al. 2019) or by one of their rivals."""
+    """BigGAN's trunk with twin auxiliary classifiers (Gong et al. 2019) or one of the baselines."""
 
     d_steps: int = 2
-    """Turns of the discriminator in a step, each on its own rows."""
+    """Discriminator updates per step, each on its own rows."""
     g_steps: int = 1
-    """Turns of the generator in a step."""
+    """Generator updates per step."""
     classifier: Literal["twin", "auxiliary", "projection"] = "twin"
-    """twin: TAC-GAN; auxiliary: AC-GAN, without the twin; projection: BigGAN's discriminator, without classifiers."""
+    """twin: TAC-GAN. auxiliary: AC-GAN, without the twin classifier. projection: BigGAN's projection discriminator."""
     classifier_loss: Literal["cross-entropy", "hinge"] = "cross-entropy"
-    """hinge: the multi-class hinge of the variant Twin-AC-M."""
+    """Loss of the classifiers; hinge: the multi-class hinge of the variant Twin-AC-M."""
     classifier_weight: float = 1.0
-    """Weight of the classifiers' terms beside the adversarial ones."""
+    """Weight of the classifier terms relative to the adversarial terms."""
 
     def check(self) -> list[str]:
         rules = [
@@ -27,7 +27,7 @@ class TacGanConfig(ResNetGanConfig):
             (self.classifier_weight >= 0, f"--classifier-weight must be 0 or above, got {self.classifier_weight}"),
             (
                 self.classifier != "projection" or self.classifier_loss == "cross-entropy",
-                "--classifier-loss is for classifiers, and --classifier projection has none",
+                "--classifier-loss is for classifiers, but --classifier projection has none",
             ),
         ]
         return super().check() + [complaint for holds, complaint in rules if not holds]

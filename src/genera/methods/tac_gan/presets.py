@@ -1,7 +1,7 @@
-"""Named runs of TAC-GAN, each with feature quantisation (`-fq`) and without, and its rivals at the small size.
+"""Presets of TAC-GAN, each with feature quantisation (`-fq`) and without, and its baselines at the small size.
 
-The batch size is that of a turn times the turns of D. No dictionaries were published for TAC-GAN: it has BigGAN's on
-the same data.
+The batch size is that of one D update times the number of D updates per step. No dictionaries were published for
+TAC-GAN; the presets use BigGAN's for the same data.
 """
 
 from dataclasses import replace
@@ -56,7 +56,7 @@ RUNS = {
     ),
     "cifar10": (
         Preset(
-            summary="CIFAR-10, 32 px, width 64, 2 D turns",
+            summary="CIFAR-10, 32 px, width 64, 2 D updates per step",
             model=CIFAR,
             train=CIFAR_TRAIN,
             data=ImageConfig(data="cifar:cifar-10", classes=10),
@@ -65,7 +65,7 @@ RUNS = {
     ),
     "cifar100": (
         Preset(
-            summary="CIFAR-100, 32 px, width 64, 2 D turns",
+            summary="CIFAR-100, 32 px, width 64, 2 D updates per step",
             model=CIFAR,
             train=CIFAR_TRAIN,
             data=ImageConfig(data="cifar:cifar-100", classes=100),
@@ -74,7 +74,7 @@ RUNS = {
     ),
     "imagenet128": (
         Preset(
-            summary="ImageNet, 128 px, width 64, attention at 64, 2 D and 2 G turns",
+            summary="ImageNet, 128 px, width 64, attention at 64, 2 D and 2 G updates per step",
             model=IMAGENET,
             train=replace(
                 CIFAR_TRAIN, epochs=100, ema_start=20_000, batch_size=2048, accumulate=4, checkpoint_every=2000

@@ -1,4 +1,4 @@
-"""What can be chosen in U-GAT-IT. The defaults are those of the released TensorFlow code. No torch."""
+"""Config of U-GAT-IT. The defaults are those of the released TensorFlow code. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,12 +20,12 @@ class UGatItConfig(MethodConfig):
     blocks: int = 4
     """Residual blocks of G's encoder, and AdaLIN blocks of its decoder."""
     global_halvings: int = 5
-    """Halvings of the image's side in the global discriminators."""
+    """Number of 2x downsamplings in the global discriminators."""
     local_halvings: int = 3
-    """Halvings of the image's side in the local discriminators."""
+    """Number of 2x downsamplings in the local discriminators."""
     release: Literal["tensorflow", "pytorch"] = "tensorflow"
-    """Which of the authors' two programs to follow where they differ: padding, biases, attention's layers, first ρ and
-    its smoothing, variances, decayed weights. The paper's figures are the TensorFlow program's."""
+    """Which of the authors' two implementations to follow where they differ: padding, biases, attention layers, initial
+    ρ and its smoothing, variances, weight decay. The paper's figures are from the TensorFlow implementation."""
 
     lr: float = 1e-4
     """Learning rate of Adam (0.5, 0.999) for all networks, constant for the first half and then linear to 0."""
@@ -40,7 +40,7 @@ class UGatItConfig(MethodConfig):
     identity: float = 10.0
     """Weight of |G_ba(a) - a|."""
     attention: float = 1000.0
-    """Weight of the generators' classification of domains, from which their attention maps come."""
+    """Weight of the generators' domain classification (CAM), the source of their attention maps."""
     quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
     """Feature quantisation in the global discriminators: layers.0, layers.1, …"""
 

@@ -27,13 +27,13 @@ RUNS = {
         data=ImageConfig(data="world:shapes-pairs", image_size=32),
     ),
     "full": Preset(
-        summary="256 pixels, 279 million parameters a generator: the published run",
+        summary="256 pixels, 279 million parameters per generator: the published run",
         model=UGatItConfig(),
         train=PAPER_TRAIN,
         data=PAPER_DATA,
     ),
     "light": Preset(
-        summary="256 pixels, 10.6 million parameters a generator: the authors' light variant",
+        summary="256 pixels, 10.6 million parameters per generator: the authors' light variant",
         model=UGatItConfig(light=True),
         train=PAPER_TRAIN,
         data=PAPER_DATA,
