@@ -139,7 +139,7 @@ VALUES = [
     ("evaluate run --data text:nowhere/corpus.txt", "nowhere/corpus.txt does not exist"),
     ("sample run --temperature -1", "temperature is -1.0; it must be 0 (greedy) or a positive number"),
     ("sample run --top-p 0", "top_p is 0.0; it must be a probability, 0 < top_p <= 1"),
-    ("sample run --top-k -1", "top_k is -1; it must be 0 (all tokens) or a count"),
+    ("sample run --top-k -1", "top_k is -1; it must be 0 (all tokens) or a positive number"),
     ("sample run --max-tokens 0", "max_tokens is 0; it must be at least 1"),
     ("sample run --count 0", "the number of samples must be at least 1, got 0"),
     ("sample run --checkpoint latest", "has no checkpoint 'latest'; choose one of the steps 60"),

@@ -169,7 +169,7 @@ def test_every_text_measure_at_once():
         (lambda: genera.self_bleu("nowhere.txt"), "no file of texts"),
         (lambda: genera.distinct(A, 0), "got n = 0"),
         (lambda: genera.self_bleu([1, 2]), "texts are strings, got int"),
-        (lambda: genera.measure(A, np.zeros((3, 3, 8, 8), np.uint8)), "one set is of texts"),
+        (lambda: genera.measure(A, np.zeros((3, 3, 8, 8), np.uint8)), "one set has texts and the other images"),
         (lambda: genera.measure(A, B, size=8), "are for images"),
         (lambda: genera.measure("nowhere", B), "nowhere does not exist"),
         (lambda: genera.bleu([""], [""]), "no texts"),

@@ -29,6 +29,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "mean_w_decay": 0.5, "stddev_group": 2, "lr": 0.01, "mixing": 0.0, "r1": 5.0, "r1_every": 1,
         "path_weight": 1.0, "path_every": 1, "path_decay": 0.5, "path_shrink": 1,
         "quantiser": replace(FQ, after=("blocks.3",)),
+        "optimiser": "nadam", "weight_decay": 0.5, "betas": (0.5, 0.9), "eps": 0.01, "schedule": "linear", "warmup": 3,
     },
     "u-gat-it": {
         "light": False, "width": 2, "blocks": 2, "global_halvings": 2, "local_halvings": 1, "release": "pytorch",
@@ -37,6 +38,20 @@ OTHER: dict[str, dict[str, Any]] = {
         "quantiser": FQ,
     },
 }  # fmt: skip
+
+LINEAR, STEPS = {"schedule": "linear"}, {"schedule": "step", "decay_every": 1}
+UNDER: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {
+    "stylegan2": {
+        "decay_after": (LINEAR, 0.6), "decay_to": (LINEAR, 0.5),
+        "decay_every": (STEPS, 2), "decay_factor": (STEPS, 0.1),
+    },
+}  # fmt: skip
+"""Fields that have an effect with other fields alone: those, and the value."""
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "stylegan2": {"momentum": 0.9, "nesterov": True, "smoothing": 0.5, "average_from": 2, "patience": 2},
+}
+"""Fields of optimisers that the method does not work with."""
 
 
 def trained(name: str, **changes: Any) -> dict[str, tuple[Any, bytes]]:
@@ -72,6 +87,19 @@ def test_a_field_has_an_effect(unchanged, name, place):
     assert trained(name, **{place: OTHER[name][place]}) != unchanged[name]
 
 
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in UNDER for place in UNDER[name]])
+def test_a_field_has_an_effect_with_others(name, place):
+    others, value = UNDER[name][place]
+    assert trained(name, **others | {place: value}) != trained(name, **others)
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in REFUSED for place in REFUSED[name]])
+def test_a_field_without_an_effect_is_refused(name, place):
+    _, config = registry.preset(f"{name}:nano")
+    assert not config.model.check()
+    assert replace(config.model, **{place: REFUSED[name][place]}).check()
+
+
 @pytest.mark.parametrize("name", BASE)
 def test_the_same_config_gives_the_same(unchanged, name):
     """Or else a difference would show nothing."""
@@ -80,4 +108,5 @@ def test_the_same_config_gives_the_same(unchanged, name):
 
 @pytest.mark.parametrize("name", BASE)
 def test_no_field_is_left_out(name):
-    assert set(OTHER[name]) == {f.name for f in fields(registry.preset(name)[1].model)}
+    tested = {*OTHER[name], *UNDER.get(name, ()), *REFUSED.get(name, ())}
+    assert tested == {f.name for f in fields(registry.preset(name)[1].model)}

@@ -71,7 +71,7 @@ def write(tmp_path, labels):
     ("labels", "message"),
     [
         (["a"] * 100, "'a' is the only label of"),
-        (["a", "b"] * 100 + ["c"], "'c' occurs only (once among|in the test items)"),
+        (["a", "b"] * 100 + ["c"], "'c' occurs (once among|only in the test items)"),
         ([str(i) for i in range(100)], r"'.*' \(and \d+ more\) occurs once .* check the label column"),
     ],
 )

@@ -83,7 +83,7 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
         )
     if once := [name for name in names if counts[name] < 2]:
         raise GeneraError(
-            f"{where}: {_listed(once)} occurs only once among {len(train)} training items, but a class needs two; "
+            f"{where}: every class needs two training items, and {_listed(once)} occurs once among {len(train)}; "
             "give more items (--items), drop these rows, or check the label column."
         )
     if strange := sorted(set(test_labels) - counts.keys()):
