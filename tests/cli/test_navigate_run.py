@@ -139,7 +139,7 @@ def test_bad_input(runs, episode):
     assert "unknown viewpoint of scan house001003: 'nowhere'" in error("go", *there, "--goal", "nowhere")
     assert "the heading must be a finite number" in error("go", *there, "--heading", "nan")
     assert "give an instruction with --scan and --start" in error("go", "--start", "x")
-    assert error("go", *there, "--out", "x.json") == "--out is for the walks of a split; give --split SPLIT."
+    assert error("go", *there, "--out", "x.json") == "--out writes the trajectories of a split; add --split SPLIT."
     assert error("go", "--split", "val_seen") == "give either an instruction or --split."
     assert "unknown split of world:houses: 'val_sen'; did you mean val_seen" in error("--split", "val_sen")
     assert "nowhere" in genera("navigate", "nowhere", "go", *there).error
