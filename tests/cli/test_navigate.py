@@ -41,7 +41,7 @@ def test_check_reads_the_routes_of_the_helper(run, tmp_path):
     route = {"path_id": 5, "split": "train", "path": ["v0", "v2"], "view_id": 13, "instruction": "go"}
     (tmp_path / "hanna_train.json").write_text(json.dumps([episode]))
     (tmp_path / "hanna_routes.json").write_text(json.dumps({"street": [route]}))
-    with pytest.raises(SystemExit, match="error: help route 5 of scan street makes a move that is not an edge"):
+    with pytest.raises(SystemExit, match="error: help route 5 of scan street has a move that is not an edge"):
         run("check", "--data", f"hanna:{tmp_path}")
 
 
@@ -142,7 +142,7 @@ def test_a_split_without_goals_is_walked_and_not_scored(run, tmp_path, capsys):
     assert [entry["instr_id"] for entry in json.loads((tmp_path / "walks.json").read_text())] == ["1_0"]
     main(["navigate", *words, "--agent", "stop"])
     assert "not written; give --out FILE" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="so the shortest way is not known; choose another agent"):
+    with pytest.raises(SystemExit, match="so there is no shortest path; use another agent"):
         run(*words, "--agent", "shortest")
 
 

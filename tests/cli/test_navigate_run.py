@@ -172,7 +172,7 @@ def test_a_feature_file_takes_the_place_of_made_up_views(episode, tmp_path):
     assert episode.path[0] in told.lines[0]
     moved = file.rename(tmp_path / "moved.tsv")
     missing = genera("navigate", tmp_path / "run", "go", *place(episode)).error
-    assert "views.tsv does not exist; say where the views are with --features" in missing
+    assert "views.tsv does not exist; check --features" in missing
     again = genera("navigate", tmp_path / "run", "go", *place(episode), "--features", moved)
     assert again.lines == told.lines
     few = ["--measures", "navigation", "--navigation.episodes", "8", "--json"]
@@ -194,7 +194,7 @@ def test_a_goal_that_no_way_leads_to(runs, tmp_path):
     run = load(runs("r2r"))
     street = {"scan": "street", "start": "v0", "data": f"r2r:{tmp_path}"}
     assert run.navigate("go", goal="v2", **street)["path"][0] == "v0"
-    with pytest.raises(GeneraError, match="no way leads from its start v0 to its goal v5 in scan street"):
+    with pytest.raises(GeneraError, match="no path leads from its start v0 to its goal v5 in scan street"):
         run.navigate("go", goal="v5", **street)
     with pytest.raises(GeneraError, match="viewpoint v7 of scan street is excluded"):
         run.navigate("go", **(street | {"start": "v7"}))

@@ -86,5 +86,5 @@ def test_bad_features_are_named():
         Moments(torch.zeros(3))
     with pytest.raises(GeneraError, match="2 and of 3 dimensions cannot be compared"):
         frechet_distance(Moments(good), Moments(torch.randn(9, 3)))
-    with pytest.raises(GeneraError, match="moments of 1 items were asked for; at least 2"):
+    with pytest.raises(GeneraError, match="moments of 1 items do not exist; at least 2"):
         fid(good[:1], good)

@@ -87,7 +87,7 @@ def test_subsets_of_few_images_are_of_half_of_them(count, size):
     assert found["kid"] == images.kid(x, y)
     assert found["kid_blocks"] == images.kid_blocks(x, y)
     assert "kid_subsets" not in images.kids(x[:3], y)
-    with pytest.raises(GeneraError, match="subsets of 1000 images needs as many of each kind, got"):
+    with pytest.raises(GeneraError, match="subsets of 1000 images needs at least as many of each kind, got"):
         images.kid_subsets(x, y)
 
 
@@ -169,7 +169,7 @@ def test_fid_within_classes_sees_what_the_whole_hides():
     assert right.value == pytest.approx(np.mean(list(by_class.values())))
     only = images.intra_class_fid(fake, labels * 0, real, labels)[1]
     assert set(only) == {0}
-    with pytest.raises(GeneraError, match="no class has two generated and two real images"):
+    with pytest.raises(GeneraError, match="needs a class with at least two generated and two real images"):
         images.intra_class_fid(fake, labels + 7, real, labels)
 
 

@@ -43,7 +43,7 @@ def test_copies_lie_at_distance_zero_even_far_from_the_origin():
 
 def test_bad_input_is_named():
     keys = points(4)
-    with pytest.raises(GeneraError, match="4 nearest neighbours were asked of 4 points"):
+    with pytest.raises(GeneraError, match="4 nearest neighbours of 4 points do not exist"):
         nearest(keys, keys, 4, same=True)
     with pytest.raises(GeneraError, match=r"two tables of points .* got \(4, 5\) and \(3, 2\)"):
         nearest(keys, points(3, 2))

@@ -85,13 +85,13 @@ def test_vectors_from_a_file(tmp_path):
     assert v.average("a b", "b") == pytest.approx(1 / math.hypot(0.5, 1))
     assert v.average("other", "other") == 0
     file.write_text("a 1 0\nb 1\n")
-    with pytest.raises(GeneraError, match=r"glove\.txt:2 has 1 numbers after the word, and 2 were expected"):
+    with pytest.raises(GeneraError, match=r"glove\.txt:2 has 1 numbers after the word; 2 were expected"):
         WordVectors.read(file, ["a b"])
     file.write_text("a 1 x\n")
-    with pytest.raises(GeneraError, match=r"glove\.txt:1 is no word vector"):
+    with pytest.raises(GeneraError, match=r"glove\.txt:1 is not a word vector"):
         WordVectors.read(file, ["a"])
     file.write_text("z 1 2\n")
-    with pytest.raises(GeneraError, match="a vector for none of the words"):
+    with pytest.raises(GeneraError, match="no vector for any of the words"):
         WordVectors.read(file, ["a"])
 
 

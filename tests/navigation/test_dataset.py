@@ -41,7 +41,7 @@ def test_assets_come_back_from_their_folder(data, tmp_path):
 
 
 def test_a_model_meets_only_views_of_its_own_size(data):
-    with pytest.raises(GeneraError, match="trained with --angle-size 16, and 8 is asked for"):
+    with pytest.raises(GeneraError, match="trained with --angle-size 16, not 8"):
         NavigationData.open(NavigationConfig(angle_size=8), data.assets)
     with pytest.raises(GeneraError, match="trained with --view-size 32"):
         NavigationData.open(NavigationConfig(view_size=8), data.assets)

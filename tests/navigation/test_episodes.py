@@ -133,7 +133,7 @@ def test_hanna_and_its_routes(write):
         (read_r2r, [{**R2R[0], "heading": "north"}], "field 'heading' is not a number"),
         (read_r2r, [{**R2R[0], "heading": float("nan")}], "'heading' is nan; a finite number"),
         (read_r2r, [{**R2R[0], "instructions": ["fine", "  "]}], "entry 0: instruction 1 is empty"),
-        (read_r2r, [R2R[0], R2R[0]], "the episode id 7_0 is there twice"),
+        (read_r2r, [R2R[0], R2R[0]], "the episode id 7_0 occurs twice"),
         (read_r2r, {}, "is not a list of episodes"),
         (read_r2r, ["x"], "entry 0 lacks the field 'path'"),
         (read_ndh, without(NDH, "target"), "entry 0 lacks the field 'target'"),
@@ -188,7 +188,7 @@ def test_table():
     [
         (["v0", "v2"], None, "episode 0: its path goes from v0 to v2, which is not an edge"),
         (["v0", "v5"], [["v5"]], "which is not an edge"),
-        (["v0"], [["v5"]], "no way leads from its start v0 to its goal v5 in scan street; .* disconnected"),
+        (["v0"], [["v5"]], "no path leads from its start v0 to its goal v5 in scan street; .* disconnected"),
     ],
 )
 def test_checks(path, goals, message):
@@ -259,7 +259,7 @@ def test_sources_that_are_none(folder, spec, message):
 
 
 def test_a_world_has_graphs_of_its_own(folder):
-    with pytest.raises(GeneraError, match="world:houses has graphs of its own"):
+    with pytest.raises(GeneraError, match="world:houses has its own graphs"):
         open_navigation("world:houses", folder / "connectivity")
 
 

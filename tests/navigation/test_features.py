@@ -88,7 +88,7 @@ def damaged(text, kind):
         ("columns", "features.tsv:2 has 5 columns; 6 were expected"),
         ("base64", "features.tsv:2: the last column is not base64"),
         ("width", "features.tsv:2 has 36 x 6 features; the rows before have 36 x 5"),
-        ("not 36", "features.tsv:2 has 37 numbers, which are not 36 views"),
+        ("not 36", "features.tsv:2 has 37 numbers, which is not a multiple of 36"),
         ("twice", "features.tsv:2 repeats viewpoint v6 of scan street"),
         ("nan", "features.tsv:2 has features that are not finite"),
     ],
@@ -122,7 +122,7 @@ def test_hdf5_reads_as_tsv_does(write, tmp_path, ending):
     [
         (("street", "v5", np.zeros((36, F + 1))), "street_v5 has 36 x 6 features; the rows before have 36 x 5"),
         (("street", "v5", np.zeros((35, F))), "street_v5 is no array of 36 views"),
-        (("", "v5", np.zeros((36, F))), "_v5 is no array of 36 views under the name SCAN_VIEWPOINT"),
+        (("", "v5", np.zeros((36, F))), "_v5 is not an array of 36 views named SCAN_VIEWPOINT"),
         (("street", "v5", np.full((36, F), np.inf)), "street_v5 has features that are not finite"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_cut_hdf5_file(tmp_path, cache):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(GeneraError, match="does not exist; say where the views are"):
+    with pytest.raises(GeneraError, match="does not exist; check --features"):
         open_features(tmp_path / "features.tsv", street())
 
 

@@ -51,7 +51,7 @@ def test_isolated_and_lonely_viewpoints_stay_nodes():
     assert graphs.distance(3, 1) == np.inf
     assert graphs.scan_of.tolist() == [0, 1, 1, 1]
     assert graphs.node("two", "v0") == 1
-    with pytest.raises(GeneraError, match="no way from viewpoint v2 to v0"):
+    with pytest.raises(GeneraError, match="no path from viewpoint v2 to v0"):
         graphs.shortest_path(3, 1)
 
 
@@ -220,7 +220,7 @@ def test_the_diagonal_is_ignored_and_all_excluded_is_refused():
 
 
 def test_missing_graphs(tmp_path):
-    with pytest.raises(GeneraError, match=r"has no graphs; put a folder connectivity/"):
+    with pytest.raises(GeneraError, match=r"has no graphs; add a folder connectivity/"):
         connectivity.find(tmp_path)
     (tmp_path / "connectivity").mkdir()
     with pytest.raises(GeneraError, match=r"holds no SCAN_connectivity.json file"):

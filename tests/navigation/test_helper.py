@@ -45,11 +45,11 @@ def test_splits():
 
 
 def test_bad_routes_and_requests():
-    with pytest.raises(GeneraError, match="help route x of scan row makes a move that is not an edge"):
+    with pytest.raises(GeneraError, match="help route x of scan row has a move that is not an edge"):
         Helper(GRAPHS, [route("x", "v0", "v2")])
     with pytest.raises(GeneraError, match="unknown viewpoint of scan row"):
         Helper(GRAPHS, [route("x", "v0", "v9")])
-    with pytest.raises(GeneraError, match="agent 1 asks at viewpoint v4, where no route starts near"):
+    with pytest.raises(GeneraError, match="agent 1 asks at viewpoint v4, but no route starts nearby"):
         Helper(GRAPHS, [route("a", "v1", "v2")]).answer(np.array([1, 4]), np.array([[0], [0]]))
 
 

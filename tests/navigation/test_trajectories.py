@@ -67,7 +67,7 @@ def test_jumps_are_filled_when_that_is_asked_for(table, write):
         read_submission(path, table)
     assert read_submission(path, table, expand=True).paths.tolist() == [[0, 1, 2, 2, 1, 4], [4, 1, -1, -1, -1, -1]]
     path = write("b.json", json.dumps([entry("0", "v0", "v5"), entry("1", "v4")]))
-    with pytest.raises(GeneraError, match="there is no way from viewpoint v0 to v5"):
+    with pytest.raises(GeneraError, match="there is no path from viewpoint v0 to v5"):
         read_submission(path, table, expand=True)
 
 
@@ -82,7 +82,7 @@ def test_missing_episodes_are_an_error_unless_allowed(table, write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([*GOOD, entry("1", "v4")], "the episode id 1 is there twice"),
+        ([*GOOD, entry("1", "v4")], "the episode id 1 occurs twice"),
         ([*GOOD, entry("9", "v4")], r"has 1 episode ids \(9\) that this split does not have"),
         (
             [entry("0", "v0", "v2"), entry("1", "v4")],

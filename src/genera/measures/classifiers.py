@@ -16,15 +16,15 @@ Classes = NDArray[np.int64]  # (N,)
 
 
 def logistic_regression(strength: float = 1.0) -> LogisticRegression:
-    """Multinomial, minimising the sum of cross-entropies + |w|² / (2 strength): where gradient descent would end."""
+    """Multinomial, minimising the sum of cross-entropies + |w|² / (2 strength)."""
     return LogisticRegression(C=strength, max_iter=1000)
 
 
 class TfidfClassifier:
-    """TF-IDF of words and pairs of words + logistic regression: what the words alone tell.
+    """TF-IDF of words and bigrams with logistic regression: a baseline that uses only words.
 
-    Words and their weights are learnt from `texts` without labels, as a pre-trained encoder learns from them too. Of
-    pairs it sees which weights the two share and in which they differ: (u v, |u - v|).
+    Words and weights are fitted on `texts` without labels, just as a pre-trained encoder uses unlabelled texts. For
+    sentence pairs with TF-IDF vectors u and v, the features are (u v, |u - v|).
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -32,10 +32,10 @@ class TfidfClassifier:
         self._pairs = any(PAIR in text for text in texts)
         self._vectoriser.fit(texts)
         self._rows = self._weighed(texts)
-        self._model = logistic_regression(strength=10.0)  # rows of length 1 would be held down by the usual 1
+        self._model = logistic_regression(strength=10.0)  # strength 1 regularises unit-length rows too much
 
     def fit(self, rows: NDArray[np.int64], classes: Classes) -> "TfidfClassifier":
-        """Learn from these rows of the texts and their classes."""
+        """Fit on these rows of the texts and their classes."""
         self._model.fit(self._rows[rows], classes)
         return self
 
@@ -75,15 +75,15 @@ class PixelClassifier:
 
 
 def accuracy(predicted: Classes, classes: Classes) -> float:
-    """Share of right answers, 0..1."""
+    """Share of correct predictions, 0..1."""
     return float((predicted == classes).mean())
 
 
 def f1(predicted: Classes, classes: Classes) -> float:
-    """Harmonic mean of precision and recall of class 1, of two classes; 0..1, 0 where it is never predicted."""
+    """Harmonic mean of precision and recall of class 1 in binary classification; 0..1, 0 if it is never predicted."""
     return float(f1_score(classes, predicted, zero_division=0.0))
 
 
 def matthews(predicted: Classes, classes: Classes) -> float:
-    """Matthews correlation, -1..1; 0 for any answer that ignores the item, however uneven the classes are."""
+    """Matthews correlation, -1..1; 0 for any prediction that ignores the item, also for unbalanced classes."""
     return float(matthews_corrcoef(classes, predicted))

@@ -1,4 +1,4 @@
-"""Features of images for FID and its kin: any callable, the FID Inception from the user's file, each image once."""
+"""Features of images for FID and similar measures, from any callable or from the FID Inception, with a cache."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,16 +26,16 @@ AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that features come from."""
+    """A feature extractor."""
 
     name: str
-    """What a table calls it: FID of different extractors cannot be compared."""
+    """Name in reports: FIDs of different extractors are not comparable."""
     features: Callable[[Tensor], Tensor]
     """(B, C, H, W) uint8, 0..255 → (B, D)"""
     logits: Callable[[Tensor], Tensor] | None = None
     """(B, C, H, W) uint8 → (B, classes), for the inception score"""
     key: str = ""
-    """What features in the cache are found by; without it nothing is kept."""
+    """Cache key of the features; empty: do not cache."""
     device: str | torch.device = "cpu"
 
 
@@ -45,29 +45,29 @@ def extract(
 ) -> Tensor:
     """`apply` on images (N, C, H, W) uint8, a batch at a time → (N, D) float32 on the CPU.
 
-    Raises GeneraError for images that are not uint8, and for features that are not finite or no table.
+    Raises GeneraError for images that are not uint8, and for features that are not finite or not (N, D).
     """
     if images.dtype not in (np.uint8, torch.uint8) or images.ndim != 4:
-        raise GeneraError(f"features are made of uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)}.")
+        raise GeneraError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}.")
     parts = []
     starts = range(0, len(images), batch)
     for first in track(starts, "extracting features", len(starts)):
         part = images[first : first + batch]
         tensor = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
-        found = apply(tensor.to(device)).float().cpu()
-        if found.ndim != 2 or len(found) != len(tensor):
-            raise GeneraError(f"an extractor must give (images, features), got {tuple(found.shape)}.")
-        if not torch.isfinite(found).all():
-            row = int((~torch.isfinite(found).all(1)).nonzero()[0]) + first
-            raise GeneraError(f"features of image {row} are not finite (NaN or infinite); look at it, or the network.")
-        parts.append(found)
+        features = apply(tensor.to(device)).float().cpu()
+        if features.ndim != 2 or len(features) != len(tensor):
+            raise GeneraError(f"an extractor must give (images, features), got {tuple(features.shape)}.")
+        if not torch.isfinite(features).all():
+            row = int((~torch.isfinite(features).all(1)).nonzero()[0]) + first
+            raise GeneraError(f"features of image {row} are not finite (NaN or infinite); check it and the network.")
+        parts.append(features)
     if not parts:
-        raise GeneraError("features of no images were asked for; give at least one.")
+        raise GeneraError("there are no images to extract features from; give at least one.")
     return torch.cat(parts)
 
 
 def cached_features(extractor: Extractor, images: NDArray[np.uint8], images_key: str) -> Tensor:
-    """`extract`, once for these images and this extractor: kept in the cache under both keys."""
+    """`extract`, cached under the keys of the extractor and the images."""
     if not extractor.key:
         return extract(extractor.features, images, device=extractor.device)
     content = f"{extractor.key} {images_key} {len(images)}"
@@ -80,14 +80,14 @@ def cached_features(extractor: Extractor, images: NDArray[np.uint8], images_key:
     try:
         return torch.from_numpy(np.load(folder / "features.npy", allow_pickle=False))
     except (OSError, ValueError, EOFError):
-        raise GeneraError(f"{folder} is damaged; delete it, it is made again.") from None
+        raise GeneraError(f"{folder} is damaged; delete it, and it will be rebuilt.") from None
 
 
 def inception(path: str | Path, device: str | torch.device = "cpu") -> Extractor:
-    """The FID Inception with the weights of the user's file: `.safetensors` with the network's state dict, or the
-    published TorchScript file `inception-2015-12-05.pt`, whose checksum is verified.
+    """The FID Inception with weights from a file: `.safetensors` with the state dict of the network, or the published
+    TorchScript file `inception-2015-12-05.pt`, whose checksum is verified.
 
-    Raises GeneraError when the file is missing, another TorchScript file, or holds other weights.
+    Raises GeneraError when the file is missing, is another TorchScript file, or contains other weights.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -106,7 +106,7 @@ def inception(path: str | Path, device: str | torch.device = "cpu") -> Extractor
     else:
         raise GeneraError(
             f"{path} is not the published inception-2015-12-05.pt (sha256 {digest[:12]}…, expected "
-            f"{TORCHSCRIPT_INCEPTION[:12]}…); pickled weights are not read: save the state dict as .safetensors."
+            f"{TORCHSCRIPT_INCEPTION[:12]}…); pickled weights are not supported; save the state dict as .safetensors."
         )
     network = network.eval().to(device)
 
@@ -121,8 +121,8 @@ def _from_state_dict(path: Path) -> FidInception:
     try:
         network.load_state_dict(load_file(path))
     except SafetensorError as error:
-        raise GeneraError(f"{path} is no readable safetensors file ({error}); fetch it again.") from None
+        raise GeneraError(f"{path} is not a readable safetensors file ({error}); fetch it again.") from None
     except RuntimeError as error:
         problem = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), "other shapes")
-        raise GeneraError(f"{path} holds no FID Inception ({problem[:100]}).") from None
+        raise GeneraError(f"{path} is not an FID Inception ({problem[:100]}).") from None
     return network

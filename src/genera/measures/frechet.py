@@ -1,4 +1,4 @@
-"""The Fréchet distance between two sets of features, from moments that are gathered in one pass."""
+"""The Fréchet distance between two sets of features, from moments accumulated in one pass."""
 
 import math
 
@@ -13,19 +13,19 @@ from genera.measures.schema import Estimate
 SIZES = 10
 """Sample sizes from which the distance at infinity is extrapolated."""
 LEAST = 50
-"""Images that this takes."""
+"""Minimum number of images for the extrapolation."""
 
 ROWS_AT_ONCE = 1024
-"""Rows of features made double at once."""
+"""Rows of features converted to float64 at once."""
 COLUMNS_AT_ONCE = 128
-"""Columns of a symmetric product made at once; what lies below their square is left out."""
+"""Columns of a symmetric product computed at once; the part below the diagonal block is skipped."""
 
 
 class Moments:
     """Mean and covariance of features, added batch by batch in float64 on their device.
 
-    Sums are of features less the mean of the first ones, so that they lose no digits where the mean is far from 0
-    (Chan, Golub & LeVeque 1983, shifted data). The result does not depend on how the features were split into batches.
+    Features are shifted by the mean of the first batch, so that precision is kept if the mean is far from 0 (Chan,
+    Golub & LeVeque 1983, shifted data). The result does not depend on how the features were split into batches.
     """
 
     def __init__(self, features: Tensor | None = None) -> None:
@@ -44,7 +44,7 @@ class Moments:
     def _add(self, features: Tensor) -> None:
         mean = features.mean(0)
         if not torch.isfinite(mean).all():
-            raise GeneraError("some features are not finite (NaN or infinite); look at the images or their extractor.")
+            raise GeneraError("some features are not finite (NaN or infinite); check the images and the extractor.")
         if self._origin is None:
             self._origin, self._sum = mean, torch.zeros_like(mean)
             self._products = mean.new_zeros(len(mean), len(mean))
@@ -72,7 +72,7 @@ class Moments:
 
     def _enough(self, least: int) -> None:
         if self.count < least:
-            raise GeneraError(f"moments of {self.count} items were asked for; at least {least} are needed.")
+            raise GeneraError(f"moments of {self.count} items do not exist; at least {least} are needed.")
 
 
 def _columns(table: Tensor) -> list[slice]:
@@ -81,7 +81,7 @@ def _columns(table: Tensor) -> list[slice]:
 
 def frechet_distance(one: Moments, other: Moments) -> float:
     """‖μ₁ − μ₂‖² + tr(C₁ + C₂ − 2 (C₁C₂)^½), the squared 2-Wasserstein distance of two Gaussians (Dowson & Landau
-    1982). Singular covariances are no difficulty: only eigenvalues of symmetric matrices are taken."""
+    1982). Works for singular covariances: it only takes eigenvalues of symmetric matrices."""
     if one.mean.shape != other.mean.shape:
         raise GeneraError(f"features of {len(one.mean)} and of {len(other.mean)} dimensions cannot be compared.")
     gap = (one.mean - other.mean).square().sum()
@@ -90,8 +90,8 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
 
 def _trace_of_root(first: Tensor, second: Tensor) -> Tensor:
-    """tr (C₁C₂)^½ = tr (Lᵀ C₂ L)^½ for any L with LLᵀ = C₁: the eigenvalues are the same, and now of a symmetric
-    matrix. L by Cholesky, or from the eigenvectors where C₁ is singular."""
+    """tr (C₁C₂)^½ = tr (Lᵀ C₂ L)^½ for any L with LLᵀ = C₁: the eigenvalues are the same, but of a symmetric
+    matrix. L is from Cholesky, or from the eigenvectors if C₁ is singular."""
     root, failed = torch.linalg.cholesky_ex(first)
     if failed:
         values, vectors = torch.linalg.eigh(first)
@@ -102,8 +102,8 @@ def _trace_of_root(first: Tensor, second: Tensor) -> Tensor:
 def fid(features: Tensor, reference: Tensor | Moments) -> Estimate:
     """Fréchet distance of `features` (N, D) from those of the reference images; 0 or above, lower is better.
 
-    Biased upwards by about (dimensions / N): compare equal N only, or use `fid_infinity`. Says so aloud where N does
-    not exceed D, so that the covariance is singular.
+    Biased upwards by about (dimensions / N): compare only at equal N, or use `fid_infinity`. Warns if N ≤ D, so that
+    the covariance is singular.
     """
     reference = reference if isinstance(reference, Moments) else Moments(reference)
     for count in (len(features), reference.count):
@@ -117,8 +117,8 @@ def fid(features: Tensor, reference: Tensor | Moments) -> Estimate:
 
 def fid_infinity(features: Tensor, reference: Tensor | Moments, *, generator: Generator | None = None) -> Estimate:
     """FID extrapolated to infinitely many generated images (Chong & Forsyth 2020): the intercept of a straight line
-    through FID over 1/N at sizes from N/5 to N. Its error is that of the line; the bias of the reference's own size
-    stays. Raises GeneraError for fewer than `LEAST` images."""
+    through FID over 1/N at sizes from N/5 to N. Its error is that of the fit; the bias from the size of the
+    reference remains. Raises GeneraError for fewer than `LEAST` images."""
     count = len(features)
     if count < LEAST:
         raise GeneraError(f"FID cannot be extrapolated from {count} images; give at least {LEAST}.")

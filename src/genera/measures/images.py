@@ -1,7 +1,7 @@
 """Measures of generated images from their features (N, D): KID, inception score, precision and recall, density and
-coverage, per-class FID, copies of training images. FID itself stands in `genera.measures.frechet`.
+coverage, per-class FID, copies of training images. FID is in `genera.measures.frechet`.
 
-Features come from any network (`genera.measures.features`); figures of different features cannot be compared.
+Features come from any network (`genera.measures.features`); values for different features are not comparable.
 """
 
 from collections.abc import Mapping
@@ -19,23 +19,23 @@ from genera.measures.schema import Estimate
 # Kernel inception distance
 
 SUBSET = 1000
-"""Images of a subset, in the form that most papers report."""
+"""Images per subset in the form that most papers report."""
 PASSES = 8
-"""Blocks of rows are so many times smaller than memory asks for, so that most of a symmetric half is left out."""
+"""Factor by which row blocks are smaller than memory requires, so that most of a symmetric half is skipped."""
 
 
 def kids(features: Tensor, reference: Tensor, *, generator: Generator | None = None) -> dict[str, Estimate]:
-    """{"kid", "kid_blocks", "kid_subsets"}: all three forms. Subsets are of 1000 images, or of half of the images where
-    there are fewer than 2000: of nearly all of them, they would hardly differ."""
+    """{"kid", "kid_blocks", "kid_subsets"}: all three forms. A subset has 1000 images, or half of the images if there
+    are fewer than 2000, since subsets of nearly all images would hardly differ."""
     half = min(_both(features, reference)) // 2
-    found = {"kid": kid(features, reference), "kid_blocks": kid_blocks(features, reference)}
+    estimates = {"kid": kid(features, reference), "kid_blocks": kid_blocks(features, reference)}
     if half > 1:
-        found["kid_subsets"] = kid_subsets(features, reference, min(SUBSET, half), generator=generator)
-    return found
+        estimates["kid_subsets"] = kid_subsets(features, reference, min(SUBSET, half), generator=generator)
+    return estimates
 
 
 def kid(features: Tensor, reference: Tensor) -> Estimate:
-    """Unbiased squared MMD with the kernel (x·y/D + 1)³ over all pairs (Bińkowski et al. 2018); may fall below 0."""
+    """Unbiased squared MMD with the kernel (x·y/D + 1)³ over all pairs (Bińkowski et al. 2018); may be below 0."""
     n, m = _both(features, reference)
     x, y = features.double(), reference.double()
     all_x, all_y = torch.ones(1, n).to(x), torch.ones(1, m).to(y)
@@ -45,11 +45,11 @@ def kid(features: Tensor, reference: Tensor) -> Estimate:
 
 
 def _kernel_sums(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor, same: bool) -> Tensor:
-    """Σ k(x, y) over the pairs of each of S subsets (S,), without those of a row with itself where x and y are the
-    same. The kernel of a pair is taken once for all subsets. of_x: (S, N), 1 where a row belongs to the subset."""
+    """Σ k(x, y) over the pairs of each of S subsets (S,), without pairs of a row with itself if x and y are the same.
+    The kernel of each pair is computed once for all subsets. of_x: (S, N), 1 where a row belongs to the subset."""
     total = torch.zeros(len(of_x)).to(x)
     for rows in slices(len(x), PASSES * len(y)):
-        first = rows.start if same else 0  # k is symmetric: below the diagonal it is what it is above
+        first = rows.start if same else 0  # k is symmetric: skip what is below the diagonal
         weights = of_y[:, first:].clone()
         if same:
             weights[:, rows.stop - rows.start :] *= 2
@@ -64,7 +64,7 @@ def _kernel(products: Tensor, size: int) -> Tensor:
 
 def kid_blocks(features: Tensor, reference: Tensor, block: int = 100) -> Estimate:
     """Mean over disjoint blocks of `block` images each, with its standard error: the block form. The last images that
-    fill no block are left out."""
+    do not fill a block are dropped."""
     count = min(_both(features, reference))
     block = min(block, count)
     blocks = count // block
@@ -76,22 +76,22 @@ def kid_blocks(features: Tensor, reference: Tensor, block: int = 100) -> Estimat
 def kid_subsets(
     features: Tensor, reference: Tensor, size: int = SUBSET, subsets: int = 100, *, generator: Generator | None = None
 ) -> Estimate:
-    """Mean over random subsets of `size` images, the form that most papers report; the error given with it is, as in
-    those, the standard deviation over the subsets, which overlap. Raises GeneraError for subsets of more images than
-    there are."""
+    """Mean over random subsets of `size` images, the form that most papers report. As in those, the error is the
+    standard deviation over the overlapping subsets. Raises GeneraError when a subset has more images than there
+    are."""
     n, m = _both(features, reference)
     if not 2 <= size <= min(n, m):
-        raise GeneraError(f"KID over subsets of {size} images needs as many of each kind, got {n} and {m}.")
+        raise GeneraError(f"KID over subsets of {size} images needs at least as many of each kind, got {n} and {m}.")
     wide = features.shape[1]
     x, y = features.double(), reference.double()
     drawn = [torch.randperm(count, generator=generator)[:size] for _ in range(subsets) for count in (n, m)]
     in_x, in_y = torch.stack(drawn).view(subsets, 2, size).to(x.device).unbind(1)
-    if subsets * size**2 * wide < n * m * (wide + subsets):  # few pairs come twice
+    if subsets * size**2 * wide < n * m * (wide + subsets):  # few pairs are repeated
         values = torch.cat(
-            [_mmd_of_blocks(x[own][None], y[other][None]) for own, other in zip(in_x, in_y, strict=True)]
+            [_mmd_of_blocks(x[rows][None], y[others][None]) for rows, others in zip(in_x, in_y, strict=True)]
         )
     else:
-        of_x, of_y = (torch.zeros(subsets, len(f)).to(f).scatter_(1, own, 1) for f, own in ((x, in_x), (y, in_y)))
+        of_x, of_y = (torch.zeros(subsets, len(f)).to(f).scatter_(1, rows, 1) for f, rows in ((x, in_x), (y, in_y)))
         within = _kernel_sums(x, x, of_x, of_x, True) + _kernel_sums(y, y, of_y, of_y, True)
         values = within / (size * (size - 1)) - 2 * _kernel_sums(x, y, of_x, of_y, False) / size**2
     return Estimate(float(values.mean()), float(values.std()) if subsets > 1 else None, n)
@@ -107,14 +107,14 @@ def _mmd_of_blocks(x: Tensor, y: Tensor) -> Tensor:
 
 
 def kid_u_gat_it(features: Tensor, target: Tensor, source: Tensor, block: int = 10) -> Estimate:
-    """What the tables of U-GAT-IT call KID x 100, by the last version of their tool: 100 (0.02 KID(fake, target) +
-    0.98 KID(fake, source)) / 2 over blocks of 10. It is mostly the distance from the *source*: compare it with those
-    tables alone."""
+    """ "KID x 100" in the tables of U-GAT-IT, by the last version of their tool: 100 (0.02 KID(fake, target) +
+    0.98 KID(fake, source)) / 2 over blocks of 10. It is mostly the distance from the *source*; compare it only with
+    those tables."""
     return _mixed(features, target, source, 0.02, 0.98, block)
 
 
 def kid_u_gat_it_early(features: Tensor, target: Tensor, source: Tensor, block: int = 10) -> Estimate:
-    """The same by the tool's earlier version: 100 (KID(fake, target) + KID(fake, source)) / 2."""
+    """The same by the earlier version of the tool: 100 (KID(fake, target) + KID(fake, source)) / 2."""
     return _mixed(features, target, source, 1.0, 1.0, block)
 
 
@@ -130,7 +130,7 @@ def _mixed(features: Tensor, target: Tensor, source: Tensor, a: float, b: float,
 
 def inception_score(logits: Tensor, splits: int = 10) -> Estimate:
     """exp E KL(p(y|x) ‖ p(y)) of a classifier's logits (N, classes), mean over `splits` parts with its standard error
-    (Salimans et al. 2016). Between 1 and the number of classes; says nothing of variety within a class."""
+    (Salimans et al. 2016). Between 1 and the number of classes; ignores variety within a class."""
     if logits.ndim != 2 or len(logits) < splits:
         raise GeneraError(f"an inception score over {splits} parts needs as many images, got {tuple(logits.shape)}.")
     scores = []
@@ -147,13 +147,13 @@ def inception_score(logits: Tensor, splits: int = 10) -> Estimate:
 def precision_recall_density_coverage(
     features: Tensor, reference: Tensor, k: int = 3, density_k: int = 5
 ) -> dict[str, Estimate]:
-    """{"precision", "recall", "density", "coverage"} over balls that reach to each point's k-th neighbour of its own
-    kind.
+    """{"precision", "recall", "density", "coverage"} over balls whose radius is the distance of each point to its k-th
+    neighbour of the same kind.
 
     precision: share of generated images inside some real image's ball; recall: share of real images inside some
-    generated image's ball (Kynkäänniemi et al. 2019, k = 3). density: real balls that a generated image lies in, over
-    k; coverage: share of real images whose ball holds a generated one (Naeem et al. 2020, k = 5). Equal numbers of
-    both kinds are usual; all four depend on them. Never holds N x M.
+    generated image's ball (Kynkäänniemi et al. 2019, k = 3). density: number of real balls around a generated image,
+    over k; coverage: share of real images whose ball contains a generated one (Naeem et al. 2020, k = 5). All four
+    depend on the numbers of images, which are usually equal. Never stores N x M.
     """
     n, m = _both(features, reference)
     most = max(k, density_k)
@@ -168,22 +168,22 @@ def precision_recall_density_coverage(
         dense[rows] = inside.sum(1) / density_k
         covered |= inside.any(0)
         recalled |= (distances < fake[rows, None]).any(0)
-    found = {"precision": precise, "recall": recalled, "density": dense, "coverage": covered}
-    return {name: mean_estimate(values.cpu()) for name, values in found.items()}
+    per_image = {"precision": precise, "recall": recalled, "density": dense, "coverage": covered}
+    return {name: mean_estimate(values.cpu()) for name, values in per_image.items()}
 
 
 def intra_class_fid(
     features: Tensor, labels: Tensor, reference: Tensor, reference_labels: Tensor
 ) -> tuple[Estimate, Mapping[int, float]]:
-    """FID within each class, and its mean over the classes with the spread between them. Classes of fewer than two
-    images on either side are left out; an image of each class on both sides is needed for at least one."""
+    """FID within each class, and its mean over the classes with the spread between them. Classes with fewer than
+    two images on either side are skipped. Raises GeneraError if none is left."""
     values = {}
     for label in reference_labels.unique().tolist():
-        own, others = features[labels == label], reference[reference_labels == label]
-        if min(len(own), len(others)) >= 2:
-            values[label] = frechet_distance(Moments(own), Moments(others))
+        fake, real = features[labels == label], reference[reference_labels == label]
+        if min(len(fake), len(real)) >= 2:
+            values[label] = frechet_distance(Moments(fake), Moments(real))
     if not values:
-        raise GeneraError("no class has two generated and two real images, so there is no FID within classes.")
+        raise GeneraError("FID within classes needs a class with at least two generated and two real images.")
     estimate = mean_estimate(list(values.values()))
     return Estimate(estimate.value, estimate.error, len(features)), values
 
@@ -192,17 +192,17 @@ def intra_class_fid(
 
 
 def copies(features: Tensor, training: Tensor) -> tuple[Estimate, Tensor, Tensor]:
-    """How many images lie nearer to a training image than that one's own nearest training image does (authenticity,
-    Alaa et al. 2022): their share, distances to the nearest (N,), and places of the nearest in `training` (N,).
+    """The share of images that are nearer to their nearest training image than that image is to any other training
+    image (authenticity, Alaa et al. 2022), the distances to the nearest (N,), and its index in `training` (N,).
 
-    Fresh images of the same distribution do so too: compare with the share of held-out real images.
+    Some new images of the same distribution are also that near: compare with the share for held-out real images.
     """
     distances, places = nearest(features, training)
     distances, places = distances[:, 0], places[:, 0]
     asked, back = places.unique(return_inverse=True)
     # The two nearest: the point itself, and its neighbour (or its twin at distance 0).
-    own = nearest(training[asked], training, 2)[0][:, 1]
-    return mean_estimate((distances < own[back]).cpu()), distances, places
+    spacing = nearest(training[asked], training, 2)[0][:, 1]
+    return mean_estimate((distances < spacing[back]).cpu()), distances, places
 
 
 def _both(features: Tensor, reference: Tensor) -> tuple[int, int]:
@@ -212,5 +212,5 @@ def _both(features: Tensor, reference: Tensor) -> tuple[int, int]:
     if min(len(features), len(reference)) < 2:
         raise GeneraError(f"at least 2 images of each kind are needed, got {len(features)} and {len(reference)}.")
     if not torch.isfinite(features.sum() + reference.sum()):
-        raise GeneraError("some features are not finite (NaN or infinite); look at the images or their extractor.")
+        raise GeneraError("some features are not finite (NaN or infinite); check the images and the extractor.")
     return len(features), len(reference)

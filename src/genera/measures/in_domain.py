@@ -1,9 +1,9 @@
-"""Features of a data set's own: a small classifier that is trained on it once and kept in the cache.
+"""In-domain features: a small classifier that is trained once on a data set and cached.
 
-It learns whatever is known of the images: the factors of a world, else the classes if there are several, else by how
-many quarter turns an image was rotated (Gidaris et al. 2018); of two domains, first of all which of them an image is
-from. Its features see what matters in this data, at no download; figures from it compare models of one data set, and
-nothing else.
+It predicts what is known about the images: the factors of a world, else the classes if there are several, else the
+number of quarter turns by which an image was rotated (Gidaris et al. 2018); for two domains, also the domain, as the
+first target. Its features capture what matters in this data, without a download. Figures based on it only compare
+models of the same data set.
 """
 
 import hashlib
@@ -31,18 +31,18 @@ from genera.measures.features import Extractor
 
 FEATURES = 128
 STEPS, BATCH, LEARNING_RATE = 600, 128, 3e-3
-_VERSION = "3"  # of network and training; a change makes the older ones unused
+_VERSION = "3"  # of network and training; increase it to invalidate older ones
 _LARGEST = 64
 _BINS = 4
 Parts: TypeAlias = list[tuple[NDArray[np.uint8], Tensor | None]]
-"""Sets of images (N, C, S, S), each with its (N, targets) int64, or None where nothing is known."""
+"""Sets of images (N, C, S, S), each with its (N, targets) int64, or None if nothing is known."""
 
 
 class Classifier(nn.Module):
-    """A small convolutional network with one head a target."""
+    """A small convolutional network with one head per target."""
 
     def __init__(self, channels: int, classes: Sequence[int]) -> None:
-        """classes: how many values each target has."""
+        """classes: number of values of each target."""
         super().__init__()
         self.classes = tuple(classes)
         widths = (channels, 32, 64, FEATURES, FEATURES)
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         self.heads = nn.Linear(FEATURES, sum(classes))
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 → (B, 128). Images larger than 64 are shrunk to it."""
+        """(B, C, H, W) uint8 → (B, 128). Images larger than 64 x 64 are downsampled to it."""
         x = images.float() / 127.5 - 1
         if x.shape[2] > _LARGEST:
             x = adaptive_avg_pool2d(x, _LARGEST)
@@ -66,8 +66,8 @@ class Classifier(nn.Module):
 
 
 def in_domain(data: ImageData | PairData, device: str | torch.device = "cpu") -> Extractor:
-    """The extractor of `data`, trained now or found in the cache. Its logits are those of the first target: the domain,
-    the world's first factor, the class, or nothing for images without labels."""
+    """The extractor of `data`, trained now unless cached. Its logits are those of the first target: the domain, the
+    first factor of the world, or the class; none for images without labels."""
     return _fitted(
         _folder(data),
         lambda: _parts(data, _learnt(data)),
@@ -114,14 +114,14 @@ def _fitted(
     try:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
     except (RuntimeError, OSError) as error:
-        raise GeneraError(f"{folder} is damaged ({type(error).__name__}); delete it, it is made again.") from None
+        raise GeneraError(f"{folder} is damaged ({type(error).__name__}); delete it, and it will be rebuilt.") from None
     network.eval().to(device)
     logits = (lambda images: network(images)[0]) if about["labelled"] else None
     return Extractor("in-domain classifier", network.features, logits, folder.name, device)
 
 
 def accuracy_of(data: ImageData | PairData) -> list[float]:
-    """How often each target of the extractor in the cache is right on validation images."""
+    """Accuracy of each target of the cached extractor on validation images."""
     return read_json(_folder(data) / "about.json")["accuracy"]
 
 
@@ -154,7 +154,7 @@ def _targets(data: ImageData, split: str) -> Tensor | None:
     if data.world is not None:
         factors = data.factors(split, data.size(split))
         columns = [getattr(factors, name) for name in data.world.factors]
-        for name in data.world.ranges:  # in bins of equally wide ranges
+        for name in data.world.ranges:  # in bins of equal width
             low, high = data.world.ranges[name]
             place = (getattr(factors, name) - low) / (high - low) * _BINS
             columns.append(place.astype(np.int64).clip(0, _BINS - 1))
@@ -164,8 +164,8 @@ def _targets(data: ImageData, split: str) -> Tensor | None:
 
 
 def _train(network: Classifier, sets: Parts) -> None:
-    """AdamW over one cycle of the rate; random batches, drawn with replacement so that small sets do too, in equal
-    shares from all sets."""
+    """AdamW with a one-cycle schedule. Batches are drawn with replacement (sets may be small), in equal shares from all
+    sets."""
     device = network.heads.weight.device
     random = np.random.default_rng(0)
     fit = Fit("training the in-domain classifier", STEPS)
@@ -183,15 +183,15 @@ def _train(network: Classifier, sets: Parts) -> None:
 
 
 def _examples(sets: Parts, rows: Sequence[Any], turns: Callable[[int], NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    """These rows of each set, (B, C, H, W) uint8, and what is known of them (B, targets): if nothing, they are turned
-    by as many quarters as `turns` says."""
+    """These rows of each set, (B, C, H, W) uint8, and their targets (B, targets). Without known targets, images are
+    rotated by `turns` quarter turns, which become the target."""
     images = torch.from_numpy(np.concatenate([pixels[own] for (pixels, _), own in zip(sets, rows, strict=True)]))
-    known = [targets[own] for (_, targets), own in zip(sets, rows, strict=True) if targets is not None]
+    known = [targets[at] for (_, targets), at in zip(sets, rows, strict=True) if targets is not None]
     return (images, torch.cat(known)) if known else _turned(images, torch.from_numpy(turns(len(images))))
 
 
 def _turned(images: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
-    """Each image by so many quarter turns; and the turns as a target (B, 1)."""
+    """Images rotated by `turns` quarter turns each, and the turns as target (B, 1)."""
     every = torch.stack([images.rot90(n, (2, 3)) for n in range(4)])
     return every[turns, torch.arange(len(images))], turns[:, None]
 
@@ -204,4 +204,4 @@ def _accuracy(network: Classifier, sets: Parts, most: int = 1000) -> list[float]
     device = network.heads.weight.device
     images, wanted = _examples(sets, [slice(most)] * len(sets), lambda count: np.arange(count) % 4)
     logits = network(images.to(device))
-    return [float((own.argmax(1).cpu() == wanted[:, i]).float().mean()) for i, own in enumerate(logits)]
+    return [float((scores.argmax(1).cpu() == wanted[:, i]).float().mean()) for i, scores in enumerate(logits)]

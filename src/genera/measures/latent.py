@@ -1,7 +1,7 @@
 """Measures of a latent space with diagonal Gaussian posteriors q(z|x) = N(mean, exp(log_variance)).
 
 Shapes: M items, P dimensions. Everything is in nats and computed in float64, which posteriors narrower than
-σ² ≈ e⁻⁸ need. No result depends on how the items were batched.
+σ² ≈ e⁻⁸ require. No result depends on how the items were batched.
 """
 
 import math
@@ -26,12 +26,12 @@ def mutual_information(
     entropy: Literal["sampled", "analytic"] = "sampled",
     chunk: int = 1024,
 ) -> float:
-    """I_q(x; z) under the aggregated posterior of the M items, each item's own posterior included.
+    """I_q(x; z) under the aggregated posterior of the M items, including the posterior of the item itself.
 
     mean_x [ log q(z_x|x) − log 1/M Σ_j q(z_x|x_j) ] with one sample z_x ~ q(z|x) an item; all inputs (M, P).
-    "sampled" takes log q(z_x|x) at the sample in both terms, so the result never exceeds ln M, the most that
-    M items can show; near ln M it is saturated. "analytic" puts its expectation in place of the first term,
-    as Optimus did (Li et al. 2020), which adds noise ≈ √(P/2M) in both directions.
+    "sampled" takes log q(z_x|x) at the sample in both terms, so the result never exceeds ln M, the maximum for
+    M items; near ln M it is saturated. "analytic" replaces the first term by its expectation,
+    as in Optimus (Li et al. 2020), which adds noise ≈ √(P/2M) in both directions.
     `chunk` rows are compared with all M at a time. Raises GeneraError when the shapes differ.
     """
     if not mean.shape == log_variance.shape == z.shape or mean.ndim != 2 or len(mean) == 0:
@@ -43,17 +43,17 @@ def mutual_information(
     # log q(z_i|x_j) up to -½ P log 2π, which cancels; with Σ_p (z−μ)²/σ² as two matrix products.
     constant = (mean.square() * precision + log_variance).sum(1)
     weighted_mean = mean * precision
-    own = -0.5 * ((z - mean).square() * precision + log_variance).sum(1)
+    conditional = -0.5 * ((z - mean).square() * precision + log_variance).sum(1)
 
     aggregated = []
     for start in range(0, items, chunk):
         rows = z[start : start + chunk]
         log_q = -0.5 * (rows.square() @ precision.T - 2 * rows @ weighted_mean.T + constant)
-        log_q.diagonal(start).copy_(own[start : start + chunk])  # exact where cancellation would matter most
+        log_q.diagonal(start).copy_(conditional[start : start + chunk])  # exact where cancellation matters most
         aggregated.append(torch.logsumexp(log_q, 1))
     if entropy == "analytic":
-        own = -0.5 * (1 + log_variance).sum(1)
-    return (own - torch.cat(aggregated)).mean().item() + math.log(items)
+        conditional = -0.5 * (1 + log_variance).sum(1)
+    return (conditional - torch.cat(aggregated)).mean().item() + math.log(items)
 
 
 def latent_variances(mean: Tensor) -> Tensor:
@@ -64,11 +64,11 @@ def latent_variances(mean: Tensor) -> Tensor:
 
 
 def _double(tensor: Tensor) -> Tensor:
-    """float64 where the tensor lies, or on the CPU where its device has none."""
+    """float64 on the same device, or on the CPU if the device has no float64."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def active_units(mean: Tensor, threshold: float = 0.01) -> int:
     """AU: how many of the P dimensions have a posterior mean whose variance over the items is above
-    `threshold` (Burda et al. 2016). It says that the encoder moves, not that the decoder listens."""
+    `threshold` (Burda et al. 2016). It shows that the encoder uses a dimension, not that the decoder does."""
     return int((latent_variances(mean) > threshold).sum())

@@ -12,7 +12,7 @@ from genera.measures.schema import Estimate
 class ImportanceBound:
     """log p̂_K(x) = log 1/K Σ_k w_k with w_k = p(x|z_k) p(z_k) / q(z_k|x) (Burda et al. 2016), in float64.
 
-    Add log-weights in pieces of any size and read the bound at any time: one pass gives several K. Its
+    Log-weights can be added in pieces of any size and the bound read at any time, so one pass gives several K. Its
     expectation never falls with K and never exceeds log p(x); K = 1 is the ELBO.
     """
 
@@ -33,14 +33,14 @@ class ImportanceBound:
         self.samples += len(log_weights)
 
     def value(self) -> Tensor:
-        """(B,) float64: the bound on log p(x) with the samples added so far; GeneraError before any."""
+        """(B,) float64: the bound on log p(x) with the samples added so far; raises GeneraError without samples."""
         if self._log_sum is None:
             raise GeneraError("an importance-weighted bound needs at least one sample (K ≥ 1).")
         return self._log_sum - math.log(self.samples)
 
 
 def perplexity(nats_total: float, units_total: float) -> float:
-    """exp(nats / units) for a total negative log-likelihood; inf where that overflows."""
+    """exp(nats / units) for a total negative log-likelihood; inf on overflow."""
     if units_total <= 0:
         raise GeneraError(f"a perplexity needs at least one unit to divide by, got {units_total}.")
     try:

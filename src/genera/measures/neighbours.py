@@ -1,4 +1,4 @@
-"""Exact nearest neighbours in bounded memory: the one search under precision/recall, memorisation and others."""
+"""Exact nearest-neighbour search in bounded memory, used by precision/recall, memorisation and others."""
 
 from collections.abc import Iterator
 
@@ -8,20 +8,20 @@ from torch import Tensor
 from genera.errors import GeneraError
 
 ENTRIES_AT_ONCE = 1 << 24
-"""Distances held at a time."""
+"""Distances stored at once."""
 KEYS_AT_ONCE = 1 << 15
 
 
 def nearest(queries: Tensor, keys: Tensor, k: int = 1, *, same: bool = False) -> tuple[Tensor, Tensor]:
-    """Euclidean distances (N, k), rising, and places (N, k) of the k nearest of `keys` (M, D) to `queries` (N, D).
+    """Distances (N, k), ascending, and indices (N, k) of the k nearest of `keys` (M, D) to `queries` (N, D), Euclidean.
 
-    same: queries and keys are the same rows, and none is its own neighbour. Ties go to any. Never holds N x M.
-    Raises GeneraError when there are fewer than k keys, or shapes or values are wrong.
+    same: queries and keys are the same rows, and a row is not its own neighbour. Ties are broken arbitrarily. Never
+    stores N x M. Raises GeneraError for fewer than k keys, wrong shapes and values that are not finite.
     """
     _check(queries, keys)
     if k < 1 or k > len(keys) - same:
-        raise GeneraError(f"{k} nearest neighbours were asked of {len(keys)} points; more points or a smaller k.")
-    centre = keys.mean(0)  # far from the origin, squares would cancel
+        raise GeneraError(f"{k} nearest neighbours of {len(keys)} points do not exist; use more points or a smaller k.")
+    centre = keys.mean(0)  # avoids cancellation of squares far from the origin
     moved = keys - centre
     places = torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)
     for rows in slices(len(queries), min(len(keys), KEYS_AT_ONCE)):
@@ -30,20 +30,20 @@ def nearest(queries: Tensor, keys: Tensor, k: int = 1, *, same: bool = False) ->
         place = torch.empty(len(chunk), 0, dtype=torch.int64, device=moved.device)
         for first in range(0, len(moved), KEYS_AT_ONCE):
             part = moved[first : first + KEYS_AT_ONCE]
-            # |q - k|² up to |q|², which changes no order
-            found = torch.addmm(part.square().sum(1), chunk, part.T, alpha=-2)
+            # |q - k|² without |q|², which does not affect the order
+            squares = torch.addmm(part.square().sum(1), chunk, part.T, alpha=-2)
             if same:
-                own = torch.arange(rows.start, rows.start + len(chunk), device=found.device) - first
-                inside = (own >= 0) & (own < len(part))
-                found[inside.nonzero()[:, 0], own[inside]] = torch.inf
-            values, local = found.topk(min(k, len(part)), largest=False)
+                itself = torch.arange(rows.start, rows.start + len(chunk), device=squares.device) - first
+                inside = (itself >= 0) & (itself < len(part))
+                squares[inside.nonzero()[:, 0], itself[inside]] = torch.inf
+            values, local = squares.topk(min(k, len(part)), largest=False)
             best, place = torch.cat([best, values], 1), torch.cat([place, local + first], 1)
             best, order = best.topk(min(k, best.shape[1]), largest=False)
             place = place.gather(1, order)
         places[rows] = place
     distances = torch.cat(
         [(queries[rows, None] - keys[places[rows]]).norm(dim=2) for rows in slices(len(queries), k * keys.shape[1])]
-    )  # anew, since differences are exact where the products above cancel
+    )  # recomputed from differences, which do not suffer from cancellation
     distances, order = distances.sort(1)
     return distances, places.gather(1, order)
 
@@ -56,12 +56,12 @@ def distance_blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tens
     squares = moved.square().sum(1)
     for rows in slices(len(queries), len(keys)):
         chunk = queries[rows] - centre
-        found = torch.addmm(squares, chunk, moved.T, alpha=-2).add_(chunk.square().sum(1, keepdim=True))
-        yield rows, found.clamp_(min=0).sqrt_()
+        distances = torch.addmm(squares, chunk, moved.T, alpha=-2).add_(chunk.square().sum(1, keepdim=True))
+        yield rows, distances.clamp_(min=0).sqrt_()
 
 
 def slices(count: int, width: int) -> Iterator[slice]:
-    """Rows 0..count in runs of which `width` columns fit into ENTRIES_AT_ONCE."""
+    """Slices of rows 0..count such that rows x `width` fits into ENTRIES_AT_ONCE."""
     step = max(1, ENTRIES_AT_ONCE // max(1, width))
     return (slice(first, min(first + step, count)) for first in range(0, count, step))
 

@@ -1,4 +1,4 @@
-"""Measures of several responses to one context, against its references. Words are what white space separates.
+"""Measures of several responses to one context against its references. Words are separated by white space.
 
 A reference is matched by the best of the responses (recall) or by all of them on average (precision); both are averaged
 over the references of a context, then over contexts (Zhao et al., ACL 2017; Gu et al., ICLR 2019). Imports no torch.
@@ -27,54 +27,54 @@ def bleu_recall_precision(responses: Responses, references: Responses) -> tuple[
 
 
 def f1(recall: float, precision: float) -> float:
-    """Harmonic mean; 0 where both are."""
+    """Harmonic mean; 0 if both are 0."""
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
 def sentence_bleu(hypothesis: str, reference: str, order: int = 3) -> float:
-    """BLEU of one sentence against one, smoothed by method 7 of Chen & Cherry (WMT 2014) as NLTK has it.
+    """BLEU of one sentence against one reference, smoothed by method 7 of Chen & Cherry (WMT 2014) as in NLTK.
     It can exceed 1.
 
-    Method 7 is method 4, which counts K-th parts where no n-gram matches, and then method 5, which averages each
-    precision with its neighbours'. NLTK takes the precision of 5-grams for the neighbour of the last order, whatever
-    that is. Before its version 3.6 NLTK's method 4 counted missing n-grams as up to several matches, so that figures
-    published with it are larger than these.
+    Method 7 is method 4, which counts fractions of a match (with constant K) if no n-gram matches, followed by method
+    5, which averages each precision with its neighbours. As the neighbour of the last order, NLTK always uses the
+    precision of 5-grams. Before version 3.6, method 4 in NLTK counted missing n-grams as up to several matches, so
+    figures published with it are larger.
     """
     words, wanted = hypothesis.split(), reference.split()
     matches = [_matches(words, wanted, n) for n in range(1, order + 1)]
     if not matches[0][0]:
         return 0.0
     precisions, missing = [], 0
-    for found, total in matches:
-        if not found and len(words) > 1:
+    for matched, total in matches:
+        if not matched and len(words) > 1:
             missing += 1
             precisions.append(math.log(len(words)) / (2**missing * _SMOOTHING * total))
         else:
-            precisions.append(found / total)
-    found, total = _matches(words, wanted, 5)
-    following, before, smoothed = [*precisions[1:], found / total], precisions[0] + 1, []
-    for own, after in zip(precisions, following, strict=True):
-        before = (before + own + after) / 3
+            precisions.append(matched / total)
+    matched, total = _matches(words, wanted, 5)
+    following, before, smoothed = [*precisions[1:], matched / total], precisions[0] + 1, []
+    for precision, after in zip(precisions, following, strict=True):
+        before = (before + precision + after) / 3
         smoothed.append(before)
     brevity = 1.0 if len(words) > len(wanted) else math.exp(1 - len(wanted) / len(words))
     return brevity * math.exp(sum(map(math.log, smoothed)) / order)
 
 
 def _matches(words: Sequence[str], wanted: Sequence[str], n: int) -> tuple[int, int]:
-    """n-grams of `words` that `wanted` has too, and all of them (1 where there is none)."""
-    own, other = (Counter(zip(*(w[i:] for i in range(n)), strict=False)) for w in (words, wanted))
-    return (own & other).total(), max(1, own.total())
+    """Number of n-grams of `words` that are also in `wanted`, and of all n-grams of `words` (at least 1)."""
+    ngrams, other = (Counter(zip(*(w[i:] for i in range(n)), strict=False)) for w in (words, wanted))
+    return (ngrams & other).total(), max(1, ngrams.total())
 
 
 def embedding_similarity(responses: Responses, references: Responses, vectors: WordVectors) -> dict[str, Estimate]:
-    """Cosines of bags of word vectors, the best response counting: of their means ("average"), of their largest values
+    """Cosines of bags of word vectors, for the best response: of their means ("average"), of their largest values
     in each dimension ("extrema"), and of each word with the nearest one ("greedy"); Liu et al., EMNLP 2016."""
     kinds = {"average": vectors.average, "extrema": vectors.extrema, "greedy": vectors.greedy}
     return {name: _over_references(responses, references, kind, max) for name, kind in kinds.items()}
 
 
 def distinct_within(responses: Responses, n: int) -> Estimate:
-    """Mean over responses of distinct-n in one response. Those of fewer than n words have no n-grams: left out."""
+    """Mean over responses of distinct-n in one response. Skips responses with fewer than n words."""
     return mean_estimate([distinct([r], n) for each in responses for r in each if len(r.split()) >= n] or [0.0])
 
 
@@ -84,13 +84,13 @@ def distinct_across(responses: Responses, n: int) -> Estimate:
 
 
 def valid(responses: Responses, right: Sequence[Sequence[str]]) -> Estimate:
-    """Share of responses that are among the `right` ones of their context."""
+    """Share of responses that are among the correct (`right`) responses of their context."""
     return mean_estimate([r in set(possible) for each, possible in zip(responses, right, strict=True) for r in each])
 
 
 def valid_covered(responses: Responses, right: Sequence[Sequence[str]]) -> Estimate:
-    """Different right responses that were given, over those that could have been: all of a context's right ones, or as
-    many as there are responses."""
+    """Number of distinct correct responses over the possible maximum: the number of correct responses of the context or
+    of given responses, whichever is smaller."""
     shares = [
         len(set(each) & set(possible)) / min(len(each), len(possible))
         for each, possible in zip(responses, right, strict=True)

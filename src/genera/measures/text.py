@@ -19,13 +19,13 @@ R = TypeVar("R", str, str | None)
 
 
 class World(Protocol):
-    """What these measures ask of a source of sentences whose truth is known."""
+    """The interface of a world, a source of sentences with known factors, for these measures."""
 
     @property
     def factors(self) -> Mapping[str, tuple[str, ...]]: ...
 
     def factors_of(self, sentence: str) -> dict[str, str] | None:
-        """The factors' values in `sentence`, or None when the world cannot have said it."""
+        """The factor values of `sentence`, or None if the world cannot generate it."""
         ...
 
     def log_probability(self, sentence: str) -> float: ...
@@ -48,7 +48,7 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> Estimate:
 def corpus_bleu(outputs: Sequence[str], references: Sequence[str], *more: Sequence[str | None]) -> float:
     """Corpus BLEU-4, 0..100: sacrebleu with the 13a tokeniser and exponential smoothing.
 
-    more: the outputs' second references, third, and so on; None where an output has no more.
+    more: the second references of the outputs, the third, and so on; None for an output without.
     """
     for stream in (references, *more):
         _pairs(outputs, stream)
@@ -67,7 +67,7 @@ def multi_reference_bleu(outputs: Sequence[str], references: Sequence[Sequence[s
 
 
 def self_bleu(sentences: Sequence[str]) -> Estimate:
-    """Mean sentence BLEU, 0..100, of each sentence against all the others (Zhu et al. 2018); low is diverse.
+    """Mean sentence BLEU, 0..100, of each sentence against all the others (Zhu et al. 2018); low means diverse.
 
     The number sacrebleu gives for each sentence against the other N − 1, in time linear in N: an n-gram's
     clip for sentence i is its greatest count elsewhere, so its two greatest counts serve all i.
@@ -93,12 +93,12 @@ def self_bleu(sentences: Sequence[str]) -> Estimate:
 
 
 def bleu_against(sentences: Sequence[str], references: Sequence[str]) -> Estimate:
-    """Mean sentence BLEU, 0..100, of each sentence against all `references` at once: does it sound like them?
+    """Mean sentence BLEU, 0..100, of each sentence against all `references` at once.
 
     The number sacrebleu gives for each sentence with N references, in time linear in N.
     """
     if not references:
-        raise GeneraError("BLEU needs at least one reference, and there is none.")
+        raise GeneraError("BLEU needs at least one reference, got none.")
     tokenize = BLEU().tokenizer
     greatest: dict[tuple[str, ...], int] = {}
     lengths = set()
@@ -124,7 +124,7 @@ def _sentence_bleu(ngrams: Counter, length: int, most: Mapping[tuple[str, ...], 
 
 
 def _closest(length: int, others: list[int]) -> int:
-    """The nearest of the sorted `others`, the shorter one of two that are equally near, as BLEU has it."""
+    """The nearest of the sorted `others`, the shorter of two equally near ones, as in BLEU."""
     place = bisect_left(others, length)
     return min(others[max(0, place - 1) : place + 1], key=lambda other: (abs(other - length), other))
 
@@ -140,7 +140,7 @@ def distinct(sentences: Iterable[str], n: int) -> float:
 
 
 def novel(sentences: Sequence[str], training: Iterable[str]) -> Estimate:
-    """Share of sentences that are not in the training set, which is read once and never held."""
+    """Share of sentences that are not in the training set, which is streamed once."""
     wanted = {normalised(s) for s in sentences}
     seen = {s for s in map(normalised, training) if s in wanted}
     return mean_estimate([normalised(s) not in seen for s in sentences])
@@ -157,19 +157,19 @@ def vocabulary_coverage(sentences: Iterable[str], references: Iterable[str]) -> 
 
 
 def word_overlap(a: str, b: str) -> float:
-    """2 |a ∩ b| / (|a| + |b|) of the two bags of words, 0..1; two empty sentences overlap wholly."""
+    """2 |a ∩ b| / (|a| + |b|) of the two bags of words, 0..1; 1 for two empty sentences."""
     first, second = Counter(a.split()), Counter(b.split())
     size = first.total() + second.total()
     return 2 * (first & second).total() / size if size else 1.0
 
 
 def progress(path: Sequence[str], start: str, end: str) -> list[float]:
-    """Of each sentence on a path: word overlap with the end minus with the start, −1..1."""
+    """For each sentence on a path: word overlap with the end minus word overlap with the start, −1..1."""
     return [word_overlap(s, end) - word_overlap(s, start) for s in path]
 
 
 def distinct_on_path(path: Iterable[str]) -> int:
-    """How many different sentences a path visits."""
+    """Number of distinct sentences on a path."""
     return len({normalised(s) for s in path})
 
 
@@ -177,12 +177,12 @@ def distinct_on_path(path: Iterable[str]) -> int:
 
 
 def grammatical(sentences: Sequence[str], world: World) -> Estimate:
-    """Share of sentences that the world could have said."""
+    """Share of sentences that the world can generate."""
     return mean_estimate([world.factors_of(s) is not None for s in sentences])
 
 
 def entropy_floor(sentences: Sequence[str], world: World) -> Estimate:
-    """Mean −log p(x) under the world itself, nats a sentence: no honest bound is lower on the average."""
+    """Mean −log p(x) under the world itself, nats per sentence: a lower bound for the average of any valid bound."""
     return mean_estimate([-world.log_probability(s) for s in sentences])
 
 

@@ -1,4 +1,4 @@
-"""Vectors of words: read from a file in GloVe's text format, or made of the texts at hand. Imports no torch."""
+"""Word vectors, read from a file in GloVe text format or computed from the given texts. Imports no torch."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from genera.data.files import read_lines
 from genera.errors import GeneraError
 
 WINDOW = 5
-"""Words on either side that count as near."""
+"""Size of the context window on either side, in words."""
 DIMENSIONS = 200
 
 
 class WordVectors:
-    """Vectors of known words, and similarities of two sentences; words without a vector are left out, and a sentence
-    that has none is similar to nothing (0)."""
+    """Vectors of known words, and similarities of two sentences. Words without a vector are ignored; the similarity to
+    a sentence without any known word is 0."""
 
     def __init__(self, rows: dict[str, int], vectors: NDArray[np.float64]) -> None:
         """rows: word → its row in `vectors` (V, D)."""
@@ -50,9 +50,9 @@ class WordVectors:
 
     @classmethod
     def read(cls, path: str | Path, texts: Iterable[str]) -> "WordVectors":
-        """Those of a file with a word and its numbers a line, plain or .gz, for the words of `texts`.
+        """The vectors of the words of `texts`, from a file with a word and its numbers per line, plain or .gz.
 
-        Raises GeneraError when a line has not as many numbers as the first, or none of the words is there.
+        Raises GeneraError when lines have different counts of numbers, or the file has none of the words.
         """
         wanted = {word for text in texts for word in text.split()}
         rows: dict[str, int] = {}
@@ -62,19 +62,19 @@ class WordVectors:
             word, *numbers = line.rstrip().split(" ")
             size = len(numbers) if size is None else size
             if len(numbers) != size or not numbers:
-                raise GeneraError(f"{where} has {len(numbers)} numbers after the word, and {size} were expected.")
+                raise GeneraError(f"{where} has {len(numbers)} numbers after the word; {size} were expected.")
             if word in wanted and word not in rows:
                 try:
                     vectors.append(np.array(numbers, np.float64))
                 except ValueError:
-                    raise GeneraError(f"{where} is no word vector; a word and its numbers were expected.") from None
+                    raise GeneraError(f"{where} is not a word vector; a word and its numbers were expected.") from None
                 rows[word] = len(rows)
         if not rows:
-            raise GeneraError(f"{path} has a vector for none of the words that are asked for.")
+            raise GeneraError(f"{path} has no vector for any of the words in the texts.")
         return cls(rows, np.stack(vectors))
 
     def table(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """(W, D) the vectors of words, zeros for those that have none."""
+        """(W, D) the vectors of words; zeros for unknown words."""
         table = np.zeros((len(words), self._vectors.shape[1]))
         known = [i for i, word in enumerate(words) if word in self._rows]
         table[known] = self._vectors[[self._rows[words[i]] for i in known]]
@@ -100,7 +100,7 @@ class WordVectors:
 
 
 def _largest(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(words, D) → (D,): in each dimension the value farthest from 0."""
+    """(words, D) → (D,): the value with the largest magnitude in each dimension."""
     return vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
 
 

@@ -1,4 +1,4 @@
-"""Where the navigation data of a run comes from and how it is read."""
+"""Options of navigation data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,34 +13,34 @@ History: TypeAlias = Literal["none", "target", "oracle_ans", "nav_q_oracle_ans",
 
 @dataclass(frozen=True, kw_only=True)
 class NavigationConfig:
-    """Graphs, episodes and what the agent sees. Each field is a command-line option."""
+    """Graphs, episodes and visual features. Each field is a command-line option."""
 
     data: str = "world:houses"
     """r2r:DIR, ndh:DIR, hanna:DIR (episodes and connectivity), world:houses, world:houses-ndh or world:houses-hanna."""
     graphs: Path | None = None
-    """Folder or archive of the connectivity files [with the episodes, beside them, or in r2r/ beside them]."""
+    """Folder or archive of the connectivity files [in the folder of the episodes, beside it, or in r2r/ beside it]."""
     strict: bool = True
-    """Refuse malformed viewpoints; --no-strict leaves them out, with a warning."""
+    """Reject malformed viewpoints; --no-strict skips them with a warning."""
     supervision: Supervision = "trusted"
-    """NDH only: whose path is the reference (the tables' Oracle, Navigator, Mixed)."""
+    """NDH only: the reference path. planner, player and trusted are Oracle, Navigator and Mixed in published tables."""
     limit: int | None = None
-    """Use only the first so many training episodes."""
+    """Use only this many training episodes, the first ones."""
     features: Path | None = None
-    """Published feature file of the 36 views of each viewpoint, TSV or HDF5 [made up from rooms and landmarks]."""
+    """Feature file with the 36 views of each viewpoint, TSV or HDF5 [synthetic features from rooms and landmarks]."""
     allow_missing: bool = False
-    """Let viewpoints that the feature file lacks read as zeros, with a warning."""
+    """Use zeros for viewpoints missing from the feature file, with a warning."""
     view_size: int = 32
-    """Features of a view where they are made up; a feature file must have so many."""
+    """Feature size of a view; must match the feature file if there is one."""
     angle_size: int = 16
-    """Numbers that tell where a view is, beside its features: a multiple of 4."""
+    """Size of the angle features appended to each view: a multiple of 4."""
     layout: Layout = "block"
-    """How the angle numbers lie: block, as the encoder was pre-trained; tiled, as EnvDrop has them."""
+    """Order of the angle features: block, as in the pre-trained encoder; tiled, as in EnvDrop."""
     max_tokens: int = 80
-    """Tokens of an instruction that are read, [CLS] and [SEP] included; the rest is cut off."""
+    """Maximum tokens of an instruction, including [CLS] and [SEP]; longer ones are truncated."""
     tokeniser: str | None = None
-    """WordPiece tokeniser of the instructions: a directory or a hub name [trained on the training instructions]."""
+    """WordPiece tokeniser for instructions: a directory or a hub name [trained on the training instructions]."""
     vocabulary: int = 2000
-    """Most tokens that a tokeniser trained on the instructions may have."""
+    """Maximum vocabulary size of a tokeniser trained on the instructions."""
 
     def check(self) -> list[str]:
         lowest = {"limit": 1, "view_size": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY}

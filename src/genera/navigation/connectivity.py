@@ -1,8 +1,8 @@
-"""Matterport3D connectivity files, read and checked: `SCAN_connectivity.json` in a folder, or in a .tar or .tar.xz.
+"""Reads and checks Matterport3D connectivity files: `SCAN_connectivity.json` in a folder, or in a .tar or .tar.xz.
 
-A file is a list of viewpoints whose order defines their index: `image_id`, `pose` (16 floats, row-major 4 x 4, metres,
-z up), `included`, `unobstructed` (flags to all viewpoints of the file), and `visible` and `height`, which no rule of
-the simulator reads.
+A file is a list of viewpoints, indexed by their order: `image_id`, `pose` (16 floats, row-major 4 x 4, metres, z up),
+`included`, `unobstructed` (flags for all viewpoints of the file), and `visible` and `height`, which the simulator does
+not use.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _KEYS = ("image_id", "pose", "included", "visible", "unobstructed", "height")
 
 @dataclass(frozen=True)
 class Scan:
-    """One house: its n viewpoints in the order of the file."""
+    """One house: its n viewpoints in file order."""
 
     name: str
     viewpoints: tuple[str, ...]
@@ -36,19 +36,18 @@ class Scan:
     included: NDArray[np.bool_]
     """(n,)"""
     unobstructed: NDArray[np.bool_]
-    """(n, n), symmetric, without diagonal"""
+    """(n, n), symmetric, with a False diagonal"""
 
 
 def find(folder: Path) -> Path:
-    """The folder or archive that holds the connectivity files of the data in `folder`."""
+    """The folder or archive with the connectivity files of the data in `folder`. Raises GeneraError when there is
+    none."""
     for candidate in (folder / "connectivity", *(folder / name for name in _ARCHIVES)):
         if candidate.exists():
             return candidate
     if any(folder.glob(f"*{SUFFIX}")):
         return folder
-    raise GeneraError(
-        f"{folder} has no graphs; put a folder connectivity/ with SCAN{SUFFIX} files there, or {_ARCHIVES[0]}."
-    )
+    raise GeneraError(f"{folder} has no graphs; add a folder connectivity/ with SCAN{SUFFIX} files, or {_ARCHIVES[0]}.")
 
 
 def content_hash(path: Path) -> str:
@@ -63,14 +62,14 @@ def content_hash(path: Path) -> str:
 def read(path: Path, strict: bool = True) -> list[Scan]:
     """All scans of a folder or an archive, by name. Raises GeneraError when there are none or one is malformed.
 
-    strict: False leaves malformed viewpoints and one-sided edges out, with a warning.
+    strict: False skips malformed viewpoints and one-sided edges, with a warning.
     """
     scans = [
         parse(name.removesuffix(SUFFIX), _json(content, f"{path}: {name}"), f"{path}: {name}", strict)
         for name, content in sorted(_folder(path) if path.is_dir() else _archive(path))
     ]
     if not scans:
-        raise GeneraError(f"{path} holds no SCAN{SUFFIX} file; it should hold one for each house.")
+        raise GeneraError(f"{path} has no SCAN{SUFFIX} files; one per house was expected.")
     return scans
 
 
@@ -84,7 +83,7 @@ def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                # macOS writes a "._NAME" beside each file of an archive
+                # macOS adds a "._NAME" for each file of an archive
                 if name.endswith(SUFFIX) and not name.startswith(".") and (file := archive.extractfile(member)):
                     yield name, file.read()
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -95,21 +94,21 @@ def _json(content: bytes, where: str) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
-        raise GeneraError(f"{where} is not JSON ({error}); restore it from its origin.") from None
+        raise GeneraError(f"{where} is not JSON ({error}); fetch it again.") from None
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------
 
 
 def parse(name: str, entries: Any, where: str, strict: bool = True) -> Scan:
-    """One scan from the value of its JSON file. Raises GeneraError that names file, index and field."""
+    """One scan from the content of its JSON file. Raises GeneraError with the file, index and field."""
     if not isinstance(entries, list) or not entries:
         raise GeneraError(f"{where} is not a list of viewpoints.")
 
     def complain(problem: str) -> None:
         if strict:
             raise GeneraError(f"{where}: {problem}.")
-        say(f"warning: {where}: {problem}; left out.")
+        say(f"warning: {where}: {problem}; skipped.")
 
     n = len(entries)
     viewpoints: dict[str, int] = {}
@@ -140,7 +139,7 @@ def parse(name: str, entries: Any, where: str, strict: bool = True) -> Scan:
 
 
 def _problem(entry: Any, n: int) -> str | None:
-    """What is wrong with one viewpoint, in words that follow its index."""
+    """The problem with one viewpoint, as a phrase that follows its index; None if there is none."""
     if not isinstance(entry, dict):
         return f"is {json.dumps(entry)[:40]} instead of an object with {', '.join(_KEYS)}"
     if missing := [key for key in _KEYS if key not in entry]:

@@ -1,4 +1,4 @@
-"""Navigation data of a run: graphs, episodes, what is seen at each viewpoint, and what reads the instructions."""
+"""Navigation data of a run: graphs, episodes, view features and tokenisers."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,14 +25,14 @@ from genera.navigation.sources import NavigationSource, open_navigation
 from genera.navigation.town import Town
 
 VALID = "val_seen"
-"""The split that training validates on: `val_unseen` and `test` stay for what is reported."""
+"""The validation split during training; `val_unseen` and `test` are kept for evaluation."""
 MOST_SLOTS = 14
-"""Panoramic actions of the published graphs: STOP, and up to 13 neighbours."""
+"""Panoramic actions in the published graphs: STOP and up to 13 neighbours."""
 
 
 @dataclass(frozen=True)
 class InstructedPaths:
-    """P walks on a graph, each with one instruction: what the speaker and the pre-training learn from."""
+    """P paths on a graph with one instruction each: training data of speakers and of pre-training."""
 
     nodes: NDArray[np.int64]
     """(P, T), -1 after the last"""
@@ -42,7 +42,7 @@ class InstructedPaths:
 
     @classmethod
     def of(cls, table: EpisodeTable) -> Self:
-        """The references of a split's episodes."""
+        """The reference paths of the episodes of a split."""
         return cls(table.reference, table.heading, [episode.instruction for episode in table.episodes])
 
     def __len__(self) -> int:
@@ -51,21 +51,21 @@ class InstructedPaths:
 
 @dataclass(frozen=True)
 class NavigationAssets:
-    """What a navigation model needs of its data to be built, and to read instructions."""
+    """What a navigation model needs of its data to be built and to read instructions."""
 
     tokeniser: Tokeniser
-    """WordPiece, [CLS] … [SEP], as the encoder reads"""
+    """WordPiece, [CLS] … [SEP], for the encoder"""
     words: WordVocabulary
-    """as the speaker writes"""
+    """for the speaker"""
     view_size: int
     angle_size: int
     layout: Layout
     slots: int
-    """panoramic actions: STOP and the neighbours of the node that has most"""
+    """maximum number of panoramic actions: STOP and the neighbours of a node"""
 
     @property
     def feature_size(self) -> int:
-        """Of a view with its angle."""
+        """Size of a view with its angle features."""
         return self.view_size + self.angle_size
 
     def save(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class NavigationAssets:
 
 @dataclass(frozen=True)
 class NavigationData:
-    """Episodes of all splits on their graphs, and the features of the views."""
+    """Episodes of all splits, their graphs, and the view features."""
 
     kind: ClassVar[str] = "navigation"
     assets_type: ClassVar[type[NavigationAssets]] = NavigationAssets
@@ -98,9 +98,9 @@ class NavigationData:
     def open(cls, config: NavigationConfig, assets: NavigationAssets | None = None, *, whole: bool = False) -> Self:
         """Read the data of `config`.
 
-        assets: those of a run that is there already; None trains tokenisers on the training instructions.
-        whole: changes nothing, since every file of episodes is a split and none is held out.
-        Raises GeneraError when the data cannot be read, or its views do not fit.
+        assets: those of an existing run; None trains tokenisers on the training instructions.
+        whole: no effect, since every episode file is a split and nothing is held out.
+        Raises GeneraError when the data cannot be read or does not match the options or the assets.
         """
         source = open_navigation(config.data, config.graphs, config.strict)
         graphs = source.graphs
@@ -127,11 +127,11 @@ class NavigationData:
             name = differing[0]
             raise GeneraError(
                 f"the model was trained with --{name.replace('_', '-')} {getattr(assets, name)}, "
-                f"and {wanted[name]} is asked for; give the former."
+                f"not {wanted[name]}; use the same value."
             )
         if slots > assets.slots:
             raise GeneraError(
-                f"a viewpoint of {config.data} has {slots - 1} neighbours; the model knows {assets.slots - 1}."
+                f"a viewpoint of {config.data} has {slots - 1} neighbours; the model supports {assets.slots - 1}."
             )
         data = cls(config, source, views, assets)
         counts = ", ".join(f"{data.size(split):,} {split}" for split in source.files)
@@ -140,7 +140,7 @@ class NavigationData:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that have files: train, val_seen, val_unseen, …"""
+        """The splits with files: train, val_seen, val_unseen, …"""
         return tuple(self.source.files)
 
     @property
@@ -149,7 +149,7 @@ class NavigationData:
 
     @cached_property
     def town(self) -> Town:
-        """The panoramic world with these views, on the CPU."""
+        """The panoramic environment with these views, on the CPU."""
         return Town.build(self.graphs, self.views, self.assets.angle_size, self.assets.layout)
 
     @cached_property
@@ -157,8 +157,8 @@ class NavigationData:
         return {}
 
     def table(self, split: str) -> EpisodeTable:
-        """The episodes of a split: train, valid (which is val_seen), or any name that the source has. Raises
-        GeneraError for another."""
+        """The episodes of a split: train, valid (an alias of val_seen), or any split of the source. Raises GeneraError
+        for an unknown split."""
         name = VALID if split == "valid" else split
         if name not in self._tables:
             table = self.source.table(name, self.config.supervision)
@@ -171,7 +171,7 @@ class NavigationData:
         return InstructedPaths.of(self.table(split))
 
     def size(self, split: str) -> int:
-        """Episodes; 0 for a validation or test split that the source does not have."""
+        """Number of episodes; 0 for a validation or test split that the source does not have."""
         there = VALID if split == "valid" else split
         return len(self.table(split)) if there in self.source.files or split == "train" else 0
 
@@ -180,12 +180,12 @@ class NavigationData:
         return list(self.table(split).episodes[:count])
 
     def stream(self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> Shuffled:
-        """Rows of `table(split)`, shuffled; `batch_size` is the global one."""
+        """Shuffled rows of `table(split)`; `batch_size` is the global batch size."""
         return Shuffled(self.size(split), batch=batch_size, seed=seed, rank=rank, ranks=ranks, kind="episodes")
 
     @classmethod
     def sketch(cls, config: NavigationConfig, batch_size: int) -> tuple[NavigationAssets, Batch]:
-        """Assets of the right sizes, and rows, without reading any data."""
+        """Assets of the right sizes and a batch of rows, without reading data."""
         assets = NavigationAssets(
             sketch("wordpiece", config.tokeniser, config.vocabulary),
             WordVocabulary([*SPECIAL, *map(str, range(config.vocabulary))]),

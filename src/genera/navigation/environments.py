@@ -1,11 +1,10 @@
-"""Gymnasium environments over navigation graphs: a batched one of array gathers, and a single one.
+"""Gymnasium environments over navigation graphs, batched (with array gathers) and single.
 
-An observation holds the agent's `node` and `view`; in the panoramic action space also where each of its A slots leads
-(`slots`, nodes; STOP first) and which view shows it (`slot_views`); `action_mask` marks what can be done. With a
-feature store it also holds the panorama, `views` (36, F). Rewards are those of Tan et al. 2019: +1 or -1 for a move
-that brings the agent nearer to or farther from its goal, and for STOP +2 inside 3 m of it, else -2. An action that the
-mask forbids leaves everything as it is, but takes its step. `info` holds the `episode` (a row of the table) and the
-`goal_distance` in metres.
+An observation contains the `node` and `view` of the agent. In the panoramic action space it also contains the node that
+each of the A slots leads to (`slots`; STOP first) and the view that shows it (`slot_views`). `action_mask` marks valid
+actions. With view features it also contains the panorama, `views` (36, F). Rewards follow Tan et al. 2019: +1 or -1 for
+a move towards or away from the goal; for STOP, +2 within 3 m of the goal, else -2. An invalid action has no effect but
+counts as a step. `info` contains the `episode` (a row of the table) and the `goal_distance` in metres.
 """
 
 from collections.abc import Sequence
@@ -28,17 +27,17 @@ Observation: TypeAlias = dict[str, NDArray[Any]]
 
 STOP, LEFT, RIGHT, UP, DOWN, FORWARD = range(6)
 LOW_LEVEL = ("stop", "left", "right", "up", "down", "forward")
-RADIUS = 3.0  # metres inside which STOP is right
+RADIUS = 3.0  # metres from the goal within which STOP succeeds
 
 _TURN = np.array([0, -1, 1, 0, 0, 0])
 _TILT = np.array([0, 0, 0, 1, -1, 0])
 
 
 class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
-    """B agents in B episodes. A step is array gathers whatever B is.
+    """B agents in B episodes, stepped together with array gathers.
 
-    Agents whose episode ended stay as they are until `reset(options={"reset_mask": (B,) bool})`. A reset draws an
-    episode for each agent from its own seed, or takes `options["episodes"]`, (B,) rows of the table.
+    Agents whose episode has ended do not change until `reset(options={"reset_mask": (B,) bool})`. A reset draws an
+    episode for each agent from the agent's seed, or uses `options["episodes"]`, (B,) rows of the table.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """seed: of agent 0 (agent i gets seed + i), or one for each; None goes on drawing."""
+        """seed: of agent 0 (agent i gets seed + i), or one per agent; None continues the random streams."""
         options = options or {}
         if seed is not None:
             seeds = np.arange(self.num_envs) + seed if isinstance(seed, int | np.integer) else np.asarray(seed)
@@ -161,7 +160,7 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
 
 class NavigationEnv(gymnasium.Env[Observation, np.int64]):
-    """One agent: the batched environment with a batch of one, and the same rules, seeds and options."""
+    """One agent: the batched environment with a batch of one and the same rules, seeds and options."""
 
     def __init__(
         self,
@@ -179,7 +178,7 @@ class NavigationEnv(gymnasium.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """options: {"episodes": row} for a chosen episode. `info` also holds the `instruction`."""
+        """options: {"episodes": row} selects an episode. `info` also contains the `instruction`."""
         super().reset(seed=seed)
         seen, info = self.batched.reset(seed=seed, options=options)
         episode = self.batched.table.episodes[info["episode"][0]]

@@ -19,25 +19,25 @@ from genera.navigation.graphs import Graphs
 
 @dataclass(frozen=True)
 class Episode:
-    """One instruction and the way it describes."""
+    """One instruction and the path that it describes."""
 
     id: str
     scan: str
     path: tuple[str, ...]
-    """the reference, viewpoint by viewpoint; in test splits only the start is known"""
+    """the viewpoints of the reference path; only the start in test splits"""
     heading: float
-    """radians, where the agent looks at the start"""
+    """initial heading of the agent, radians"""
     instruction: str
     goals: tuple[str, ...]
-    """where it should stop: any of these; empty in test splits"""
+    """viewpoints at which to stop, any of them; empty in test splits"""
 
 
 @dataclass(frozen=True)
 class DialogueEpisode(Episode):
-    """An NDH instance: go on from here, after this dialogue. `path` is the chosen supervision."""
+    """An NDH instance: continue from the start, given the dialogue so far. `path` is the chosen supervision."""
 
     target: str
-    """the object that is looked for"""
+    """the target object"""
     turns: tuple[tuple[str, str], ...]
     """(role, message), role "navigator" or "oracle", in order; may be empty"""
     end_panos: tuple[str, ...]
@@ -46,14 +46,14 @@ class DialogueEpisode(Episode):
 
 @dataclass(frozen=True)
 class Route:
-    """One answer of HANNA's simulated helper: a short way with its description."""
+    """One answer of HANNA's simulated helper: a short path with an instruction."""
 
     id: str
     scan: str
     split: str
     path: tuple[str, ...]
     view: int
-    """view index of the picture shown with it"""
+    """view index of the image shown with it"""
     instruction: str
 
 
@@ -61,7 +61,7 @@ class Route:
 
 
 def read_r2r(path: Path) -> list[Episode]:
-    """One episode for each instruction of an R2R file. Raises GeneraError that names file, entry and field."""
+    """One episode for each instruction of an R2R file. Raises GeneraError with the file, entry and field."""
     episodes = []
     for where, entry in _entries(path):
         route = _names(entry, "path", where)
@@ -85,8 +85,8 @@ def read_r2r(path: Path) -> list[Episode]:
 def read_ndh(path: Path, supervision: Supervision = "trusted") -> list[Episode]:
     """The instances of an NDH file.
 
-    supervision: whose path is the reference: "planner" (Oracle in the tables), "player" (Navigator), or "trusted"
-    (Mixed): the player's where it passes the end of the planner's after its start, else the planner's.
+    supervision: the reference path: "planner" (Oracle in published tables), "player" (Navigator), or "trusted"
+    (Mixed): the player path if it visits the end of the planner path after its start, else the planner path.
     """
     if supervision not in get_args(Supervision):
         raise GeneraError(f"unknown supervision {supervision!r}; known: {', '.join(get_args(Supervision))}.")
@@ -124,8 +124,8 @@ def read_ndh(path: Path, supervision: Supervision = "trusted") -> list[Episode]:
 def dialogue_text(turns: Sequence[tuple[str, str]], target: str, history: History = "all") -> str:
     """The dialogue as one text: each turn after <NAV> or <ORA>, then <TAR> and the target.
 
-    history: "none" (nothing at all), "target", "oracle_ans" (the last answer), "nav_q_oracle_ans" (the last question
-    and its answer) or "all". Without turns the target stands alone.
+    history: "none" (an empty text), "target", "oracle_ans" (the last answer), "nav_q_oracle_ans" (the last question and
+    its answer) or "all". Without turns, the text is only the target.
     """
     if history == "none":
         return ""
@@ -150,14 +150,15 @@ def _turns(entry: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
 
 
 def read_hanna(path: Path) -> list[Episode]:
-    """One episode for each request of a HANNA file; its goals are the ends of `paths`, its path the first of them."""
+    """One episode for each request of a HANNA file. Its goals are the ends of `paths`, its path the first of
+    `paths`."""
     episodes = []
     for where, entry in _entries(path):
         paths = [
             _strings(way, f"paths {i}", where) for i, way in enumerate(_field(entry, "paths", where, list, "a list"))
         ]
         if not paths or len({way[0] for way in paths}) > 1:
-            raise GeneraError(f"{where}: the field 'paths' must hold at least one path, all from the same start.")
+            raise GeneraError(f"{where}: the field 'paths' must contain at least one path, all from the same start.")
         for j, instruction in enumerate(_instructions(entry, where)):
             episodes.append(
                 Episode(
@@ -196,7 +197,7 @@ def read_routes(path: Path) -> list[Route]:
 
 @dataclass(frozen=True, eq=False)
 class EpisodeTable:
-    """E episodes on their graphs."""
+    """E episodes and their graphs."""
 
     graphs: Graphs
     episodes: tuple[Episode, ...]
@@ -221,7 +222,7 @@ class EpisodeTable:
 
     @cached_property
     def goals(self) -> NDArray[np.int64]:
-        """(E, G) nodes, -1 after the last; all -1 where the goal is not known."""
+        """(E, G) nodes, -1 after the last; all -1 if the goal is unknown."""
         return self.nodes([episode.goals for episode in self.episodes])
 
     @cached_property
@@ -230,7 +231,7 @@ class EpisodeTable:
         return self.nodes([getattr(episode, "end_panos", ()) for episode in self.episodes])
 
     def nodes(self, paths: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """(E, T) nodes of a list of viewpoints per episode. Raises GeneraError for those that no agent can stand on."""
+        """(E, T) nodes of one list of viewpoints per episode. Raises GeneraError for unknown or excluded viewpoints."""
         table = np.full((len(paths), max([1, *map(len, paths)])), -1)
         for row, episode, path in zip(table, self.episodes, paths, strict=True):
             try:
@@ -243,11 +244,11 @@ class EpisodeTable:
         return table
 
     def goal_distance(self, nodes: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Metres from nodes (B,) to the nearest goal of episodes `rows` (B,); inf where none is known or reachable."""
+        """Metres from nodes (B,) to the nearest goal of episodes `rows` (B,); inf if none is known or reachable."""
         return nearest(self.graphs, nodes, self.goals[rows])[0]
 
     def check(self) -> None:
-        """Raises GeneraError for a reference that leaves the edges, and for goals that no way leads to."""
+        """Raises GeneraError for a reference path that does not follow edges, and for unreachable goals."""
         ends = np.maximum(self.reference, 0)
         stays = self.graphs.is_edge(ends[:, :-1], ends[:, 1:]) | (self.reference[:, 1:] < 0)
         for row, step in np.argwhere(~stays)[:1]:
@@ -257,15 +258,15 @@ class EpisodeTable:
         for row in np.flatnonzero(lost)[:1]:
             episode = self.episodes[row]
             raise GeneraError(
-                f"episode {episode.id}: no way leads from its start {episode.path[0]} to its goal {episode.goals[0]} "
-                f"in scan {episode.scan}; the two lie in disconnected parts of the graph."
+                f"episode {episode.id}: no path leads from its start {episode.path[0]} to its goal {episode.goals[0]} "
+                f"in scan {episode.scan}; they are in disconnected parts of the graph."
             )
 
 
 def nearest(
     graphs: Graphs, nodes: NDArray[np.int64], goals: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(B,) metres from nodes (B,) to the nearest of goals (B, G; -1 is no goal), inf where there is none, and its (B,)
+    """(B,) metres from nodes (B,) to the nearest of goals (B, G; -1 is no goal), inf if there is none, and (B,) its
     column."""
     known = goals >= 0
     metres = np.where(known, graphs.distance(nodes[:, None], np.where(known, goals, nodes[:, None])), np.inf)
@@ -339,7 +340,7 @@ def _unique(episodes: list[Episode], path: Path) -> list[Episode]:
     seen: set[str] = set()
     for episode in episodes:
         if episode.id in seen:
-            raise GeneraError(f"{path}: the episode id {episode.id} is there twice.")
+            raise GeneraError(f"{path}: the episode id {episode.id} occurs twice.")
         seen.add(episode.id)
     return episodes
 
@@ -349,4 +350,4 @@ READERS: dict[str, tuple[str, Callable[..., list[Episode]]]] = {
     "ndh": ("", read_ndh),
     "hanna": ("hanna_", read_hanna),
 }
-"""task → what the names of its files begin with, before the split, and what reads them"""
+"""task → prefix of its file names, before the split, and the function that reads them"""

@@ -1,8 +1,8 @@
-"""What an agent sees: features of the 36 views of each viewpoint, and the angle features beside them.
+"""Visual features of the 36 views of each viewpoint, and angle features.
 
 The published files (Anderson et al. 2018) are TSV without a header: scan, viewpoint, image width, image height,
-vertical field of view, and base64 of 36 x F little-endian float32. Those of later work are HDF5, where
-"<scan>_<viewpoint>" has 36 x F numbers. Either is converted once to a memory-mapped float16 array in the cache.
+vertical field of view, and base64 of 36 x F little-endian float32. Later work uses HDF5 with 36 x F numbers under
+"<scan>_<viewpoint>". Both are converted once to a memory-mapped float16 array in the cache.
 """
 
 import base64
@@ -26,7 +26,7 @@ from genera.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs
 
 HDF5 = (".hdf5", ".h5")
 Row: TypeAlias = tuple[str, str, str, NDArray[np.floating]]
-"""Where it stands in the file, scan, viewpoint, and its numbers."""
+"""Position in the file (for messages), scan, viewpoint, and features."""
 _COLUMNS = 6
 _SHOWN = 3  # viewpoints named in a message
 
@@ -36,7 +36,7 @@ class Views(Protocol):
 
     @property
     def size(self) -> int:
-        """F, the features of one view."""
+        """F, the feature size of one view."""
         ...
 
     def gather(self, nodes: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -51,7 +51,7 @@ class ArrayViews:
     features: NDArray[np.floating]
     """(rows, 36, F)"""
     rows: NDArray[np.int64] | None = None
-    """(N,) the row of each node, -1 for a missing one, which reads as zeros; None: row i is node i"""
+    """(N,) the row of each node, -1 for a missing one, which gets zeros; None: row i is node i"""
 
     @property
     def size(self) -> int:
@@ -67,16 +67,16 @@ class ArrayViews:
 
 
 def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> ArrayViews:
-    """The features of a TSV (plain or .gz) or HDF5 file for the nodes of `graphs`; reads it once, later from the cache.
+    """The features of a TSV (plain or .gz) or HDF5 file for the nodes of `graphs`, converted once and then cached.
 
-    allow_missing: give zeros for viewpoints that the file lacks, with a warning. Raises GeneraError when rows are
+    allow_missing: use zeros for viewpoints missing from the file, with a warning. Raises GeneraError when rows are
     missing otherwise, or are not 36 x F finite numbers with the same F.
     """
     try:
         state = path.stat()
     except OSError:
-        raise GeneraError(f"{path} does not exist; say where the views are with --features.") from None
-    # Hashing gigabytes would take as long as reading them: a file that changes changes its size or its time.
+        raise GeneraError(f"{path} does not exist; check --features.") from None
+    # Hashing gigabytes would take as long as reading them, so identify the file by path, size and modification time.
     key = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:32]
     folder = cache_folder() / f"features-{key}"
     build_once(folder, lambda temporary: convert(path, temporary))
@@ -87,20 +87,20 @@ def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> Ar
         missing = [f"{scans[node]}/{graphs.names[node]}" for node in np.flatnonzero(rows < 0)[:_SHOWN]]
         problem = f"{path} lacks the features of {(rows < 0).sum()} of {len(rows)} viewpoints ({', '.join(missing)}, …)"
         if not allow_missing:
-            raise GeneraError(f"{problem}; fetch the whole file, or give --allow-missing, and they read as zeros.")
-        say(f"warning: {problem}; they read as zeros.")
+            raise GeneraError(f"{problem}; fetch the whole file, or use --allow-missing to replace them by zeros.")
+        say(f"warning: {problem}; using zeros instead.")
     return ArrayViews(np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False), rows)
 
 
 def convert(path: Path, folder: Path) -> None:
-    """Write features.npy, (rows, 36, F) float16, and rows.json, [[scan, viewpoint], …], row by row in little memory."""
+    """Write features.npy, (rows, 36, F) float16, and rows.json, [[scan, viewpoint], …], in constant memory."""
     names: dict[tuple[str, str], str] = {}
     width = 0
     rows = _rows_of_hdf5(path) if path.suffix in HDF5 else _rows_of_tsv(path)
     with open(folder / "body", "wb") as body:
         for where, scan, viewpoint, features in track(rows, f"converting {path.name}"):
             if features.size % VIEWS or not features.size:
-                raise GeneraError(f"{where} has {features.size} numbers, which are not 36 views of the same width.")
+                raise GeneraError(f"{where} has {features.size} numbers, which is not a multiple of 36 views.")
             width = width or features.size // VIEWS
             if features.size != VIEWS * width:
                 raise GeneraError(
@@ -143,17 +143,17 @@ def _rows_of_hdf5(path: Path) -> Iterator[Row]:
             for key, features in file.items():
                 where, (scan, _, viewpoint) = f"{path}, {key}", key.rpartition("_")
                 if not scan or getattr(features, "shape", ())[:1] != (VIEWS,):
-                    raise GeneraError(f"{where} is no array of 36 views under the name SCAN_VIEWPOINT.")
+                    raise GeneraError(f"{where} is not an array of 36 views named SCAN_VIEWPOINT.")
                 yield where, scan, viewpoint, features[...]
     except OSError as error:
-        raise GeneraError(f"{path} cannot be read as HDF5 ({error}); it may be damaged, fetch it again.") from None
+        raise GeneraError(f"{path} cannot be read as HDF5 ({error}); it may be damaged; fetch it again.") from None
 
 
 def _half(features: NDArray[np.floating], where: str) -> NDArray[np.float16]:
     with np.errstate(over="ignore"):
         half = features.astype("<f2")
     if not np.isfinite(half).all():
-        raise GeneraError(f"{where} has features that are not finite, or beyond ±65,504.")
+        raise GeneraError(f"{where} has features that are not finite or exceed ±65,504.")
     return half
 
 
@@ -170,18 +170,18 @@ def angle_features(
 ) -> NDArray[np.float32]:
     """(..., size) sin ψ, cos ψ, sin ω, cos ω of relative headings ψ and absolute elevations ω in radians.
 
-    layout: "block" repeats each of the four size/4 times, as the encoder was pre-trained (Hao et al. 2020); "tiled"
-    repeats the quadruple, as EnvDrop does: for parity with EnvDrop only, one model must see one layout.
+    layout: "block" repeats each of the four numbers size/4 times, as in the pre-trained encoder (Hao et al. 2020);
+    "tiled" repeats the quadruple, as in EnvDrop. A model must always use the same layout.
     """
     if size % 4 or size <= 0:
-        raise GeneraError(f"the angle feature has {size} numbers; a positive multiple of 4 is needed.")
+        raise GeneraError(f"the angle size is {size}; it must be a positive multiple of 4.")
     four = np.stack([f(angle) for angle in np.broadcast_arrays(heading, elevation) for f in (np.sin, np.cos)], axis=-1)
     repeated = np.repeat(four, size // 4, axis=-1) if layout == "block" else np.tile(four, size // 4)
     return repeated.astype(np.float32)
 
 
 def view_angles(size: int = 128, layout: Layout = "block") -> NDArray[np.float32]:
-    """(12, 36, size) the angle features of all views for an agent that looks along each of the 12 headings."""
+    """(12, 36, size) the angle features of all views for an agent facing each of the 12 headings."""
     level, step = np.divmod(np.arange(VIEWS), HEADINGS)
     relative = STEP * (step - np.arange(HEADINGS)[:, None])
     return angle_features(relative, STEP * (level - 1), size, layout)

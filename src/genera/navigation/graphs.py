@@ -1,6 +1,6 @@
-"""Navigation graphs of all scans in flat arrays: where an agent may stand, what it sees next, how far everything is.
+"""Navigation graphs of all scans in flat arrays: nodes, neighbours, distances and shortest paths.
 
-N nodes are the included viewpoints of all scans, scan after scan, in the order of their files; isolated ones stay.
+The N nodes are the included viewpoints of all scans, scan by scan, in file order, including isolated ones.
 Headings are radians from +y, clockwise, in [0, 2π); elevations radians, up positive. A panorama is 36 views, view
 12·level + k: level 0 looks 30° down, 1 ahead, 2 up, and k is the heading in steps of 30°.
 """
@@ -24,9 +24,9 @@ Nodes: TypeAlias = NDArray[np.integer] | list[int] | int
 
 HEADINGS, VIEWS = 12, 36
 STEP = np.pi / 6
-MOST_NEIGHBOURS = 13  # of any viewpoint of Matterport3D: the width of the action space is one more, for STOP
+MOST_NEIGHBOURS = 13  # of any Matterport3D viewpoint; the action space has one more action, STOP
 
-_FORMAT = "1"  # of the cached arrays; a change makes older folders unused
+_FORMAT = "1"  # of the cached arrays; increase it to invalidate older folders
 
 
 def canonical(angle: ArrayLike) -> NDArray[np.float64]:
@@ -46,21 +46,21 @@ def elevation_level(elevation: ArrayLike) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Graphs:
-    """S scans and their N viewpoints, K = at least 13 places for neighbours. Immutable, hashed by identity."""
+    """S scans and their N viewpoints, with K ≥ 13 neighbour columns. Immutable, hashed by identity."""
 
     scans: tuple[str, ...]
     names: tuple[str, ...]
     """viewpoint ids of the nodes"""
     excluded: tuple[tuple[str, ...], ...]
-    """for each scan, the viewpoints of its file that are not nodes"""
+    """for each scan, the viewpoints in its file that are not nodes"""
     first: NDArray[np.int64]
     """(S + 1,): the nodes of scan s are first[s] … first[s + 1] - 1"""
     positions: NDArray[np.float64]
     """(N, 3) metres"""
     candidates: NDArray[np.int64]
-    """(N, K) neighbours in the order of their index, -1 after the last"""
+    """(N, K) neighbours in index order, -1 after the last"""
     candidate_view: NDArray[np.int64]
-    """(N, K) the view that looks most closely at each neighbour"""
+    """(N, K) the view whose direction is closest to each neighbour"""
     candidate_heading: NDArray[np.float64]
     """(N, K)"""
     candidate_elevation: NDArray[np.float64]
@@ -68,9 +68,9 @@ class Graphs:
     ranked: NDArray[np.int8]
     """(N, 12, K) columns of `candidates` by |relative heading| to each of 12 headings, ties by index, padding last"""
     distances: NDArray[np.float64]
-    """all pairs of each scan, flat, metres; inf where there is no way"""
+    """distances in metres of all pairs of each scan, flat; inf if there is no path"""
     hops: NDArray[np.int16]
-    """beside `distances`: the next node on the shortest way, counted within the scan; the node itself without one"""
+    """aligned with `distances`: the next node on the shortest path, as an index in the scan; the node itself if none"""
 
     # -- names --------------------------------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class Graphs:
             return node
         if viewpoint in self.excluded[self.scans.index(scan)]:
             raise GeneraError(
-                f"viewpoint {viewpoint} of scan {scan} is excluded from its graph; no agent can stand there."
+                f"viewpoint {viewpoint} of scan {scan} is excluded from its graph, so agents cannot visit it."
             )
         raise unknown(f"viewpoint of scan {scan}:", viewpoint, self.nodes_of(scan))
 
@@ -120,17 +120,17 @@ class Graphs:
         return start + (np.arange(len(self)) - first) * sizes[self.scan_of] - first
 
     def distance(self, a: Nodes, b: Nodes) -> NDArray[np.float64]:
-        """Geodesic distances in metres between nodes of the same scan, elementwise; inf where there is no way."""
+        """Geodesic distances in metres between nodes of the same scan, elementwise; inf if there is no path."""
         return self.distances[self.pair_offset[a] + b]
 
     def next_hop(self, a: Nodes, b: Nodes) -> NDArray[np.int64]:
-        """The node after a on the shortest way to b of the same scan, elementwise; a itself if there is none."""
+        """The node after a on the shortest path to b in the same scan, elementwise; a itself if there is none."""
         return self.hops[self.pair_offset[a] + b] + self.first[self.scan_of[a]]
 
     def shortest_path(self, a: int, b: int) -> list[int]:
-        """The nodes from a to b, both included. Raises GeneraError when there is no way."""
+        """The nodes from a to b, inclusive. Raises GeneraError when there is no path."""
         if self.scan_of[a] != self.scan_of[b] or not np.isfinite(self.distance(a, b)):
-            raise GeneraError(f"there is no way from viewpoint {self.names[a]} to {self.names[b]}.")
+            raise GeneraError(f"there is no path from viewpoint {self.names[a]} to {self.names[b]}.")
         path = [a]
         while path[-1] != b:
             path.append(int(self.next_hop(path[-1], b)))
@@ -141,16 +141,16 @@ class Graphs:
         return (self.candidates[a] == np.asarray(b)[..., None]).any(axis=-1)
 
     def edges(self) -> int:
-        """Undirected edges of all scans."""
+        """Number of undirected edges of all scans."""
         return int(self.degrees.sum()) // 2
 
     # -- making -------------------------------------------------------------------------------------------------------
 
     @classmethod
     def open(cls, path: Path, strict: bool = True) -> Self:
-        """The graphs of a folder or archive of connectivity files, kept in the cache under a hash of their content.
+        """The graphs of a folder or archive of connectivity files, cached under a hash of their content.
 
-        Raises GeneraError when a file is malformed; strict=False leaves malformed viewpoints out, with a warning.
+        Raises GeneraError when a file is malformed; strict=False skips malformed viewpoints, with a warning.
         """
         mode = "" if strict else "-lenient"
         folder = cache_folder() / f"graphs-{_FORMAT}-{connectivity.content_hash(path)[:32]}{mode}"
@@ -169,7 +169,7 @@ class Graphs:
         try:
             arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS}
         except (OSError, ValueError) as error:
-            raise GeneraError(f"{folder} is damaged ({error}); delete it, it is made again.") from None
+            raise GeneraError(f"{folder} is damaged ({error}); delete it, and it will be rebuilt.") from None
         return cls(**names, **arrays)
 
     @classmethod
@@ -189,7 +189,7 @@ class Graphs:
             filled[here, column] = values
             return filled
 
-        # The official simulator keeps positions in single precision: so do the angles, to follow it step for step.
+        # The official simulator stores positions in single precision; compute angles from them to match it exactly.
         dx, dy, dz = (positions.astype(np.float32)[there] - positions.astype(np.float32)[here]).astype(np.float64).T
         heading, elevation = np.arctan2(dx, dy) % (2 * np.pi), np.arctan2(dz, np.hypot(dx, dy))
         candidates, headings = table(there, -1), table(heading, 0.0)
@@ -222,7 +222,7 @@ def _flagged(scan: Scan) -> Iterator[tuple[str, bool]]:
 def _all_pairs(
     positions: NDArray[np.float64], adjacent: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
-    """(n, n) distances of one scan and, at [a, b], the node after a on the way to b (a where there is none)."""
+    """(n, n) distances of one scan and, at [a, b], the node after a on the path to b (a if there is none)."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import dijkstra
 
@@ -230,17 +230,17 @@ def _all_pairs(
     lengths = np.linalg.norm(positions[here] - positions[there], axis=1)
     graph = csr_array((lengths, (here, there)), shape=adjacent.shape)
     distances, before = dijkstra(graph, return_predecessors=True)
-    hops = before.T  # the graph is undirected: what comes before a on the way from b comes after a on the way to b
+    hops = before.T  # undirected: the predecessor of a on the path from b is the successor of a on the path to b
     return distances, np.where(hops < 0, np.arange(len(positions))[:, None], hops).astype(np.int16)
 
 
 def enumerate_paths(
     graphs: Graphs, scans: Sequence[str], fewest: int = 4, most: int = 6, shortest: float = 5.0
 ) -> NDArray[np.int64]:
-    """All shortest paths of `fewest` to `most` edges and at least `shortest` metres, one for each ordered pair of ends.
+    """All shortest paths of `fewest` to `most` edges and at least `shortest` metres, one per ordered pair of endpoints.
 
-    Returns (M, most + 1) nodes, by start and then by goal, -1 after the goal. The defaults are the rule of R2R's
-    paths and of the published synthetic set. Raises GeneraError for an unknown scan.
+    Returns (M, most + 1) nodes, ordered by start and then goal, -1 after the goal. The defaults are the rule for R2R
+    paths and for the published synthetic set. Raises GeneraError for an unknown scan.
     """
     parts = [np.empty((0, most + 1), np.int64)]
     for scan in scans:

@@ -1,7 +1,8 @@
-"""HANNA's simulated helper: who asks is sent to the route that leads nearest to a goal (Nguyen & Daumé 2019).
+"""HANNA's simulated helper: it answers requests with the route that leads nearest to a goal (Nguyen & Daumé 2019).
 
-Help can be had where a route starts, or 2 m or less along an edge from there. Of the routes that start there the helper
-takes one with the smallest distance from any of its nodes to any goal; that node is where the asker should leave it.
+Help is available at the start of a route and at neighbours within 2 m of it. Of the routes available at a node, the
+helper chooses one with the smallest distance from any of its nodes to any goal; the agent should leave the route at
+that node.
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,9 @@ class Help(NamedTuple):
     """Answers to B agents."""
 
     route: NDArray[np.int64]
-    """(B,) position in `Helper.routes`"""
+    """(B,) index into `Helper.routes`"""
     start: NDArray[np.int64]
-    """(B,) node where the route starts, and where the agent is put"""
+    """(B,) node where the route starts; the agent is moved there"""
     depart: NDArray[np.int64]
     """(B,) node of the route where the agent should leave it"""
 
@@ -45,17 +46,17 @@ class Helper:
         for row, route in zip(self.paths, self.routes, strict=True):
             row[: len(route.path)] = [graphs.node(route.scan, viewpoint) for viewpoint in route.path]
             if not graphs.is_edge(row[: len(route.path) - 1], row[1 : len(route.path)]).all():
-                raise GeneraError(f"help route {route.id} of scan {route.scan} makes a move that is not an edge.")
+                raise GeneraError(f"help route {route.id} of scan {route.scan} has a move that is not an edge.")
         self._offered = self._offers()
         self.can_request = self._offered[:, 0] >= 0
-        """(N,) whether help can be had at a node"""
+        """(N,) whether help is available at a node"""
 
     def _offers(self) -> NDArray[np.int64]:
-        """(N, M) routes that are offered at each node, -1 after the last: its own, then those of near neighbours."""
+        """(N, M) routes available at each node, -1 after the last: routes from the node, then from near neighbours."""
         near = self.graphs.candidates.copy()
         here = np.arange(len(near))[:, None]
         near[self.graphs.distance(here, np.where(near >= 0, near, here)) > RADIUS] = -1
-        places = np.concatenate([here, near], axis=1)  # from where the routes of a node may be taken
+        places = np.concatenate([here, near], axis=1)  # starts of the routes available at each node
         order = np.argsort(self.paths[:, 0], kind="stable")
         starts = self.paths[order, 0]
         low, high = np.searchsorted(starts, places, "left"), np.searchsorted(starts, places, "right")
@@ -73,14 +74,14 @@ class Helper:
     def answer(
         self, node: NDArray[np.int64], goals: NDArray[np.int64], uniform: NDArray[np.floating] | None = None
     ) -> Help:
-        """What agents at node (B,) with goals (B, G; -1 after the last) are told.
+        """The help for agents at `node` (B,) with goals (B, G; -1 after the last).
 
-        uniform: (B,) in [0, 1) draws among equally good routes, as in training; None takes the first, as in evaluation.
-        Raises GeneraError for an agent where no help can be had.
+        uniform: (B,) in [0, 1) chooses among equally good routes, as in training; None takes the first, as in
+        evaluation. Raises GeneraError for an agent at a node without help.
         """
         for agent in np.flatnonzero(~self.can_request[node])[:1]:
             raise GeneraError(
-                f"agent {agent} asks at viewpoint {self.graphs.names[node[agent]]}, where no route starts near."
+                f"agent {agent} asks at viewpoint {self.graphs.names[node[agent]]}, but no route starts nearby."
             )
         offered = self._offered[node]
         nodes = np.where(offered[..., None] >= 0, self.paths[offered], -1)  # (B, M, L)

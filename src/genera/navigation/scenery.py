@@ -1,7 +1,7 @@
-"""Features of views that a house would plausibly give: codes of the rooms and landmarks that are seen, and noise.
+"""Synthetic view features: codes of the visible rooms and landmarks, plus noise.
 
-They stand in for the features of photographs: in procedural houses, where what stands where is known, and on the real
-graphs for those without the Matterport3D licence, where rooms are spatial clusters and landmarks are drawn.
+They replace features of photographs in procedural houses, whose rooms and landmarks are known, and on real graphs for
+users without the Matterport3D licence. There, rooms are spatial clusters and landmarks are random.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from genera.navigation.features import ArrayViews
 from genera.navigation.graphs import VIEWS, Graphs
 
 SCENERY = "scenery.json"
-"""File beside the episodes that says what stands where: scan → viewpoint → [number of the room, its kind, landmark]."""
+"""File beside the episodes: scan → viewpoint → [room number, kind of room, landmark]."""
 ROOMS = (
     "kitchen", "bedroom", "bathroom", "hallway", "office", "library", "gym", "garage", "nursery", "pantry", "lounge",
     "dining room",
@@ -27,17 +27,17 @@ LANDMARKS = (
 )  # fmt: skip
 
 NOISE = 0.35
-_CLUSTER = np.array([5.0, 5.0, 2.5])  # metres: the cell of a grid whose viewpoints count as one room
+_CLUSTER = np.array([5.0, 5.0, 2.5])  # metres: size of the grid cells that count as one room
 
 
 @dataclass(frozen=True)
 class Scenery:
-    """What stands at the N nodes of a graph."""
+    """Rooms and landmarks of the N nodes of a graph."""
 
     room: NDArray[np.int64]
-    """(N,) kind of room, a number below 12"""
+    """(N,) kind of room, an index into ROOMS"""
     landmark: NDArray[np.int64]
-    """(N,) a number below 24"""
+    """(N,) an index into LANDMARKS"""
 
 
 def read_scenery(path: Path, graphs: Graphs) -> Scenery:
@@ -52,8 +52,8 @@ def read_scenery(path: Path, graphs: Graphs) -> Scenery:
 
 
 def imagined_scenery(graphs: Graphs, seed: int = 0) -> Scenery:
-    """A scenery for real graphs: viewpoints of one cell of a 5 x 5 x 2.5 m grid share a room of a random kind, and
-    every viewpoint has a random landmark."""
+    """Random scenery for real graphs: viewpoints in the same cell of a 5 x 5 x 2.5 m grid share a room of random kind,
+    and every viewpoint has a random landmark."""
     random = np.random.default_rng(seed)
     cells = np.concatenate([graphs.scan_of[:, None], np.floor(graphs.positions / _CLUSTER).astype(np.int64)], axis=1)
     _, cluster = np.unique(cells, axis=0, return_inverse=True)
@@ -64,10 +64,11 @@ def imagined_scenery(graphs: Graphs, seed: int = 0) -> Scenery:
 def synthetic_views(
     graphs: Graphs, scenery: Scenery, size: int = 32, noise: float = NOISE, seed: int = 0
 ) -> ArrayViews:
-    """(N, 36, size) features: in every view half the code of the own room, in views that show a neighbour the codes of
-    its room and landmark, in one view the code of the own landmark, everywhere Gaussian noise of this deviation.
+    """(N, 36, size) features, the sum of: half the code of the node's room, in all views; the codes of a neighbour's
+    room and landmark, in the view that shows it; the code of the node's landmark, in one view; Gaussian noise with
+    standard deviation `noise`.
 
-    The codes are the same for all graphs, so that what is learned in one house holds in another.
+    The codes are the same for all graphs, so models generalise between houses.
     """
     codes = np.random.default_rng(0).standard_normal((len(ROOMS) + len(LANDMARKS), size)).astype(np.float32)
     rooms, landmarks = codes[: len(ROOMS)], codes[len(ROOMS) :]
@@ -78,6 +79,6 @@ def synthetic_views(
     seen = graphs.candidates[node, column]
     shown = rooms[scenery.room[seen]] + landmarks[scenery.landmark[seen]]
     np.add.at(features, (node, graphs.candidate_view[node, column]), shown)
-    own = 12 + random.integers(0, 12, len(graphs))  # the view ahead that shows the own landmark
-    features[np.arange(len(graphs)), own] += landmarks[scenery.landmark]
+    landmark_view = 12 + random.integers(0, 12, len(graphs))  # a level view that shows the node's landmark
+    features[np.arange(len(graphs)), landmark_view] += landmarks[scenery.landmark]
     return ArrayViews(features.astype(np.float16))

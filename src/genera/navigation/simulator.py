@@ -1,9 +1,9 @@
-"""The rules of the Matterport3D simulator with discrete viewing angles, for B agents at once: what is near, what a move
-does, what the expert does. Pure functions of nodes and view indices; `environments` adds time and rewards.
+"""The rules of the Matterport3D simulator with discrete viewing angles, for B agents at once: navigable neighbours,
+moves and experts. Pure functions of nodes and view indices; `environments` adds steps and rewards.
 
 Two action spaces (Anderson et al. 2018; Fried et al. 2018):
-- low level: look around in steps of 30°, and go to an entry of the navigable list, whose entry 0 is the place itself;
-- panoramic: STOP first, then all neighbours by |relative heading|, ties by viewpoint index.
+- low level: turn in steps of 30° and go to an entry of the navigable list, whose entry 0 is the current viewpoint;
+- panoramic: STOP, then all neighbours by |relative heading|, ties by viewpoint index.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from numpy.typing import ArrayLike, NDArray
 from genera.errors import GeneraError
 from genera.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs, canonical, heading_step
 
-HALF_WIDTH = np.radians(40)  # of the camera as the simulator implements it: vertical 60° · 640 / 480 / 2
+HALF_WIDTH = np.radians(40)  # horizontal half field of view of the simulator: vertical 60° · 640 / 480 / 2
 
 Nodes = NDArray[np.int64]
 
 
 def view_of(heading: ArrayLike) -> NDArray[np.int64]:
-    """The view of an agent that looks ahead in this heading (radians)."""
+    """The level view of an agent with this heading (radians)."""
     return HEADINGS + heading_step(heading)
 
 
 def pose_of(view: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Heading and elevation in radians of a view's centre."""
+    """Heading and elevation of the centre of a view, in radians."""
     level, step = np.divmod(np.asarray(view), HEADINGS)
     return STEP * step, STEP * (level - 1)
 
@@ -40,9 +40,9 @@ class Slots:
     """The panoramic actions of every node (N) and heading step (12) of a graph; A = 1 + K slots, STOP first."""
 
     node: NDArray[np.int32]
-    """(N · 12, A): where a slot leads; the node itself for STOP and padding"""
+    """(N · 12, A): the node that a slot leads to; the node itself for STOP and padding"""
     view: NDArray[np.int8]
-    """(N · 12, A): the view that looks there, and so the view after the move; 0 for STOP and padding"""
+    """(N · 12, A): the view towards that node, which is also the view after the move; 0 for STOP and padding"""
     valid: NDArray[np.int8]
     """(N · 12, A): 1 for STOP and neighbours, 0 for padding"""
 
@@ -61,7 +61,7 @@ def slots(graphs: Graphs) -> Slots:
 
 
 def panoramic_move(graphs: Graphs, node: Nodes, view: Nodes, action: Nodes) -> tuple[Nodes, Nodes]:
-    """Nodes and views (B,) after panoramic actions. STOP, and a slot that is padding, change nothing."""
+    """Nodes and views (B,) after panoramic actions. STOP and padding slots have no effect."""
     table = slots(graphs)
     row = node * HEADINGS + view % HEADINGS
     moves = (action > 0) & (table.valid[row, action] > 0)
@@ -69,16 +69,16 @@ def panoramic_move(graphs: Graphs, node: Nodes, view: Nodes, action: Nodes) -> t
 
 
 def panoramic_expert(graphs: Graphs, node: Nodes, view: Nodes, goal: Nodes) -> NDArray[np.int64]:
-    """(B,) the action towards goal on the shortest way: 0 at the goal, and where no way leads there."""
+    """(B,) the action along the shortest path to the goal; 0 at the goal and if there is no path."""
     following = graphs.next_hop(node, goal)
     leads = slots(graphs).node[node * HEADINGS + view % HEADINGS] == following[:, None]
     return np.where(following == node, 0, leads[:, 1:].argmax(axis=1) + 1)
 
 
 def views_along(graphs: Graphs, paths: Nodes, heading: NDArray[np.float64]) -> Nodes:
-    """(B, T) the view of a panoramic agent at each node of its path (B, T; -1 after the last), started with `heading`.
+    """(B, T) the view of a panoramic agent at each node of its path (B, T; -1 after the last), starting with `heading`.
 
-    The view after a move is the one that showed the chosen neighbour; staying keeps it.
+    A move changes the view to the one that showed the chosen neighbour; staying keeps the view.
     """
     views = [view_of(heading)]
     for here, there in zip(paths[:, :-1].T, paths[:, 1:].T, strict=True):
@@ -94,7 +94,7 @@ def views_along(graphs: Graphs, paths: Nodes, heading: NDArray[np.float64]) -> N
 def navigable(graphs: Graphs, node: Nodes, view: Nodes) -> NDArray[np.int64]:
     """(B, K) the navigable list without its entry 0: columns of `graphs.candidates`, -1 after the last.
 
-    Neighbours at most 40° to either side, whatever their elevation, the one nearest to the view's centre first.
+    Neighbours within 40° to either side, at any elevation, sorted by distance from the centre of the view.
     """
     heading, elevation = pose_of(view)
     aside = canonical(graphs.candidate_heading[node] - heading[:, None])
@@ -106,7 +106,7 @@ def navigable(graphs: Graphs, node: Nodes, view: Nodes) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=4)
 def ahead(graphs: Graphs) -> NDArray[np.int64]:
-    """(N, 36) the node that "forward" leads to from each view, entry 1 of the navigable list; -1 without one."""
+    """(N, 36) the node that "forward" leads to from each view, entry 1 of the navigable list; -1 if there is none."""
     nodes, views = np.repeat(np.arange(len(graphs)), VIEWS), np.tile(np.arange(VIEWS), len(graphs))
     column = navigable(graphs, nodes, views)[:, 0]
     return np.where(column >= 0, graphs.candidates[nodes, column], -1).reshape(-1, VIEWS)
@@ -115,8 +115,8 @@ def ahead(graphs: Graphs) -> NDArray[np.int64]:
 def make_action(
     graphs: Graphs, node: Nodes, view: Nodes, index: Nodes, turn: Nodes, tilt: Nodes
 ) -> tuple[Nodes, Nodes]:
-    """Nodes and views (B,) after the simulator's action: first go to entry `index` of the navigable list, then turn and
-    tilt one step of 30° to the side of their sign. Raises GeneraError when a list has no such entry."""
+    """Nodes and views (B,) after a simulator action: go to entry `index` of the navigable list, then turn and tilt by
+    one step of 30° in the direction of the sign. Raises GeneraError when a list has no such entry."""
     columns = np.pad(navigable(graphs, node, view), ((0, 0), (1, 0)))
     chosen = np.take_along_axis(columns, np.clip(index, 0, columns.shape[1] - 1)[:, None], axis=1)[:, 0]
     for agent in np.flatnonzero((chosen < 0) | (index < 0) | (index >= columns.shape[1]))[:1]:
@@ -128,7 +128,7 @@ def make_action(
 
 
 def look(view: Nodes, turn: Nodes, tilt: Nodes) -> Nodes:
-    """Views after one step of 30° to the right (turn > 0) or left, up (tilt > 0) or down; tilts end at the levels."""
+    """Views after one step of 30° to the right (turn > 0) or left, up (tilt > 0) or down, within the three levels."""
     level, step = np.divmod(view, HEADINGS)
     return HEADINGS * np.clip(level + np.sign(tilt), 0, 2) + (step + np.sign(turn)) % HEADINGS
 
@@ -136,8 +136,8 @@ def look(view: Nodes, turn: Nodes, tilt: Nodes) -> Nodes:
 def low_level_expert(graphs: Graphs, node: Nodes, view: Nodes, goal: Nodes) -> tuple[Nodes, Nodes, Nodes]:
     """Index, turn and tilt (B,) of the shortest-path expert; all 0 at the goal.
 
-    It goes to the next node when that is seen less than 30° aside and above, after turning and then tilting
-    towards it; what it does not see it finds with a level gaze, turning the shorter way.
+    If the next node is navigable, the expert turns and then tilts towards it until it is within 30°, and moves.
+    Otherwise it levels the gaze and turns in the shorter direction.
     """
     following = graphs.next_hop(node, goal)
     columns = navigable(graphs, node, view)
@@ -161,8 +161,9 @@ def low_level_expert(graphs: Graphs, node: Nodes, view: Nodes, goal: Nodes) -> t
 
 
 def low_level_trace(graphs: Graphs, path: list[int], heading: float) -> list[tuple[str, float, float]]:
-    """The (viewpoint, heading, elevation) states of the low-level agent that walks a path of nodes, as leaderboards'
-    files have it: for each move tilt to the level of the neighbour's view, turn right until it is the view, then go."""
+    """The (viewpoint, heading, elevation) states of a low-level agent that follows a path of nodes, as in leaderboard
+    files. For each move it tilts to the level of the neighbour's view, turns right until it faces that view, then
+    moves."""
     view = view_of([heading])
     trace = [(path[0], view)]
     for here, there in pairwise(path):

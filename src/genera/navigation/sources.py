@@ -1,7 +1,7 @@
-"""Sources of navigation data: `r2r:DIR`, `ndh:DIR`, `hanna:DIR`, and the worlds of houses, which are such folders too.
+"""Sources of navigation data: `r2r:DIR`, `ndh:DIR`, `hanna:DIR`, and worlds of houses, which use the same files.
 
-DIR holds the episode files of a task (R2R_SPLIT.json, SPLIT.json, hanna_SPLIT.json; plain or .gz) and the graphs, as a
-folder connectivity/ or an archive connectivity.tar.xz; the graphs may also lie beside DIR, or in r2r/ beside it.
+DIR contains the episode files of a task (R2R_SPLIT.json, SPLIT.json, hanna_SPLIT.json; plain or .gz) and the graphs, as
+a folder connectivity/ or an archive connectivity.tar.xz; the graphs may also be beside DIR, or in r2r/ beside DIR.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ class NavigationSource:
     folder: Path
     graphs_at: Path
     strict: bool = True
-    """False leaves malformed viewpoints out, with a warning"""
+    """False skips malformed viewpoints, with a warning"""
 
     @cached_property
     def graphs(self) -> Graphs:
-        """The graphs of all scans, whatever the split. Raises GeneraError when a file is malformed."""
+        """The graphs of all scans of all splits. Raises GeneraError when a file is malformed."""
         return Graphs.open(self.graphs_at, self.strict)
 
     @cached_property
@@ -56,7 +56,8 @@ class NavigationSource:
         return {split: files[split] for split in sorted(files, key=lambda split: (split != "train", split))}
 
     def table(self, split: str, supervision: Supervision = "trusted") -> EpisodeTable:
-        """The episodes of a split on the graphs; `supervision` chooses NDH's reference. Raises GeneraError."""
+        """The episodes of a split on the graphs; `supervision` selects the reference path of NDH. Raises
+        GeneraError."""
         if split not in self.files:
             raise unknown(f"split of {self.spec}:", split, self.files)
         if self.task == "ndh":
@@ -64,15 +65,16 @@ class NavigationSource:
         return EpisodeTable(self.graphs, tuple(READERS[self.task][1](self.files[split])))
 
     def routes(self) -> list[Route]:
-        """The routes of HANNA's helper: the file with "routes" in its name. Raises GeneraError when there is none."""
+        """The routes of HANNA's helper, from the file with "routes" in its name. Raises GeneraError when there is
+        none."""
         files = sorted(file for ending in _ENDINGS for file in self.folder.glob(f"*routes*{ending}"))
         if not files:
-            raise GeneraError(f"{self.folder} has no file with 'routes' in its name; the helper needs its routes.")
+            raise GeneraError(f"{self.folder} has no file with 'routes' in its name, which the helper needs.")
         return read_routes(files[0])
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those of the instructions, as texts."""
+        """The splits of the instructions as texts."""
         return in_order(map(_text_split, self.files))
 
     def items(self) -> Iterator[Item]:
@@ -94,7 +96,7 @@ def _text_split(split: str) -> str:
 def open_folder(
     task: str, spec: str, folder: Path, graphs: Path | None = None, strict: bool = True
 ) -> NavigationSource:
-    """The source of a folder. Raises GeneraError when it, or its graphs, do not exist."""
+    """The source of a folder. Raises GeneraError when the folder or its graphs do not exist."""
     if not folder.is_dir():
         raise GeneraError(f"{folder} is not a folder; {task}: needs the folder with the episodes and connectivity/.")
     return NavigationSource(spec, task, folder, graphs or _graphs_of(folder), strict)
@@ -106,20 +108,20 @@ def _graphs_of(folder: Path) -> Path:
             return connectivity.find(place)
         except GeneraError:
             continue
-    return connectivity.find(folder)  # raises, and names the folder that the user gave
+    return connectivity.find(folder)  # raises an error with the folder that the user gave
 
 
 def open_navigation(spec: str, graphs: Path | None = None, strict: bool = True) -> NavigationSource:
-    """The navigation data that `spec` names ("r2r:DIR", "world:houses", …).
+    """The navigation data named by `spec` ("r2r:DIR", "world:houses", …).
 
-    graphs: where the connectivity files are, if not with the episodes. Raises GeneraError when there are no episodes.
+    graphs: location of the connectivity files, if not with the episodes. Raises GeneraError when there are no episodes.
     """
     scheme, rest = registry.split_spec(spec, "navigation")
     source: NavigationSource = registry.opener(scheme, "navigation")(spec, rest, graphs, strict)
     return source
 
 
-# -- what the registry names ------------------------------------------------------------------------------------------
+# -- openers in the registry ------------------------------------------------------------------------------------------
 
 
 def _open(task: str, spec: str, rest: str, graphs: Path | None, strict: bool) -> NavigationSource:
@@ -137,8 +139,8 @@ open_r2r_text, open_ndh_text, open_hanna_text = (partial(_open_text, task) for t
 
 
 def open_world(spec: str, rest: str, graphs: Path | None, strict: bool) -> NavigationSource:
-    """A world of houses, which is a folder of such files in the cache."""
+    """A world of houses, whose files are in a cache folder."""
     if graphs is not None:
-        raise GeneraError(f"{spec} has graphs of its own; leave {graphs} out.")
+        raise GeneraError(f"{spec} has its own graphs; omit --graphs {graphs}.")
     world = registry.load_world(rest)
     return open_folder(world.task, spec, world.folder(), None, strict)

@@ -11,14 +11,14 @@ from genera.data.text.store import Ragged
 from genera.data.vocabularies.tokenisers import Tokeniser
 
 Keep: TypeAlias = Literal["first", "last"]
-_CHUNK = 4096  # texts that are lists of Python integers at once
+_CHUNK = 4096  # texts tokenised at once
 
 
 def token_ids(tokeniser: Tokeniser, texts: Sequence[str], longest: int, keep: Keep = "first") -> Ragged:
     """[CLS] text [SEP] of each text, at most `longest` ids.
 
-    Of a text with more tokens those in excess are left out, at its end or (keep="last") at its beginning: [CLS] stays,
-    and so does [SEP] where there is room for both.
+    Longer texts are truncated at the end or, with keep="last", at the beginning. [CLS] is kept, and [SEP] too if
+    `longest` leaves room for both.
     """
     flat, lengths = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
     for first in range(0, len(texts), _CHUNK):
@@ -29,7 +29,7 @@ def token_ids(tokeniser: Tokeniser, texts: Sequence[str], longest: int, keep: Ke
 
 
 def token_rows(tokeniser: Tokeniser, texts: Sequence[str], longest: int, keep: Keep = "first") -> NDArray[np.int64]:
-    """As `token_ids`, (B, L) with [PAD] after the last: L ≤ longest is the length of the longest row."""
+    """As `token_ids`, but (B, L), padded with [PAD]; L ≤ longest is the length of the longest row."""
     ids = token_ids(tokeniser, texts, longest, keep)
     return ids.padded(np.arange(len(ids)), int(ids.lengths().max(initial=0)), tokeniser.pad)
 

@@ -1,9 +1,9 @@
-"""The panoramic world of `navigation` as tensors on one device: what learned agents see and do, many at once.
+"""The panoramic environment as tensors on one device: batched observations and moves for learned agents.
 
-The panoramic rules are those of `genera.navigation.simulator`, to which it is equal by test and from whose tables it is
-built. There are two on purpose: baselines, environments and scoring need the rules without torch, and learned agents
-need them without a copy to the host between two steps.
-Every function takes nodes and views of any common shape (...), int64; A is the number of slots, STOP first.
+The rules are those of `genera.navigation.simulator`: this module is built from its tables, and tests check that both
+agree. There are two implementations because baselines, environments and scoring need the rules without torch, while
+learned agents need them without copies to the host between steps.
+All functions take int64 nodes and views of any common shape (...); A is the number of slots, STOP first.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -19,28 +19,29 @@ from genera.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs
 from genera.navigation.simulator import pose_of, slots
 
 LARGEST = 1 << 30
-"""Bytes of features up to which they live on the device; larger ones stay where they are and are gathered there."""
+"""Maximum size in bytes of features that are kept on the device; larger ones are gathered on the host."""
 
 
 class Sight(NamedTuple):
-    """What agents see; F features of the picture and then G of the angle."""
+    """Observations: F image features followed by G angle features."""
 
     panorama: Tensor
-    """(..., 36, F + G) all views, their headings relative to the agent's, their elevations absolute"""
+    """(..., 36, F + G) all views, with headings relative to the agent and absolute elevations"""
     candidates: Tensor
-    """(..., A, F + G) the view that shows each neighbour, with its own angles; zeros for STOP and padding"""
+    """(..., A, F + G) the view that shows each neighbour, with the angles of the neighbour; zeros for STOP and
+    padding"""
     valid: Tensor
     """(..., A) bool: STOP and the neighbours"""
 
 
 @dataclass(frozen=True, eq=False)
 class Town:
-    """All graphs with the features of their views. Make it with `build`; `to` moves it, once for each device."""
+    """All graphs with view features. Create it with `build`; `to` copies it to a device, once per device."""
 
     slot_node: Tensor
-    """(N · 12, A) int32, where a slot leads from each node and heading; the node itself for STOP and padding"""
+    """(N · 12, A) int32, the node that a slot leads to, per node and heading; the node itself for STOP and padding"""
     slot_view: Tensor
-    """(N · 12, A) int8, the view that looks there; 0 for STOP and padding"""
+    """(N · 12, A) int8, the view towards that node; 0 for STOP and padding"""
     slot_valid: Tensor
     """(N · 12, A) bool"""
     slot_angles: Tensor
@@ -52,21 +53,21 @@ class Town:
     distances: Tensor
     """all pairs of each scan, flat, float64 metres"""
     hops: Tensor
-    """beside `distances`, int16"""
+    """as in `Graphs`, int16, aligned with `distances`"""
     pair_offset: Tensor
     """(N,) as in `Graphs`"""
     first: Tensor
     """(N,) the first node of the scan of each node"""
     features: Tensor | None
-    """(N, 36, F) float16 or float32; None where they stay in `views`"""
+    """(N, 36, F) float16 or float32; None if they stay in `views`"""
     views: Views
     layout: Layout
     _places: dict[torch.device, "Town"] = field(default_factory=dict)
-    """this town on every device that it was moved to; all of them share it"""
+    """device → this town on that device, shared by all copies"""
 
     @classmethod
     def build(cls, graphs: Graphs, views: Views, angle_size: int = 128, layout: Layout = "block") -> Self:
-        """The town of these graphs on the CPU. Raises GeneraError for an angle size that is no multiple of 4."""
+        """The town of these graphs on the CPU. Raises GeneraError for an angle size that is not a multiple of 4."""
         table = slots(graphs)
         heading = np.take_along_axis(graphs.candidate_heading[:, None], graphs.ranked.astype(np.int64), axis=2)
         elevation = np.take_along_axis(graphs.candidate_elevation[:, None], graphs.ranked.astype(np.int64), axis=2)
@@ -92,7 +93,7 @@ class Town:
 
     @classmethod
     def sketch(cls, view_size: int, angle_size: int, slots: int) -> Self:
-        """One place with the shapes of any, for `--dry-run`."""
+        """A town of one node with the given sizes, for `--dry-run`."""
         features = np.zeros((1, VIEWS, view_size), np.float16)
         return cls(
             slot_node=torch.zeros(HEADINGS, slots, dtype=torch.int32),
@@ -145,16 +146,16 @@ class Town:
         return self._candidates(self._pictures(node, mask), self._row(node, view))
 
     def observe(self, node: Tensor, view: Tensor, mask: Tensor | None = None) -> Sight:
-        """Everything that is seen, from one look at the features.
+        """The complete observation, reading the features once.
 
-        mask: factors of the pictures' features, (F,) for all views and agents alike or broadcast to (..., 36, F):
-        environmental dropout (Tan et al. 2019) is one such mask for a whole batch.
+        mask: factors of the image features, (F,) for all views and agents or broadcast to (..., 36, F), for example
+        environmental dropout (Tan et al. 2019), which uses one mask for a whole batch.
         """
         pictures, row = self._pictures(node, mask), self._row(node, view)
         return Sight(self._panorama(pictures, view), self._candidates(pictures, row), self.slot_valid[row])
 
     def gaze(self, view: Tensor) -> Tensor:
-        """(..., G) the angle feature of where the agent itself looks, absolute."""
+        """(..., G) the angle features of the absolute direction of `view`."""
         return self.gazes[view]
 
     def _panorama(self, pictures: Tensor, view: Tensor) -> Tensor:
@@ -180,35 +181,35 @@ class Town:
     # -- going --------------------------------------------------------------------------------------------------------
 
     def candidates(self, node: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where the slots lead (nodes), which views show them, and which are no padding; (..., A) each."""
+        """The nodes that slots lead to, the views that show them, and which slots are not padding; (..., A) each."""
         row = self._row(node, view)
         return self.slot_node[row].long(), self.slot_view[row].long(), self.slot_valid[row]
 
     def move(self, node: Tensor, view: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes and views after actions (slots). STOP, and a slot that is padding, change nothing."""
+        """Nodes and views after actions (slots). STOP and padding slots have no effect."""
         nodes, views, valid = (table.gather(-1, action[..., None])[..., 0] for table in self.candidates(node, view))
         return nodes, torch.where((action > 0) & valid, views, view)
 
     def slot_to(self, node: Tensor, view: Tensor, there: Tensor) -> Tensor:
-        """The action that leads to a neighbour; STOP for the node itself and where there is no such neighbour."""
+        """The action that leads to a neighbour; STOP for the node itself and for nodes that are not neighbours."""
         leads = (self.slot_node[self._row(node, view)] == there[..., None]) & (there != node)[..., None]
         return leads.int().argmax(dim=-1)
 
     def expert(self, node: Tensor, view: Tensor, goal: Tensor) -> Tensor:
-        """The action towards the goal on the shortest way; STOP at the goal, and where no way leads there."""
+        """The action along the shortest path to the goal; STOP at the goal and if there is no path."""
         return self.slot_to(node, view, self.next_hop(node, goal))
 
     def next_hop(self, node: Tensor, goal: Tensor) -> Tensor:
-        """The node after `node` on the shortest way; itself at the goal, and where no way leads there."""
+        """The node after `node` on the shortest path; `node` at the goal and if there is no path."""
         return self.hops[self.pair_offset[node] + goal].long() + self.first[node]
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """float64 metres along the edges between nodes of the same scan; inf where there is no way."""
+        """Geodesic distance in metres (float64) between nodes of the same scan; inf if there is no path."""
         return self.distances[self.pair_offset[a] + b]
 
     def nearest(self, node: Tensor, goals: Tensor) -> tuple[Tensor, Tensor]:
-        """Metres to the nearest of goals (..., G; -1 is no goal), inf where there is none, and that goal (...); the
-        first goal, or the node itself, where there is no way."""
+        """Metres to the nearest of goals (..., G; -1 is no goal), inf if there is none, and that goal (...); the first
+        goal, or the node itself, if there is no path."""
         here = node[..., None].expand(goals.shape)
         metres = self.distance(here, torch.where(goals >= 0, goals, here)).masked_fill(goals < 0, torch.inf)
         least, column = metres.min(dim=-1)
@@ -220,7 +221,7 @@ class Town:
 
 
 def _resident(views: Views) -> Tensor | None:
-    """The features in memory, one row a node; None for what is too large or read from elsewhere."""
+    """The features in memory, one row per node; None if they are too large or not an array."""
     if not isinstance(views, ArrayViews) or views.features.nbytes > LARGEST:
         return None
     if views.rows is None and views.features.dtype in (np.float16, np.float32):

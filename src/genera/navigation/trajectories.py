@@ -1,4 +1,4 @@
-"""Trajectories in the benchmarks' submission format: a list of {instr_id, trajectory: [[viewpoint, heading,
+"""Trajectories in the submission format of the benchmarks: a list of {instr_id, trajectory: [[viewpoint, heading,
 elevation], …]}. NDH calls the id inst_idx; HANNA calls the trajectory agent_pose and adds agent_ask, 1 for a request.
 """
 
@@ -23,7 +23,7 @@ _SHOWN = 3  # ids named in a message
 
 class Submission(NamedTuple):
     rows: NDArray[np.int64]
-    """(B,) the episodes that are answered, as rows of their table"""
+    """(B,) the submitted episodes, as rows of their table"""
     paths: NDArray[np.int64]
     """(B, T) nodes, -1 after the last"""
     requests: NDArray[np.int64]
@@ -36,8 +36,8 @@ def write_submission(
     key: str = "instr_id",
     requests: Mapping[str, int] | None = None,
 ) -> None:
-    """Write trajectories, episode id → trajectory. key: "inst_idx" for NDH, whose ids are numbers. requests: HANNA's
-    form, with a 1 for each request for help."""
+    """Write trajectories, episode id → trajectory. key: "inst_idx" for NDH, whose ids are numbers. requests: number of
+    help requests; selects the HANNA format, with a 1 for each request."""
     ids = {name: int(name) if key == "inst_idx" and name.isdigit() else name for name in trajectories}
     steps = "trajectory" if requests is None else "agent_pose"
     entries: list[dict[str, Any]] = [{key: ids[name], steps: list(map(list, t))} for name, t in trajectories.items()]
@@ -53,8 +53,8 @@ def write_walks(
     task: str,
     requests: NDArray[np.int64] | None = None,
 ) -> None:
-    """Write walks (E, T; nodes, -1 after the last) of a table's episodes as the submission of a task. The pose at each
-    viewpoint is that of the view that showed it, as the panoramic agent arrives."""
+    """Write rollouts (E, T; nodes, -1 after the last) of the episodes of a table as the submission of a task. The pose
+    at each viewpoint is that of the view that showed it."""
     headings, elevations = pose_of(views_along(table.graphs, walks, table.heading))
     names, trajectories = table.graphs.names, {}
     for episode, *rows in zip(table.episodes, walks.tolist(), headings.tolist(), elevations.tolist(), strict=True):
@@ -67,11 +67,11 @@ def write_walks(
 def read_submission(path: Path, table: EpisodeTable, partial: bool = False, expand: bool = False) -> Submission:
     """The trajectories of a submission file, plain or .gz, in the order of the table.
 
-    partial: do not ask for all episodes. expand: fill jumps between viewpoints that are no neighbours, as agents with
-    global actions go back to places that they have seen, with the shortest way.
+    partial: allow missing episodes. expand: replace jumps between viewpoints that are not neighbours (agents with
+    global actions return to places that they have seen) by the shortest path.
 
-    Raises GeneraError for missing, unknown or repeated ids, and for a trajectory that starts elsewhere than its episode
-    or makes a move that is not an edge; staying is allowed.
+    Raises GeneraError for missing, unknown or repeated ids, and for a trajectory that does not start where its episode
+    starts or has a move that is not an edge; staying is allowed.
     """
     entries = load_json(path)
     if not isinstance(entries, list):
@@ -84,7 +84,7 @@ def read_submission(path: Path, table: EpisodeTable, partial: bool = False, expa
         if name not in row_of:
             unknown_ids.append(name)
         elif row_of[name] in answers:
-            raise GeneraError(f"{path}: the episode id {name} is there twice.")
+            raise GeneraError(f"{path}: the episode id {name} occurs twice.")
         else:
             answers[row_of[name]] = viewpoints, requests
     if unknown_ids:
@@ -102,8 +102,8 @@ def read_submission(path: Path, table: EpisodeTable, partial: bool = False, expa
 
 
 def expanded(graphs: Graphs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ways (B, T; -1 after the last) with every jump filled by the shortest way. Raises GeneraError where there is
-    none."""
+    """Paths (B, T; -1 after the last) with every jump replaced by the shortest path. Raises GeneraError when there is
+    no path."""
     ways = []
     for row in nodes.tolist():
         way = row[:1]
@@ -117,7 +117,8 @@ def expanded(graphs: Graphs, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def check_trajectories(table: EpisodeTable, nodes: NDArray[np.int64]) -> None:
-    """Raises GeneraError when a row of nodes (E, T) starts elsewhere than its episode, or leaves the edges."""
+    """Raises GeneraError when a row of nodes (E, T) starts elsewhere than its episode or has a move that is not an
+    edge."""
     names = table.graphs.names
     for row in np.flatnonzero(nodes[:, 0] != table.start)[:1]:
         raise GeneraError(
@@ -129,7 +130,7 @@ def check_trajectories(table: EpisodeTable, nodes: NDArray[np.int64]) -> None:
     for row, step in np.argwhere(~lawful)[:1]:
         raise GeneraError(
             f"the trajectory of {table.episodes[row].id} moves from {names[here[row, step]]} to "
-            f"{names[there[row, step]]} at step {step + 1}, which is not an edge; write every viewpoint that is passed."
+            f"{names[there[row, step]]} at step {step + 1}, which is not an edge; include every viewpoint on the path."
         )
 
 
@@ -141,7 +142,7 @@ def _entry(entry: Any, where: str) -> tuple[str, list[str], int]:
     name = str(entry["instr_id"] if "instr_id" in entry else entry["inst_idx"])
     steps = entry["trajectory"] if "trajectory" in entry else entry["agent_pose"]
     if not isinstance(steps, list) or not steps:
-        raise GeneraError(f"{where}: the trajectory of {name} is empty; it must begin with the start.")
+        raise GeneraError(f"{where}: the trajectory of {name} is empty; it must begin with the start viewpoint.")
     viewpoints = [step[0] if isinstance(step, list) and step else step for step in steps]
     if not all(isinstance(viewpoint, str) for viewpoint in viewpoints):
         raise GeneraError(f"{where}: each step of {name} must be [viewpoint, heading, elevation].")

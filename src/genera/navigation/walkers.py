@@ -1,4 +1,4 @@
-"""Agents that learn nothing: the floor and the ceiling that every learned agent stands between."""
+"""Baseline agents without learning: lower and upper bounds for learned agents."""
 
 from collections.abc import Callable
 
@@ -18,9 +18,9 @@ def stop(table: EpisodeTable, seed: int = 0) -> Paths:
 
 
 def shortest(table: EpisodeTable, seed: int = 0) -> Paths:
-    """Goes the shortest way to the goal; stays where there is none. Raises GeneraError when a goal is not known."""
+    """Follows the shortest path to the goal; stays if there is none. Raises GeneraError when a goal is unknown."""
     if (table.goals[:, 0] < 0).any():
-        raise GeneraError("this split keeps its goals back, so the shortest way is not known; choose another agent.")
+        raise GeneraError("the goals of this split are not public, so there is no shortest path; use another agent.")
     column = nearest(table.graphs, table.start, table.goals)[1]
     goal = np.take_along_axis(table.goals, column[:, None], axis=1)[:, 0]
     path = [table.start]
@@ -30,7 +30,7 @@ def shortest(table: EpisodeTable, seed: int = 0) -> Paths:
 
 
 def straightest(table: EpisodeTable, seed: int = 0, moves: int = 5) -> Paths:
-    """Goes `moves` times to the neighbour with the smallest |relative heading|."""
+    """Moves `moves` times to the neighbour with the smallest |relative heading|."""
     node, view = table.start, view_of(table.heading)
     path = [node]
     for _ in range(moves):
@@ -40,8 +40,8 @@ def straightest(table: EpisodeTable, seed: int = 0, moves: int = 5) -> Paths:
 
 
 def random(table: EpisodeTable, seed: int = 0) -> Paths:
-    """The random agent of Anderson et al. 2018: turns right 0 … 11 times, then goes forward five times, turning right
-    where nothing is in view; at most 30 low-level actions."""
+    """The random agent of Anderson et al. 2018: turns right 0 … 11 times, then moves forward five times, turning right
+    if nothing is navigable; at most 30 low-level actions."""
     turns = np.random.default_rng(seed).integers(0, 12, len(table))
     node, view, moves = table.start, view_of(table.heading), np.zeros(len(table), np.int64)
     forward = ahead(table.graphs)
@@ -67,7 +67,7 @@ AGENTS: dict[str, Callable[[EpisodeTable, int], Paths]] = {
 
 
 def without_repeats(paths: Paths) -> Paths:
-    """The same ways with each stay left out: (E, T) nodes, -1 after the last."""
+    """The same paths without repeated nodes: (E, T) nodes, -1 after the last."""
     fresh = np.pad(paths[:, 1:] != paths[:, :-1], ((0, 0), (1, 0)), constant_values=True) & (paths >= 0)
     order = np.argsort(~fresh, axis=1, kind="stable")
     moved = np.where(np.take_along_axis(fresh, order, axis=1), np.take_along_axis(paths, order, axis=1), -1)
