@@ -223,7 +223,7 @@ def test_missing_graphs(tmp_path):
     with pytest.raises(GeneraError, match=r"has no graphs; add a folder connectivity/"):
         connectivity.find(tmp_path)
     (tmp_path / "connectivity").mkdir()
-    with pytest.raises(GeneraError, match=r"holds no SCAN_connectivity.json file"):
+    with pytest.raises(GeneraError, match=r"has no SCAN_connectivity.json files"):
         Graphs.open(connectivity.find(tmp_path))
     (tmp_path / "connectivity.tar.xz").write_bytes(gzip.compress(b"x"))
     with pytest.raises(GeneraError, match=r"is damaged or not a tar archive"):
