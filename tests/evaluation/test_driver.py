@@ -140,7 +140,7 @@ def test_an_evaluator_records_what_it_defines(known, copied):
         measures=(),
     )  # fmt: skip
     known(stray)
-    with pytest.raises(KeyError, match="records 'x' and does not define it"):
+    with pytest.raises(KeyError, match="records 'x' but does not define it"):
         evaluate(copied())
 
 

@@ -46,7 +46,7 @@ def test_the_cache_answers_for_equal_keys_only(tmp_path, monkeypatch):
 
 
 def test_bad_images_and_features_are_named():
-    with pytest.raises(GeneraError, match=r"uint8 images \(N, C, H, W\), got torch\.float32"):
+    with pytest.raises(GeneraError, match=r"uint8 \(N, C, H, W\), got torch\.float32"):
         extract(means, torch.zeros(2, 3, 8, 8))
     with pytest.raises(GeneraError, match=r"features of image 7 are not finite"):
         extract(lambda x: torch.where(x.float().mean((2, 3)) == PIXELS[7].mean((1, 2))[0], torch.nan, 0.0)[:, :1],

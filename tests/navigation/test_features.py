@@ -121,7 +121,7 @@ def test_hdf5_reads_as_tsv_does(write, tmp_path, ending):
     ("row", "message"),
     [
         (("street", "v5", np.zeros((36, F + 1))), "street_v5 has 36 x 6 features; the rows before have 36 x 5"),
-        (("street", "v5", np.zeros((35, F))), "street_v5 is no array of 36 views"),
+        (("street", "v5", np.zeros((35, F))), "street_v5 is not an array of 36 views"),
         (("", "v5", np.zeros((36, F))), "_v5 is not an array of 36 views named SCAN_VIEWPOINT"),
         (("street", "v5", np.full((36, F), np.inf)), "street_v5 has features that are not finite"),
     ],

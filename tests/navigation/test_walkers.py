@@ -26,7 +26,7 @@ def test_walks_on_the_street():
 def test_shortest_goes_to_the_nearest_goal_and_stays_where_none_can_be_reached():
     table = table_of(street(), ["v0"], ["v0"], goals=[["v3", "v4"], ["v5"]])
     assert shortest(table).tolist() == [[0, 1, 4], [0, -1, -1]]
-    with pytest.raises(GeneraError, match="keeps its goals back"):
+    with pytest.raises(GeneraError, match="goals of this split are not public"):
         shortest(table_of(street(), ["v0"], goals=[[]]))
 
 

@@ -112,7 +112,7 @@ def test_what_cannot_be_guided(copied, trained_lm):
     run = copied()
     for label, settings, message in (
         ("plurl", QUICK, "did you mean plural"),
-        ("plural", {"factor": "number", "method": "gan", "degree": 2.0}, "a gan has none"),
+        ("plural", {"factor": "number", "method": "gan", "degree": 2.0}, "for vector guides, not for gan"),
         ("plural", {"factor": "number", "name": "../elsewhere"}, "must be letters, digits"),
         ("plural", {"factor": "number", "degree": math.inf}, "--degree must be finite"),
         ("plural", {"method": "magic"}, "magic"),

@@ -156,7 +156,7 @@ def test_folders_that_cannot_be_translated(translator, styles, pictures, tmp_pat
     assert "has no images" in command("translate", run, empty, *out).error
     assert "did you mean pictures" in command("translate", run, tmp_path / "picture", *out).error
     assert "unknown direction 'ab'" in command("translate", run, pictures, *out, "--direction", "ab").error
-    assert "translates no images" in command("translate", styles.folder.path, pictures, *out).error
+    assert "does not translate images" in command("translate", styles.folder.path, pictures, *out).error
     Image.new("RGB", (4, 4)).save(pictures / "wide.png")
     assert "two images" in command("translate", run, pictures, *out).error
     (pictures / "wide.png").write_bytes((pictures / "grey.png").read_bytes()[:100])
