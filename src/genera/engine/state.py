@@ -71,7 +71,7 @@ class StatefulModule(nn.Module):
         for name, tensor in tensors.items():
             owner, leaf = self._owner(name)
             like = getattr(owner, leaf)
-            setattr(owner, leaf, tensor.to(like.device if like is not None else self._device(), copy=True))
+            setattr(owner, leaf, tensor.to(like.device if like is not None else self._state_device(), copy=True))
         for name, value in values.items():
             setattr(self, name, value)
 
@@ -83,7 +83,7 @@ class StatefulModule(nn.Module):
         path, _, leaf = name.rpartition(".")
         return self.get_submodule(path), leaf
 
-    def _device(self) -> torch.device:
+    def _state_device(self) -> torch.device:
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
 
