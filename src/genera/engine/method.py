@@ -140,8 +140,8 @@ class Method(StatefulModule):
         Raises GeneraError when it is missing or has changed since this run began.
         """
         opened = self.references[name].open()
-        if isinstance(opened, Method) and opened._device() != self._device():
-            opened.to(self._device())
+        if isinstance(opened, Method) and opened._state_device() != self._state_device():
+            opened.to(self._state_device())
         return opened
 
     def players(self) -> dict[str, Player]:
