@@ -327,7 +327,10 @@ def test_word_vectors_from_a_file_stay_as_they_are(data, examples, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "size", "message"),
-    [(["kitchen"], 5, "has 5 numbers a word; give --speaker.embedding 5, not 16"), (["xyzzy"], 16, "for none of")],
+    [
+        (["kitchen"], 5, "has 5 numbers a word; give --speaker.embedding 5, not 16"),
+        (["xyzzy"], 16, "for any of the words"),
+    ],
 )
 def test_word_vectors_that_do_not_fit_are_refused(data, tmp_path, words, size, message):
     file = vectors_of(tmp_path / "vectors.txt", words, size)
