@@ -17,7 +17,7 @@ def test_a_run_is_read_and_its_damage_named(tiny_run, tmp_path):
     weights.write_bytes(content)
     bad = genera("verify", str(run))
     assert bad.code == 1
-    assert f"{weights} is damaged (checksum mismatch)" in bad.out
+    assert f"{weights} is damaged (its checksum is not the one written)" in bad.out
     assert "1 of " in bad.err
 
 
