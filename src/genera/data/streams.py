@@ -12,6 +12,7 @@ the step number.
 `collate` builds a batch from the drawn rows.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def count_steps(items: int, kind: str, batch: int, ranks: int) -> int:
     return items // batch
 
 
-class _Planned:
+class _Planned(ABC):
     """A stream that plans one whole epoch at a time."""
 
     def __init__(self, steps_per_epoch: int, collate: Collate, rank: int, ranks: int) -> None:
@@ -92,9 +93,9 @@ class _Planned:
         self._collate, self._rank, self._ranks = collate, rank, ranks
         self._planned = lru_cache(maxsize=2)(self._plan)
 
+    @abstractmethod
     def _plan(self, epoch: int) -> Batches:
         """The rows of each batch of an epoch."""
-        raise NotImplementedError
 
     def draw(self, step: int) -> Draw:
         """The rows of the global batch of `step`."""
