@@ -104,6 +104,7 @@ def test_likelihoods_are_those_of_the_scores(evaluated):
     assert v["ppl_word"] == pytest.approx(math.exp(nats.sum().item() / words))
     tokens = sum(len(ids) - 1 for ids in run.method.assets.decoder.encode_batch(items))
     assert v["ppl_token"] == pytest.approx(math.exp(nats.sum().item() / tokens))
+    assert v["ppl_token_bos_eos"] == pytest.approx(math.exp(nats.sum().item() / (tokens + len(items))))
 
 
 def test_everything_a_report_shows_is_there(evaluated):
@@ -169,7 +170,7 @@ def test_figures_do_not_depend_on_how_items_are_batched(evaluated, copied, monke
     monkeypatch.setattr(likelihood, "SCORED_AT_ONCE", 7)
     monkeypatch.setattr(optimus, "ROWS_AT_ONCE", 11)
     other, whole = ({f.key: f for f in stored.figures} for stored in (measured(copied()), evaluated[1]))
-    drawn = {"reconstruction", "elbo", "iw_bound", "iw_bound/K=10", "ppl_word", "ppl_token"}
+    drawn = {"reconstruction", "elbo", "iw_bound", "iw_bound/K=10", "ppl_word", "ppl_token", "ppl_token_bos_eos"}
     assert other.keys() == whole.keys()
     for key, figure in whole.items():
         tolerance = 3 * figure.error if key in drawn else 1e-3 * abs(figure.value)

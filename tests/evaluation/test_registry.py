@@ -42,7 +42,20 @@ def test_evaluators_that_share_a_measure_mean_the_same():
 
 @pytest.mark.parametrize(
     "short",
-    ["elbo", "reconstruction", "kl", "iw_bound", "ppl_word", "ppl_token", "mi", "mi_ceiling", "au", "fid", "SR"],
+    [
+        "elbo",
+        "reconstruction",
+        "kl",
+        "iw_bound",
+        "ppl_word",
+        "ppl_token",
+        "ppl_token_bos_eos",
+        "mi",
+        "mi_ceiling",
+        "au",
+        "fid",
+        "SR",
+    ],
 )
 def test_the_names_of_the_field_are_known(short):
     assert definition(short).text

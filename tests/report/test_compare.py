@@ -95,7 +95,7 @@ def test_another_vocabulary_spoils_the_perplexity_per_token_alone(runs):
     config = read_yaml(runs[1] / "config.yaml")
     write_yaml(runs[1] / "config.yaml", config | {"data": config["data"] | {"vocabulary": 500}})
     measures = comparison_table(runs)["measures"]
-    assert measures["ppl_token"]["best"] == []
+    assert measures["ppl_token"]["best"] == measures["ppl_token_bos_eos"]["best"] == []
     assert measures["ppl_word"]["best"] == [1]
 
 

@@ -137,7 +137,9 @@ class Texts:
         from genera.measures.likelihood import per_token, per_word
 
         figures = {"ppl_word": per_word(nats, torch.tensor(self.lengths(items)))}
-        return figures | ({"ppl_token": per_token(nats, lengths["tokens"])} if "tokens" in lengths else {})
+        if (tokens := lengths.get("tokens")) is not None:
+            figures |= {"ppl_token": per_token(nats, tokens), "ppl_token_bos_eos": per_token(nats, tokens + 1)}
+        return figures
 
     def entropy_floor(self, items: Sequence[str], world: Any) -> Estimate | None:
         from genera.measures.text import entropy_floor

@@ -55,7 +55,8 @@ def per_word(nats: Tensor, words: Tensor) -> Estimate:
 
 
 def per_token(nats: Tensor, tokens: Tensor) -> Estimate:
-    """Perplexity per token of one vocabulary. tokens: (B,) predicted ones: with EOS, without BOS."""
+    """Perplexity per token of one vocabulary. tokens: (B,) counts: with EOS (the predicted tokens), or with BOS and EOS
+    (as the published tables of Optimus)."""
     return _per_unit(nats, tokens)
 
 

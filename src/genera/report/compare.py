@@ -124,7 +124,7 @@ def _table(groups: Sequence[Group]) -> dict[str, Any]:
         entry = next(d for record in records if (d := record.measured.definitions.get(figure.measure)))
         values = [group.figure(key) for group in groups]
         # Tokens are comparable only if the data was read the same way.
-        comparable = not warnings and (same_reading or key != "ppl_token") and _measured_alike(records, key)
+        comparable = not warnings and (same_reading or entry.unit != "per token") and _measured_alike(records, key)
         measures[key] = {
             "measure": figure.measure,
             "title": ", ".join((entry.title, *figure.qualifiers)),
