@@ -184,6 +184,8 @@ def require(condition: object, what: str) -> None:
 
 
 def diagnose(figures: Figures, evaluators: Sequence[Evaluator]) -> list[Finding]:
-    """Findings of all rules: warnings first, then good results, then notes."""
+    """Findings of all rules: warnings, good results, notes. A use with a warning is never called good."""
     findings = [finding for evaluator in evaluators for rule in evaluator.rules for finding in rule(figures)]
+    warned = {finding.use for finding in findings if finding.use and finding.level == "warning"}
+    findings = [finding for finding in findings if finding.level != "good" or finding.use not in warned]
     return sorted(findings, key=lambda f: ("warning", "good", "note").index(f.level))

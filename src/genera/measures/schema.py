@@ -115,6 +115,8 @@ class Finding:
     """The figures it rests on, by key."""
     advice: str
     """What to try, or how to read the figures."""
+    use: str = ""
+    """What it judges: samples, reconstructions, …; empty: none in particular."""
 
 
 def evidence(figures: Figures, *names: str) -> dict[str, float]:

@@ -1,0 +1,78 @@
+"""A verdict needs evidence: figures against a baseline and real data, on enough items."""
+
+import pytest
+
+from genera.evaluation.evaluator import Evaluator, diagnose
+from genera.evaluation.verdict import Check, Use, verdict
+from genera.measures.schema import Figure, Figures, Finding
+
+QUALITY = Check(
+    measure="fid",
+    question="quality",
+    worst="fid_untrained",
+    best="fid_of_data",
+    worst_is="untrained",
+    best_is="held-out images",
+    scale="log",
+)
+VARIETY = Check(
+    measure="recall", question="variety", worst=0.0, best="recall_of_data", worst_is="none", best_is="held-out images"
+)
+USE = Use(
+    name="samples",
+    checks=(QUALITY, VARIETY),
+    questions=("quality", "variety"),
+    advice={"good": "g", "fair": "f", "poor": "p", "unknown": "u"},
+    names={"fid": "FID"},
+)
+GOOD = {"fid": 5.0, "fid_untrained": 400.0, "fid_of_data": 4.0, "recall": 0.6, "recall_of_data": 0.65}
+
+
+def judged(values: dict[str, float], n: int = 1000) -> list[Finding]:
+    return list(verdict(USE)(Figures(Figure(key, value, None, n) for key, value in values.items())))
+
+
+def level(values: dict[str, float], n: int = 1000) -> str:
+    (finding,) = judged(values, n)
+    return finding.level
+
+
+def test_good_needs_every_question_answered_well() -> None:
+    assert level(GOOD) == "good"
+    assert level({key: value for key, value in GOOD.items() if key != "recall"}) == "note"
+
+
+def test_one_poor_check_makes_the_verdict_poor() -> None:
+    (finding,) = judged(GOOD | {"recall": 0.05})
+    assert finding.level == "warning" and "recall 0.05 (none: 0, held-out images: 0.65)" in finding.finding
+    assert level(GOOD | {"fid": 120.0}) == "warning"
+
+
+def test_between_is_fair() -> None:
+    assert level(GOOD | {"fid": 30.0}) == "note"
+
+
+def test_few_items_say_nothing() -> None:
+    (finding,) = judged(GOOD, n=7)
+    assert finding.level == "note" and "unknown" in finding.finding and "7" in finding.finding
+
+
+@pytest.mark.parametrize("missing", ["fid_untrained", "fid_of_data"])
+def test_a_figure_without_its_reference_is_no_evidence(missing: str) -> None:
+    (finding,) = judged({key: value for key, value in GOOD.items() if key != missing})
+    assert finding.level == "note" and "Not known: quality" in finding.finding
+
+
+def test_nothing_measured_says_nothing() -> None:
+    assert judged({}) == []
+
+
+def test_a_use_with_a_warning_is_not_called_good() -> None:
+    def other(figures: Figures) -> list[Finding]:
+        return [Finding("warning", "copies", {}, "", "samples")]
+
+    figures = Figures(Figure(key, value, None, 1000) for key, value in GOOD.items())
+    evaluator = Evaluator(
+        name="e", question="", measure=lambda e, o: None, measures=(), rules=(verdict(USE), lambda f: iter(other(f)))
+    )
+    assert [finding.finding for finding in diagnose(figures, [evaluator])] == ["copies"]
