@@ -136,6 +136,7 @@ def test_what_does_not_fit_is_said(settings, size, words):
         ({"hierarchical": True}, "needs a --shared-embedding"),
         ({"d_steps": 0}, "--d-steps must be at least 1"),
         ({"g_lr": 0.0}, "must be above 0"),
+        ({"optimiser": "sgd"}, "--optimiser must be one of adam"),
         ({"betas": (0.5, 1.0)}, r"two numbers in \[0, 1\)"),
     ],
 )

@@ -44,7 +44,8 @@ def test_good_needs_every_question_answered_well() -> None:
 
 def test_one_poor_check_makes_the_verdict_poor() -> None:
     (finding,) = judged(GOOD | {"recall": 0.05})
-    assert finding.level == "warning" and "recall 0.05 (none: 0, held-out images: 0.65)" in finding.finding
+    assert finding.level == "warning"
+    assert "recall 0.05 (none: 0, held-out images: 0.65)" in finding.finding
     assert level(GOOD | {"fid": 120.0}) == "warning"
 
 
@@ -54,13 +55,16 @@ def test_between_is_fair() -> None:
 
 def test_few_items_say_nothing() -> None:
     (finding,) = judged(GOOD, n=7)
-    assert finding.level == "note" and "unknown" in finding.finding and "7" in finding.finding
+    assert finding.level == "note"
+    assert "unknown" in finding.finding
+    assert "7" in finding.finding
 
 
 @pytest.mark.parametrize("missing", ["fid_untrained", "fid_of_data"])
 def test_a_figure_without_its_reference_is_no_evidence(missing: str) -> None:
     (finding,) = judged({key: value for key, value in GOOD.items() if key != missing})
-    assert finding.level == "note" and "Not known: quality" in finding.finding
+    assert finding.level == "note"
+    assert "Not known: quality" in finding.finding
 
 
 def test_nothing_measured_says_nothing() -> None:

@@ -31,6 +31,7 @@ CHANGES = {
     "first_weights": "orthogonal",
     "spectral_eps": 0.05,
     "d_steps": 2,
+    "optimiser": "nadam",
     "g_lr": 2e-2,
     "d_lr": 2e-2,
     "betas": (0.5, 0.9),

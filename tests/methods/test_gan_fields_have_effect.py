@@ -33,7 +33,7 @@ OTHER: dict[str, dict[str, Any]] = {
     },
     "u-gat-it": {
         "light": False, "width": 2, "blocks": 2, "global_halvings": 2, "local_halvings": 1, "release": "pytorch",
-        "lr": 0.01, "adam_eps": 0.01, "weight_decay": 0.5, "adversarial": 0.5,
+        "optimiser": "nadam", "lr": 0.01, "adam_eps": 0.01, "weight_decay": 0.5, "adversarial": 0.5,
         "cycle": 1.0, "identity": 1.0, "attention": 1.0,
         "quantiser": FQ,
     },

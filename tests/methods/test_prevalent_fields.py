@@ -45,6 +45,7 @@ EFFECTS: dict[str, tuple[object, dict[str, object]]] = {
     "speaker.embedding": (4, {}),
     "speaker.dropout": (0.5, {}),
     "speaker.feature_dropout": (0.5, {}),
+    "speaker.optimiser": ("sgd", {}),
     "speaker.lr": (1e-2, {}),
     "speaker.weight_decay": (0.1, {}),
     "speaker.batch_size": (4, {}),
@@ -97,7 +98,9 @@ EFFECTS: dict[str, tuple[object, dict[str, object]]] = {
 COMMON = {
     "modality": ("vision", {}),
     "batch_size": (2, {}),
+    "optimiser": ("sgd", {}),
     "lr": (1e-2, {}),
+    "weight_decay": (0.1, {}),
     "hidden": (32, {}),
     "dropout": (0.5, {}),
     "horizon": (2, {}),
@@ -121,14 +124,13 @@ AGENTS: dict[str, dict[str, tuple[object, dict[str, Any]]]] = {
         "imitation_synthetic": (0.1, {"back_translation": True}),
         "environment_dropout": (0.8, {"back_translation": True}),
     },
-    "ndh": FOLLOWER | {"history": ("target", {}), "sampled": (1.0, {}), "weight_decay": (0.1, {})},
+    "ndh": FOLLOWER | {"history": ("target", {}), "sampled": (1.0, {})},
     "hanna": COMMON
     | {
         "heads": (2, {}),
         "evaluation_horizon": (2, {}),
         "repeat_penalty": (0.0, {"horizon": 10}),
         "uncertain": (0.9, {}),
-        "weight_decay": (0.1, {}),
     },
 }
 for _task, _table in AGENTS.items():

@@ -88,6 +88,16 @@ OPTIMISERS: dict[str, OptimiserKind] = {
 }
 
 
+ADAM_FAMILY = tuple(name for name, kind in OPTIMISERS.items() if kind.options == ADAM)
+"""The optimisers with the options betas and eps."""
+
+
+def choice_complaints(name: str, flag: str, allowed: Iterable[str] = OPTIMISERS) -> list[str]:
+    """The complaint, if any, about the optimiser `name` that a config selects with the option `flag`."""
+    allowed = tuple(allowed)
+    return [] if name in allowed else [f"{flag} must be one of {', '.join(allowed)}, got {name!r}"]
+
+
 def register_optimiser(name: str, kind: OptimiserKind) -> None:
     """Make another optimiser available as `--optimiser NAME`."""
     if name in OPTIMISERS:

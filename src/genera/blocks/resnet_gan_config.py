@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from genera.blocks.optimisers import ADAM_FAMILY, choice_complaints
 from genera.blocks.quantiser_config import QuantiserConfig
 from genera.data.images.config import ImageConfig
 from genera.errors import GeneraError
@@ -71,14 +72,16 @@ class ResNetGanConfig:
 
     d_steps: int = 4
     """Discriminator turns per generator turn, each on different rows."""
+    optimiser: str = "adam"
+    """Optimiser of both networks, at a constant rate: adam, adamw, nadam, radam, adamax."""
     g_lr: float = 2e-4
-    """Learning rate of the generator (Adam)."""
+    """Learning rate of the generator."""
     d_lr: float = 2e-4
-    """Learning rate of the discriminator (Adam)."""
+    """Learning rate of the discriminator."""
     betas: tuple[float, float] = (0.0, 0.999)
-    """Decay rates of the first and second moments in Adam."""
+    """Decay rates of the first and second moments."""
     adam_eps: float = 1e-8
-    """Epsilon of Adam."""
+    """Epsilon of the optimiser."""
     quantiser: QuantiserConfig = field(default_factory=QuantiserConfig)
     """Feature quantisation of the discriminator; off if `after` is empty."""
 
@@ -98,6 +101,7 @@ class ResNetGanConfig:
             (self.adam_eps > 0, f"--adam-eps must be above 0, got {self.adam_eps}"),
         ]
         complaints = [complaint for holds, complaint in rules if not holds]
+        complaints += choice_complaints(self.optimiser, "--optimiser", ADAM_FAMILY)
         return complaints + (self.quantiser.check() if self.quantiser.after else [])
 
     def check_data(self, data: ImageConfig) -> list[str]:

@@ -60,21 +60,21 @@ def pick(folder: Path, which: str = "last") -> Path | None:
     Raises:
         GeneraError: no such checkpoint.
     """
-    found = list_checkpoints(folder)
-    if not found:
+    existing = list_checkpoints(folder)
+    if not existing:
         return None
     if which == "last":
-        return found[-1]
+        return existing[-1]
     if which == "previous":
-        if len(found) == 1:
-            raise GeneraError(f"{folder} has only one checkpoint, {found[0].name}, and no previous one.")
-        return found[-2]
+        if len(existing) == 1:
+            raise GeneraError(f"{folder} has only one checkpoint, {existing[0].name}, and no previous one.")
+        return existing[-2]
     if which == "best":
-        best = position_of(found[-1]).best_step
-        return folder / name_of(best) if best is not None and (folder / name_of(best)).is_dir() else found[-1]
-    if which.isdigit() and (folder / name_of(int(which))) in found:
+        best = position_of(existing[-1]).best_step
+        return folder / name_of(best) if best is not None and (folder / name_of(best)).is_dir() else existing[-1]
+    if which.isdigit() and (folder / name_of(int(which))) in existing:
         return folder / name_of(int(which))
-    steps = ", ".join(str(int(p.name[5:])) for p in found)
+    steps = ", ".join(str(int(p.name[5:])) for p in existing)
     raise GeneraError(
         f"{folder} has no checkpoint {which!r}; choose one of the steps {steps}, or last, previous or best."
     )

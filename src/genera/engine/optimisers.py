@@ -47,7 +47,9 @@ def can_fuse(network: nn.Module) -> bool:
     return all(p.device.type in ("cpu", "cuda", "mps", "xpu") for p in network.parameters())
 
 
-def adam_player(network: nn.Module, *, lr: float, betas: tuple[float, float], eps: float, **options: Any) -> Player:
-    """A player for `network` with Adam at a constant rate, as is usual for GANs. options: further fields of Player."""
-    config = OptimiserConfig(optimiser="adam", schedule="constant", lr=lr, betas=betas, eps=eps)
+def gan_player(
+    network: nn.Module, optimiser: str, *, lr: float, betas: tuple[float, float], eps: float, **options: Any
+) -> Player:
+    """A player for `network` with one of the Adam family at a constant rate. options: further fields of Player."""
+    config = OptimiserConfig(optimiser=optimiser, schedule="constant", lr=lr, betas=betas, eps=eps)
     return player(network, config, **options)

@@ -82,7 +82,7 @@ def _nothing(run: Run, kind: str, lacking: Mapping[str, str]) -> str:
     """Error message for a run that no evaluator can measure: what each evaluator needs."""
     reasons = {e.name: e.lacks(run.method, kind) or lacking.get(e.name, "") for e in evaluators().values()}
     near = {name: why for name, why in reasons.items() if why.startswith("needs") or name in lacking}
-    listed = "; ".join(f"{name} {why}" for name, why in (near or reasons).items())
+    listed = "; ".join(f"{name}: {why}" for name, why in (near or reasons).items())
     return (
         f"no evaluator can measure {run.config.method} on {kind} items: {listed}. "
         "A method has a capability if it has its members (genera/engine/capabilities.py)."

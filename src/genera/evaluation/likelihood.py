@@ -91,8 +91,9 @@ MEASURES = (
         "Perplexity per token, published count",
         "per token",
         "lower",
-        "exp(nats of all items / number of tokens, both BOS and EOS included), from the best bound measured: the figure "
-        "in the tables of Optimus. BOS is counted but never predicted, so this is below the perplexity per token.",
+        "exp(nats of all items / number of tokens, both BOS and EOS included), from the best bound measured: the "
+        "figure in the tables of Optimus. BOS is counted but never predicted, so this is below the perplexity per "
+        "token.",
         "Li et al. 2020, Optimus, released code",
         _GROUP,
     ),

@@ -92,8 +92,8 @@ def feature_pair(
         raise GeneraError("one set holds features and the other one images; give images twice, or features twice.")
     form = _form(images, reference, size)
     made_pixels, real_pixels = pixels_of(images, form), pixels_of(reference, form)
-    own = features == "in-domain"
-    extractor = in_domain_of(real_pixels, _labels_of(reference)) if own else inception(features)
+    in_domain = features == "in-domain"
+    extractor = in_domain_of(real_pixels, _labels_of(reference)) if in_domain else inception(features)
     first, second = (extract(extractor.features, p, device=extractor.device) for p in (made_pixels, real_pixels))
     return first, second
 

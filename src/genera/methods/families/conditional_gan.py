@@ -13,7 +13,7 @@ from genera.blocks.resnet_gan import Generator, initialise
 from genera.blocks.resnet_gan_config import ResNetGanConfig
 from genera.data.images.dataset import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method
-from genera.engine.optimisers import adam_player
+from genera.engine.optimisers import gan_player
 from genera.engine.player import Player
 from genera.engine.step import Step
 from genera.errors import GeneraError, unknown
@@ -55,10 +55,10 @@ class ConditionalGan(Method):
     def players(self) -> dict[str, Player]:
         config = self.config
         judge = nn.ModuleList([self.discriminator, self.quantisation])
-        adam = {"betas": config.betas, "eps": config.adam_eps}
+        shared = {"optimiser": config.optimiser, "betas": config.betas, "eps": config.adam_eps}
         return {
-            "discriminator": adam_player(judge, lr=config.d_lr, **adam, averaged=False),
-            "generator": adam_player(self.generator, lr=config.g_lr, **adam, average_buffers=True),
+            "discriminator": gan_player(judge, lr=config.d_lr, **shared, averaged=False),
+            "generator": gan_player(self.generator, lr=config.g_lr, **shared, average_buffers=True),
         }
 
     def turns(self, batch: ImageBatch) -> list[ImageBatch]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from genera.blocks.optimisers import ADAM_FAMILY, choice_complaints
 from genera.blocks.quantiser_config import QuantiserConfig
 from genera.data.images.config import ImageConfig
 from genera.engine.config import MethodConfig
@@ -27,10 +28,12 @@ class UGatItConfig(MethodConfig):
     """Which of the authors' two implementations to follow where they differ: padding, biases, attention layers, initial
     ρ and its smoothing, variances, weight decay. The paper's figures are from the TensorFlow implementation."""
 
+    optimiser: str = "adam"
+    """Optimiser of all networks, with betas 0.5 and 0.999: adam, adamw, nadam, radam, adamax."""
     lr: float = 1e-4
-    """Learning rate of Adam (0.5, 0.999) for all networks, constant for the first half and then linear to 0."""
+    """Learning rate of all networks, constant for the first half and then linear to 0."""
     adam_eps: float = 1e-8
-    """Adam's epsilon."""
+    """Epsilon of the optimiser."""
     weight_decay: float = 1e-4
     """Weight of ½|w|², over kernels (tensorflow) or all parameters (pytorch)."""
     adversarial: float = 1.0
@@ -56,6 +59,7 @@ class UGatItConfig(MethodConfig):
             (self.lr > 0, f"--lr must be above 0, got {self.lr}"),
             (self.adam_eps > 0, f"--adam-eps must be above 0, got {self.adam_eps}"),
         ]
+        wrong += choice_complaints(self.optimiser, "--optimiser", ADAM_FAMILY)
         return wrong + [complaint for holds, complaint in rules if not holds] + self.quantiser.check()
 
     def check_data(self, data: ImageConfig) -> list[str]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
+from genera.blocks.optimisers import build_optimiser
 from genera.blocks.quantisation import insert
 from genera.blocks.quantiser import ALL
 from genera.blocks.schedules import schedule
@@ -61,7 +62,7 @@ class UGatIt(Method):
         return {"discriminators": self._player(judges), "generators": self._player(self.generators)}
 
     def _player(self, network: nn.Module) -> Player:
-        """Adam (0.5, 0.999) with ½|w|² in the loss; the rate is constant for one half and falls to 0 in the other."""
+        """½|w|² in the loss; the rate is constant for one half of the training and falls to 0 in the other."""
         trained = [p for p in network.parameters() if p.requires_grad]
         held = set(kernels(network)) if self.config.release == "tensorflow" else set(trained)
         groups = [
@@ -69,9 +70,11 @@ class UGatIt(Method):
             {"params": [p for p in trained if p not in held], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-        fused, eps, averaged = can_fuse(network), self.config.adam_eps, network is self.generators
-        optimiser = torch.optim.Adam(groups, lr=self.config.lr, betas=(0.5, 0.999), eps=eps, fused=fused)
-        return Player(network, optimiser, schedule("linear", decay_after=0.5), averaged)
+        config, fused = self.config, can_fuse(network)
+        optimiser = build_optimiser(
+            config.optimiser, groups, lr=config.lr, fused=fused, betas=(0.5, 0.999), eps=config.adam_eps
+        )
+        return Player(network, optimiser, schedule("linear", decay_after=0.5), averaged=network is self.generators)
 
     def update(self, batch: PairBatch, step: Step) -> None:
         step.minimise("discriminators", self.discriminator_loss, batch)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from genera.blocks.optimisers import choice_complaints
 from genera.engine.config import MethodConfig
 from genera.navigation.config import History
 
@@ -20,8 +21,12 @@ class AgentConfigBase(MethodConfig):
     instructions are empty."""
     batch_size: int = 20
     """Episodes a step, over all ranks."""
+    optimiser: str = "adam"
+    """Optimiser, with its default options: adam, adamw, sgd, rmsprop, …"""
     lr: float = 2e-5
     """Learning rate of the agent, constant."""
+    weight_decay: float = 0.0
+    """Weight decay, an L2 penalty."""
     hidden: int = 1024
     """Width of the agent's states."""
     dropout: float = 0.4
@@ -33,13 +38,15 @@ class AgentConfigBase(MethodConfig):
         rules = [
             (self.batch_size >= 1, f"batch-size must be at least 1, got {self.batch_size}"),
             (self.lr > 0, f"lr must be above 0, got {self.lr}"),
+            (self.weight_decay >= 0, f"weight-decay must be 0 or above, got {self.weight_decay}"),
             (self.hidden >= 1, f"hidden must be at least 1, got {self.hidden}"),
             (0 <= self.dropout < 1, f"dropout must lie in [0, 1), got {self.dropout}"),
             (self.horizon >= 1, f"horizon must be at least 1, got {self.horizon}"),
             *self.rules(),
         ]
         task = type(self).__name__.removesuffix("Config").lower()
-        return [f"--agent.{task}.{complaint}" for holds, complaint in rules if not holds]
+        complaints = [f"--agent.{task}.{complaint}" for holds, complaint in rules if not holds]
+        return complaints + choice_complaints(self.optimiser, f"--agent.{task}.optimiser")
 
     def rules(self) -> list[tuple[bool, str]]:
         """Whether each of the task's rules holds, and the complaint if it does not."""
@@ -74,8 +81,9 @@ class RecurrentAgentConfig(AgentConfigBase):
 
 @dataclass(frozen=True, kw_only=True)
 class R2RConfig(RecurrentAgentConfig):
-    """R2RAgent instructions (Tan et al. 2019; Hao et al. 2020): imitation and advantage actor-critic."""
+    """Room-to-Room instructions (Tan et al. 2019; Hao et al. 2020): imitation and advantage actor-critic."""
 
+    optimiser: str = "rmsprop"
     feature_dropout: float = 0.4
     """Dropout of image features; angle features are kept."""
     imitation: float = 0.2
@@ -122,6 +130,7 @@ class R2RConfig(RecurrentAgentConfig):
 class NDHConfig(RecurrentAgentConfig):
     """Navigation from dialogue history (Thomason et al. 2019; Hao et al. 2020): imitation with scheduled sampling."""
 
+    optimiser: str = "adamax"
     lr: float = 5e-5
     """Learning rate of the agent, constant."""
     horizon: int = 40
@@ -132,13 +141,12 @@ class NDHConfig(RecurrentAgentConfig):
     sampled: float = 0.2
     """Scheduled sampling: share of the training steps with a sampled action instead of the teacher's."""
     weight_decay: float = 5e-4
-    """L2 decay of Adamax."""
+    """Weight decay, an L2 penalty."""
 
     def rules(self) -> list[tuple[bool, str]]:
         return [
             *super().rules(),
             (0 <= self.sampled <= 1, f"sampled must lie in [0, 1], got {self.sampled}"),
-            (self.weight_decay >= 0, f"weight-decay must be 0 or above, got {self.weight_decay}"),
         ]
 
 
@@ -165,7 +173,7 @@ class HannaConfig(AgentConfigBase):
     uncertain: float = 0.25
     """Entropy of a wrong action, as a share of log 37, from which the teacher requests help."""
     weight_decay: float = 5e-4
-    """L2 decay of Adam."""
+    """Weight decay, an L2 penalty."""
 
     def rules(self) -> list[tuple[bool, str]]:
         return [
@@ -179,7 +187,6 @@ class HannaConfig(AgentConfigBase):
             ),
             (self.repeat_penalty >= 0, f"repeat-penalty must not be negative, got {self.repeat_penalty}"),
             (self.uncertain >= 0, f"uncertain must not be negative, got {self.uncertain}"),
-            (self.weight_decay >= 0, f"weight-decay must be 0 or above, got {self.weight_decay}"),
         ]
 
 

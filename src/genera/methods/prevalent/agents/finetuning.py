@@ -1,6 +1,6 @@
 """Fine-tuning of an agent, as far as the tasks share it: stages, players, instructions, validation, greedy rollouts.
 
-A task's agent is a subclass of `Agent` that brings its optimiser, its loss and the text that it reads.
+A task's agent is a subclass of `Agent` that brings its loss and the text that it reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
+from genera.blocks.optimisers import build_optimiser
 from genera.engine.capabilities import Walk
 from genera.engine.method import Stage
 from genera.engine.player import Player, Terms
@@ -54,9 +54,6 @@ class Agent:
         self.network, self.encoder, self.config, self.assets = network, encoder, config, assets
 
     # -- what each task defines ---------------------------------------------------------------------------------------
-
-    def optimiser(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
-        raise TypeError(f"{type(self).__name__} must define optimiser()")
 
     def loss(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> Terms:
         """unfrozen: whether the encoder's cross layers learn too."""
@@ -99,7 +96,9 @@ class Agent:
     def players(self, unfrozen: bool) -> dict[str, Player]:
         network = nn.ModuleList([self.network, self.encoder.layers]) if unfrozen and self.encoder else self.network
         parameters = [p for p in network.parameters() if p.requires_grad]
-        optimiser = self.optimiser(parameters, self.config.unfrozen_lr if unfrozen else self.config.lr)
+        config = self.config
+        rates = {"lr": config.unfrozen_lr if unfrozen else config.lr, "weight_decay": config.weight_decay}
+        optimiser = build_optimiser(config.optimiser, parameters, **rates)
         return {"agent": Player(network, optimiser, lambda step, progress: 1.0)}
 
     def update(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> None:

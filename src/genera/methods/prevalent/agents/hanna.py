@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
 
 from genera.engine.capabilities import Walk
 from genera.engine.method import Stage
@@ -33,9 +32,6 @@ class HannaAgent(Agent):
     """Reads with the encoder's text layers alone, which do not depend on the views."""
 
     network: HannaNetwork
-
-    def optimiser(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
-        return Adam(parameters, lr=lr, weight_decay=self.config.weight_decay)
 
     def stages(self, share: float) -> list[Stage]:
         return [self._stage("finetune", share, unfrozen=False)]

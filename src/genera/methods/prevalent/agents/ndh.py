@@ -4,8 +4,6 @@ scheduled sampling."""
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.optim import Adamax, Optimizer
 
 from genera.engine.player import Terms
 from genera.engine.step import Step
@@ -21,9 +19,6 @@ HISTORY_TOKENS = {"none": 1, "target": 3, "oracle_ans": 70, "nav_q_oracle_ans": 
 
 class NDHAgent(Agent):
     """The data's `supervision` (planner, player, trusted) decides whose path the agent imitates."""
-
-    def optimiser(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
-        return Adamax(parameters, lr=lr, weight_decay=self.config.weight_decay)
 
     def loss(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> Terms:
         """The imitation loss under scheduled sampling, averaged over the steps of each episode."""

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Optimizer, RMSprop
 
 from genera.engine.capabilities import Candidates
 from genera.engine.player import Terms
@@ -42,9 +41,6 @@ class R2RAgent(Agent):
         """speaker: writes the instructions of synthetic paths; None without back-translation."""
         super().__init__(network, encoder, config, assets)
         self.critic, self.speaker = network.critic, speaker
-
-    def optimiser(self, parameters: list[nn.Parameter], lr: float) -> Optimizer:
-        return RMSprop(parameters, lr=lr)
 
     def loss(self, batch: EpisodeBatch, step: Step, unfrozen: bool) -> Terms:
         """L = w_IL L_IL + w_RL (L_actor + L_critic / 2 - w_H H), a mean over episodes.

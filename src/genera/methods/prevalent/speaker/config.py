@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from genera.blocks.optimisers import choice_complaints
 from genera.engine.config import MethodConfig
 
 
@@ -24,10 +25,12 @@ class SpeakerConfig(MethodConfig):
     """Dropout of states and embeddings (published for follower: 0.5)."""
     feature_dropout: float = 0.3
     """Dropout of image features; angle features are kept (published for follower: 0)."""
+    optimiser: str = "adam"
+    """Optimiser, with its default options: adam, adamw, sgd, rmsprop, …"""
     lr: float = 1e-4
-    """Learning rate of Adam, constant."""
+    """Learning rate, constant."""
     weight_decay: float = 0.0
-    """L2 decay of Adam (follower: 5e-4)."""
+    """Weight decay, an L2 penalty (follower: 5e-4)."""
     batch_size: int = 64
     """Instructions a step, over all ranks (follower: 100)."""
     max_words: int = 80
@@ -47,7 +50,8 @@ class SpeakerConfig(MethodConfig):
             (self.batch_size >= 1, f"--speaker.batch-size must be at least 1, got {self.batch_size}"),
             (self.max_words >= 2, f"--speaker.max-words must be at least 2, got {self.max_words}"),
         ]
-        return [complaint for holds, complaint in rules if not holds]
+        complaints = [complaint for holds, complaint in rules if not holds]
+        return complaints + choice_complaints(self.optimiser, "--speaker.optimiser")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional as F
-from torch.optim import Adam
 
+from genera.blocks.optimisers import build_optimiser
 from genera.console import say
 from genera.data.vocabularies.words import PAD, WordVocabulary
 from genera.engine.method import Stage
@@ -51,7 +51,8 @@ def speaker_stage(speaker: Speaker, config: SpeakerConfig, assets: NavigationAss
 
     def players() -> dict[str, Player]:
         parameters = [parameter for parameter in speaker.parameters() if parameter.requires_grad]
-        optimiser = Adam(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=can_fuse(speaker))
+        rates = {"lr": config.lr, "weight_decay": config.weight_decay}
+        optimiser = build_optimiser(config.optimiser, parameters, **rates, fused=can_fuse(speaker))
         return {"speaker": Player(speaker, optimiser, lambda step, progress: 1.0)}
 
     def loss(batch: SpeakerBatch, step: Step) -> Terms:
