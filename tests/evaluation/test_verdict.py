@@ -1,5 +1,7 @@
 """A verdict needs evidence: figures against a baseline and real data, on enough items."""
 
+from dataclasses import replace
+
 import pytest
 
 from genera.evaluation.evaluator import Evaluator, diagnose
@@ -80,3 +82,28 @@ def test_a_use_with_a_warning_is_not_called_good() -> None:
         name="e", question="", measure=lambda e, o: None, measures=(), rules=(verdict(USE), lambda f: iter(other(f)))
     )
     assert [finding.finding for finding in diagnose(figures, [evaluator])] == ["copies"]
+
+
+def test_the_best_of_several_baselines_counts() -> None:
+    check = Check(
+        measure="bleu", question="q", worst="unrelated", best=100.0, worst_is="unrelated", best_is="perfect",
+        also=(("untrained", "bleu_untrained"),),
+    )  # fmt: skip
+    figures = Figures(Figure(key, value, None, 500) for key, value in {"bleu": 60.0, "unrelated": 0.0}.items())
+    assert check.position(figures) == pytest.approx(0.6)
+    more = Figures([*figures.figures, Figure("bleu_untrained", 50.0, None, 500)])
+    assert check.position(more) == pytest.approx(0.2)
+    assert check.words(more, {}) == "bleu 60 (unrelated: 0, untrained: 50, perfect: 100)"
+
+
+def test_references_that_hardly_differ_tell_nothing() -> None:
+    check = Check(measure="a", question="q", worst=0.0, best="b", worst_is="w", best_is="b", span=0.1)
+    assert check.position(Figures([Figure("a", 0.0, None, 500), Figure("b", 0.05, None, 500)])) is None
+
+
+def test_a_use_that_the_model_has_is_never_passed_over() -> None:
+    use = replace(USE, implied_by=("kl",), advice=USE.advice | {"unknown": lambda figures: f"at {figures['kl']}"})
+    (finding,) = verdict(use)(Figures([Figure("kl", 3.5, None, 500)]))
+    assert finding == Finding(
+        "note", "Whether samples are good is unknown. Not known: quality, variety.", {"kl": 3.5}, "at 3.5", "samples"
+    )
