@@ -116,9 +116,11 @@ def test_it_knows_order_and_beats_single_words():
 
 
 def test_real_sentences(real_data):
-    lines = gzip.open(real_data("ptb") / "ptb.train.txt.gz", "rt").read().splitlines()
-    valid = gzip.open(real_data("ptb") / "ptb.valid.txt.gz", "rt").read().splitlines()
-    model = SentenceModel(lines)
+    train, valid = (
+        gzip.decompress((real_data("ptb") / f"ptb.{split}.txt.gz").read_bytes()).decode().splitlines()
+        for split in ("train", "valid")
+    )
+    model = SentenceModel(train)
     nats, words = model.nats(valid), sum(len(line.split()) + 1 for line in valid)
 
     assert 120 < math.exp(nats.sum() / words) < 200  # 148.3 of an interpolated KN trigram, known words alone

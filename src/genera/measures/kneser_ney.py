@@ -36,7 +36,7 @@ class Trigrams:
         self.symbols = symbols
         before, previous, symbol = _windows(flat, lengths)
         self._trigrams, counts = np.unique(self._key(before, previous, symbol), return_counts=True)
-        first, bigrams = np.divmod(self._trigrams, symbols * symbols)
+        bigrams = self._trigrams % (symbols * symbols)
         begins = bigrams // symbols == BEGIN
         self._bigrams, places = np.unique(bigrams, return_inverse=True)
         continuations = np.bincount(places, np.where(begins, counts, 1))
