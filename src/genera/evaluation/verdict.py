@@ -121,17 +121,17 @@ def verdict(use: Use) -> Rule:
         name = use.name[0].upper() + use.name[1:]
         level: Literal["good", "note", "warning"]
         if poor:
-            level, grade, text = "warning", "poor", f"{name} are poor: {'; '.join(poor)}."
+            level, outcome, text = "warning", "poor", f"{name} are poor: {'; '.join(poor)}."
         elif fair:
-            level, grade, text = "note", "fair", f"{name} are fair: {'; '.join(fair)}.{rest}"
+            level, outcome, text = "note", "fair", f"{name} are fair: {'; '.join(fair)}.{rest}"
         elif grades and not missing:
-            level, grade, text = "good", "good", f"{name} are good: {'; '.join(told.values())}."
+            level, outcome, text = "good", "good", f"{name} are good: {'; '.join(told.values())}."
         elif keys:
             seen = f" What was measured is good: {'; '.join(told.values())}." if grades else ""
-            level, grade, text = "note", "unknown", f"Whether {use.name} are good is unknown.{seen}{rest}"
+            level, outcome, text = "note", "unknown", f"Whether {use.name} are good is unknown.{seen}{rest}"
         else:
             return
-        yield Finding(level, text, evidence(figures, *keys), use.advise(grade, figures), use.name)
+        yield Finding(level, text, evidence(figures, *keys), use.advise(outcome, figures), use.name)
 
     return rule
 

@@ -128,7 +128,7 @@ class SentenceModel:
         each = -self._spelling.log_probabilities(numbers, sizes)
         each += (strange[ends] - strange[ends - sizes]) * math.log(CODE_POINTS)
         rows = np.repeat(np.arange(len(lengths)), lengths)[places]
-        return np.bincount(rows, each[occurrences], len(lengths))
+        return np.bincount(rows, each[occurrences], len(lengths)).astype(np.float64)
 
 
 def _numbers(sequences: Iterable[Iterable[str]], known: dict[str, int]) -> tuple[Integers, Integers]:
