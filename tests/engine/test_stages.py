@@ -11,6 +11,7 @@ import small_methods
 from genera.engine.folder import RunFolder
 from genera.engine.train import train
 from genera.errors import GeneraError, Stopped
+from genera.files import write_tensors
 from small_methods import configured
 
 
@@ -27,7 +28,7 @@ def test_a_stage_of_work_goes_on_after_a_kill(tmp_path, monkeypatch):
     def killed(self, data, folder, ranks):
         monkeypatch.undo()
         folder.mkdir(parents=True)
-        small_methods.write_tensors(folder / "0.safetensors", {"x": data.splits["train"][:64]})  # not halved
+        write_tensors(folder / "0.safetensors", {"x": data.splits["train"][:64]})  # not halved
         raise KeyboardInterrupt
 
     whole = train(configured("small-pipeline"), tmp_path / "whole")

@@ -107,8 +107,8 @@ def test_evaluators_are_added_to_the_same_evaluation(known, copied):
 @pytest.mark.parametrize(
     ("evaluators", "message"),
     [
-        ([WALK], "no evaluator can measure optimus on text items: walk needs Navigates"),
-        ([PICKY], "no evaluator can measure optimus on text items: picky the data has no labels"),
+        ([WALK], "no evaluator can measure optimus on text items: walk: needs Navigates"),
+        ([PICKY], "no evaluator can measure optimus on text items: picky: the data has no labels"),
     ],
 )
 def test_nothing_that_fits_is_an_error(known, copied, evaluators, message):

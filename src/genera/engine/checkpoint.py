@@ -1,6 +1,5 @@
 """Checkpoints: weights and all training state in safetensors and JSON, written atomically."""
 
-import random
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genera.engine.config import from_dict
+from genera.engine.random_state import random_state, restore_random_state
 from genera.engine.ranks import Ranks
 from genera.engine.state import StatefulModule
 from genera.engine.step import Step
@@ -95,7 +94,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
         names[id(p)]: mean for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)
     }
     training = {
-        f"random/{rank}/{k}": v for rank, state in enumerate(ranks.gather(_random_state())) for k, v in state.items()
+        f"random/{rank}/{k}": v for rank, state in enumerate(ranks.gather(random_state())) for k, v in state.items()
     }
     training |= {f"state/{name}": tensor for name, tensor in method.training_tensors().items()}
     groups = {}
@@ -306,8 +305,8 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
         step.scaler.load_state_dict(state["scaler"])
     _restore_state(checkpoint, method, tensors, state, step.ranks)
     prefix = f"random/{step.ranks.rank}/"
-    if random_state := {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}:
-        _restore_random_state(random_state)
+    if saved := {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}:
+        restore_random_state(saved)
 
 
 def _restore_state(
@@ -372,32 +371,3 @@ def _placed(tensor: Tensor, like: Tensor) -> Tensor:
     from genera.engine.sharding import share_of
 
     return share_of(tensor, like)
-
-
-# random states
-
-
-def _random_state() -> dict[str, Tensor]:
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  (the global state is what is saved)
-    version, words, extra = random.getstate()
-    states = {
-        "torch": torch.get_rng_state(),
-        "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
-        "numpy_rest": torch.tensor([position, has_gauss, gauss], dtype=torch.float64),
-        "python": torch.tensor(words, dtype=torch.int64),
-        "python_rest": torch.tensor([version, extra is not None, extra or 0.0], dtype=torch.float64),
-    }
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _restore_random_state(states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["torch"])
-    position, has_gauss, gauss = states["numpy_rest"].tolist()
-    keys = states["numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))  # noqa: NPY002
-    version, has_extra, extra = states["python_rest"].tolist()
-    random.setstate((int(version), tuple(states["python"].tolist()), extra if has_extra else None))
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
