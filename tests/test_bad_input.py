@@ -150,7 +150,7 @@ VALUES = [
     ),
     ("reconstruct run", "give sentences either on the command line or with --input FILE"),
     ("reconstruct run --input nowhere.txt", "cannot read nowhere.txt: No such file or directory"),
-    ("reconstruct run --input latin.txt", "latin.txt is not UTF-8; convert it first"),
+    ("reconstruct run --input latin.txt", "latin.txt:2 is not UTF-8; convert the file"),
     ("reconstruct run --input empty.txt", "empty.txt contains no sentences; expected one per line"),
     ("reconstruct run --input .", "cannot read .: Is a directory"),
     ("interpolate run a b --steps 0", "an interpolation needs at least 1 step, got 0"),
@@ -191,7 +191,9 @@ def test_standard_input_that_is_not_text(run):
     words = [sys.executable, "-m", "genera", "reconstruct", "run", "--input", "-"]
     failed = subprocess.run(words, input=FILES["latin.txt"], capture_output=True)
     assert failed.returncode == 1
-    assert failed.stderr.decode() == "error: standard input is not UTF-8; convert it first, for example with iconv.\n"
+    assert failed.stderr.decode() == (
+        "error: standard input:2 is not UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8.\n"
+    )
 
 
 def test_words_that_are_not_text(run):

@@ -1,13 +1,16 @@
-"""Atomic file writes: write, fsync, rename."""
+"""Atomic file writes (write, fsync, rename), and reads that end: of regular files, bounded in size and nesting."""
 
+import gzip
 import json
 import os
 import shutil
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -15,6 +18,13 @@ from genera.errors import GeneraError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LARGEST = 1 << 30
+"""Largest content, in bytes, that is read into memory as a whole."""
+DEEPEST = 100
+"""Maximum nesting of a JSON or YAML value."""
+MOST_VALUES = 50_000_000
+"""Maximum number of values of a YAML document, aliases expanded."""
 
 
 @contextmanager
@@ -35,6 +45,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _sync(path.parent)
     except OSError as error:
         raise GeneraError(f"cannot write {path}: {error.strerror or error}; nothing there was changed.") from error
+    except UnicodeEncodeError as error:
+        raise GeneraError(f"cannot write {path}: {error.object[error.start - 20 : error.end + 20]!r} {HALF}.") from None
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -62,7 +74,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file. Raises GeneraError when it is missing or not JSON."""
-    return _read(path, "JSON", json.loads)
+    return _read(path, "JSON", parse_json)
 
 
 def write_yaml(path: str | Path, value: Any) -> None:
@@ -71,7 +83,7 @@ def write_yaml(path: str | Path, value: Any) -> None:
 
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file. Raises GeneraError when it is missing or not YAML."""
-    return _read(path, "YAML", yaml.safe_load)
+    return _read(path, "YAML", parse_yaml)
 
 
 def checksum(path: Path) -> dict[str, int]:
@@ -95,11 +107,124 @@ def write_tensors(path: str | Path, tensors: "dict[str, Tensor]") -> None:
         raise OSError(str(error).rpartition("I/O error: ")[2]) from None
 
 
-def _read(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def open_file(path: str | Path) -> BufferedReader:
+    """A regular file, open for reading. Raises GeneraError for a missing one, and for a pipe or a device, which may
+    never end."""
     try:
-        return parse(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GeneraError(f"{path} does not exist.") from None
-    except (ValueError, yaml.YAMLError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise GeneraError(f"{path} is not readable as {kind} ({reason}); restore it or delete it.") from None
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            return open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise GeneraError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from None
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    raise GeneraError(f"cannot read {path}: it is {kind}, and a file was expected; copy its content to a file.")
+
+
+def read_bytes(path: str | Path, *, most: int = LARGEST) -> bytes:
+    """The content of a regular file; of a .gz file, uncompressed.
+
+    Raises GeneraError when it cannot be read, is damaged, or has more than `most` bytes.
+    """
+    path = Path(path)
+    with open_file(path) as raw:
+        file = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+        try:
+            with reading(path):
+                content = file.read(most + 1)
+        except GZIP_ERRORS:
+            raise GeneraError(f"{path} {gzip_problem(raw)}.") from None
+    if len(content) > most:
+        raise GeneraError(f"{path} holds more than {most >> 20:,} MB, which is more than this kind of file can have.")
+    return content
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Turn the system's errors (no permission, a name that is too long) into a sentence with the path."""
+    try:
+        yield
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        where = path if error.filename is None else error.filename
+        raise GeneraError(f"cannot read {where}: {error.strerror or error}.") from None
+
+
+GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def gzip_problem(file: IO[bytes]) -> str:
+    """What is wrong with a .gz file, open for reading, that raised one of GZIP_ERRORS."""
+    file.seek(0)
+    if file.read(2) != b"\x1f\x8b":
+        return "is not a gzip file; remove .gz from its name or fetch it again"
+    return "is damaged or truncated; fetch it again"
+
+
+def parse_json(content: str | bytes) -> Any:
+    """As json.loads, with ValueError as the only exception.
+
+    It is also raised for nesting above DEEPEST, which would end in a RecursionError here or where the value is used,
+    and for half of a surrogate pair, which cannot be written again.
+    """
+    return _parsed(content, json.loads)
+
+
+def parse_yaml(content: str | bytes) -> Any:
+    """As yaml.safe_load, with ValueError as the only exception; see `parse_json`."""
+    return _parsed(content, yaml.safe_load)
+
+
+HALF = "has half of a \\u surrogate pair; write whole characters"
+
+
+def _parsed(content: str | bytes, parse: Callable[[str], Any]) -> Any:
+    text = content.decode() if isinstance(content, bytes) else content
+    try:
+        value = parse(text)
+    except RecursionError:
+        raise ValueError(f"nested more than {DEEPEST} levels deep") from None
+    except Exception as error:  # the constructors of YAML raise many kinds
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(reason[0]) from None
+    if parse is not json.loads or text.count("[") + text.count("{") > DEEPEST:
+        _check_nesting(value)
+    if "\\ud" in text or "\\uD" in text:  # UTF-8 itself has no halves
+        try:
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as error:
+            part = error.object[max(0, error.start - 20) : error.end + 20]
+            raise ValueError(f"{part!r} {HALF}") from None
+    return value
+
+
+def _check_nesting(value: Any) -> None:
+    """Raise ValueError for a value that is nested too deep, contains itself, or is too large once its YAML aliases are
+    expanded. Level by level, without recursion."""
+    level: dict[int, tuple[Any, int]] = {0: ([value], 1)}  # id → container, and how often the level has it
+    total = 0
+    for _ in range(DEEPEST + 1):
+        below: dict[int, tuple[Any, int]] = {}
+        for container, times in level.values():
+            total += times * len(container)
+            for inner in container.values() if isinstance(container, dict) else container:
+                if isinstance(inner, dict | list | tuple):
+                    below[id(inner)] = inner, times + below.get(id(inner), (None, 0))[1]
+        if total > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values")
+        if not below:
+            return
+        level = below
+    raise ValueError(f"nested more than {DEEPEST} levels deep")
+
+
+def _read(path: str | Path, kind: str, parse: Callable[[bytes], Any]) -> Any:
+    if not Path(path).exists():
+        raise GeneraError(f"{path} does not exist.")
+    try:
+        return parse(read_bytes(path))
+    except ValueError as error:
+        raise GeneraError(f"{path} is not readable as {kind} ({error}); restore it or delete it.") from None

@@ -1,5 +1,6 @@
 """`genera sample`, `reconstruct`, `encode`, `interpolate`, `analogy`: data on stdout, and only data."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -64,10 +65,34 @@ def test_checkpoints_are_chosen(tiny_run):
 @pytest.mark.parametrize("command", ["reconstruct", "encode"])
 def test_items_from_a_file_and_from_standard_input(tiny_run, tmp_path, command):
     file = tmp_path / "items.txt"
-    file.write_text("\n".join(["", *SENTENCES, "  "]))
+    file.write_text("\n".join([*SENTENCES, ""]))
     given = genera(command, tiny_run, *SENTENCES, "--json")
     assert genera(command, tiny_run, "--input", file, "--json").json == given.json
     assert genera(command, tiny_run, "--input", "-", "--json", typed=file.read_text()).json == given.json
+    pages = tmp_path / "items.txt.gz"
+    pages.write_bytes(gzip.compress("\r\n".join(SENTENCES).encode()))
+    assert genera(command, tiny_run, "--input", pages, "--json").json == given.json
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "encode --json", "respond"])
+def test_a_blank_line_is_refused_with_its_number(tiny_run, tmp_path, command):
+    """Output i belongs to line i."""
+    file = tmp_path / "items.txt"
+    for text, number in (("\na\n", 1), ("a\n  \nb\n", 2), ("a\nb\n\n", 3)):
+        file.write_text(text)
+        name, *options = command.split()
+        for given, where in ((file, file), ("-", "standard input")):
+            failed = genera(name, tiny_run, "--input", given, *options, typed=text)
+            assert failed.error == (
+                f"{where}:{number} is blank; output i belongs to line i, so fill in the line or remove it."
+            )
+
+
+def test_only_line_feeds_end_lines(tiny_run, tmp_path):
+    """str.splitlines() also splits at form feeds and other separators, which would shift the rows."""
+    file = tmp_path / "items.txt"
+    file.write_text("a\x0bcat\x1c\u2028sat\na dog\n")
+    assert len(genera("encode", tiny_run, "--input", file, "--json").json) == 2
 
 
 def test_a_pipe_of_real_processes(tiny_run):

@@ -15,8 +15,9 @@ LONG_AGO = 1_000_000_000
 
 
 @pytest.fixture
-def corpus(tmp_path):
+def corpus(tmp_path, monkeypatch):
     """A large file that was written long ago."""
+    monkeypatch.setattr(cache, "SETTLED", -1)
     path = tmp_path / "corpus.txt"
     path.write_bytes(b"a line\n" * REMEMBERED_FROM)
     os.utime(path, (LONG_AGO, LONG_AGO))
@@ -36,14 +37,30 @@ def test_a_changed_file_is_read_again(corpus):
     assert file_hash(corpus) == hashlib.sha256(corpus.read_bytes()).hexdigest() != before
 
 
-def test_a_file_that_may_still_be_written_is_not_remembered(corpus):
-    """Two changes within the clock's grain leave the same time."""
-    corpus.write_bytes(corpus.read_bytes().upper())
-    state = corpus.stat()
-    before = file_hash(corpus)
-    corpus.write_bytes(corpus.read_bytes().lower())
+def test_a_file_that_may_still_be_written_is_not_remembered(corpus, monkeypatch):
+    """Two changes within the clock's grain leave the same times."""
+    monkeypatch.setattr(cache, "SETTLED", 60)
+    file_hash(corpus)
+    assert not (cache.cache_folder() / "hashes" / cache.identity(corpus)).exists()
+
+
+@pytest.mark.parametrize("place", [0, 3 * cache.BLOCK + 5, -1])
+def test_a_change_that_keeps_size_and_modification_time_is_noticed(corpus, place):
+    """As by a tool that restores the time, such as `cp -p` or `rsync -t`."""
+    state, before, key = corpus.stat(), file_hash(corpus), cache.identity(corpus)
+    _flip(corpus, place)
     os.utime(corpus, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert file_hash(corpus) != before
+    assert corpus.stat().st_mtime_ns == state.st_mtime_ns
+    assert cache.identity(corpus) != key
+    assert file_hash(corpus) == hashlib.sha256(corpus.read_bytes()).hexdigest() != before
+
+
+def test_where_there_is_no_change_time_the_sampled_blocks_tell(corpus, monkeypatch):
+    monkeypatch.setattr(cache.os, "name", "nt")
+    state, key = corpus.stat(), cache.identity(corpus)
+    _flip(corpus, -1)
+    os.utime(corpus, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert cache.identity(corpus) != key
 
 
 def test_small_files_leave_nothing_in_the_cache(tmp_path):

@@ -226,7 +226,7 @@ def test_a_whole_source_holds_nothing_out(write, tmp_path):
         ("jsonl", "a.jsonl", '{"text": 3}\n', {}, "the field 'text' is not a string"),
         ("jsonl", "a.jsonl", '{"text": "a"}\n', {"label_column": "mood"}, "unknown field at .*:1: 'mood'"),
         ("jsonl", "a.jsonl", '{"text": "a", "y": null}\n', {"label_column": "y"}, "has no label"),
-        ("jsonl", "a.jsonl", '{"text": "\\ud800"}\n', {}, "half of a .* surrogate pair"),
+        ("jsonl", "a.jsonl", '{"text": "\\ud800"}\n', {}, r"a\.jsonl:1 is not JSON .*half of a .* surrogate pair"),
     ],
 )
 def test_bad_content(write, scheme, name, content, columns, message):

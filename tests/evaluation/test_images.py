@@ -13,7 +13,8 @@ from genera import run as runs
 from genera.cli import sample
 from genera.data.images.config import ImageConfig
 from genera.data.images.dataset import ImageAssets, ImageData
-from genera.data.images.files import find_images, read_image
+from genera.data.images.files import read_image
+from genera.data.images.formats import find_images
 from genera.data.images.pixels import Form
 from genera.data.images.store import to_float, to_uint8
 from genera.engine.config import RunConfig, TrainConfig

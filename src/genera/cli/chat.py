@@ -10,6 +10,7 @@ from tyro.conf import Positional
 from genera.cli.parsing import parse
 from genera.cli.uses import DecodeOptions
 from genera.console import say
+from genera.data.files import lines_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,10 @@ def main(arguments: list[str]) -> None:
     prompt = "> " if sys.stdin.isatty() else ""
     if prompt:
         say("Type a message. An empty line starts a new conversation; Ctrl-D quits.")
+    turns = lines_of(sys.stdin.buffer, "standard input")
     while True:
         print(prompt, end="", flush=True)
-        line = sys.stdin.readline()
+        _, line = next(turns, ("", ""))
         if not line:
             break
         if not line.strip():

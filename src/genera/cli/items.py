@@ -5,14 +5,17 @@ A command takes `ItemOptions`, gets the reader and printer from `items_of(run)`,
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genera.cli.parsing import print_json
 from genera.cli.uses import DecodeOptions
+from genera.data.files import Line, lines_of, read_lines
 from genera.errors import GeneraError
+from genera.files import reading
+from genera.numerals import integer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 WORDS = ("temperature", "top_k", "top_p", "max_tokens")
 PICTURES = ("out", "columns", "classes", "truncation")
 """Options of `ItemOptions` that are for sentences, and for images."""
+MOST_INPUT = 1 << 28
+"""Characters that are read of --input, which may be a stream without end."""
+STREAMS = ("/dev/stdin", "/dev/fd", "/proc/self/fd")
+"""Places of open streams, such as the shell's <(COMMAND). Other pipes and devices are refused: they may never end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +138,7 @@ class Images:
         known = getattr(self.run.method.assets, "classes", ())
         asked: dict[str, Any] = {}
         if command.classes:
-            asked["classes"] = [n if n in known or not n.isdigit() else int(n) for n in command.classes]
+            asked["classes"] = [n if n in known or (number := integer(n)) is None else number for n in command.classes]
         if command.truncation is not None:
             asked["truncation"] = command.truncation
         if function := getattr(self.run.method, use, None):
@@ -157,7 +164,7 @@ class Images:
 
     def _files(self, words: Sequence[str], file: Path | None) -> list[Path]:
         """Image files; a folder is expanded to all images in it."""
-        from genera.data.images.files import find_images
+        from genera.data.images.formats import find_images
 
         paths = []
         for word in lines(words, file, "image files"):
@@ -227,22 +234,39 @@ def read_paths(scan: str | None, path: Sequence[str], heading: float, file: Path
 
 
 def lines(words: Sequence[str], file: Path | None, what: str = "sentences") -> list[str]:
-    """The words of the command line, or the lines of a file (`-` reads standard input)."""
+    """The words of the command line, or the lines of a file (`-` reads standard input), plain or .gz.
+
+    Item i is line i. Raises GeneraError for a blank line: skipping it would shift all later outputs against the inputs.
+    """
     if bool(words) == bool(file):
         raise GeneraError(f"give {what} either on the command line or with --input FILE (one per line).")
     if not file:
         return list(words)
-    where = "standard input" if str(file) == "-" else str(file)
-    try:
-        text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode()
-    except OSError as error:
-        raise GeneraError(f"cannot read {where}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise GeneraError(f"{where} is not UTF-8; convert it first, for example with iconv.") from None
-    named = [line.strip() for line in text.splitlines() if line.strip()]
-    if not named:
-        raise GeneraError(f"{where} contains no {what}; expected one per line.")
-    return named
+    texts, size = [], 0
+    for where, text in _lines(file):
+        size += len(text)
+        if size > MOST_INPUT:
+            raise GeneraError(f"{where}: the input has more than {MOST_INPUT >> 20} MB; split it into several files.")
+        if not text.strip():
+            raise GeneraError(f"{where} is blank; output i belongs to line i, so fill in the line or remove it.")
+        texts.append(text.strip())
+    if not texts:
+        raise GeneraError(
+            f"{'standard input' if str(file) == '-' else file} contains no {what}; expected one per line."
+        )
+    return texts
+
+
+def _lines(file: Path) -> Iterator[Line]:
+    if str(file) == "-":
+        yield from lines_of(sys.stdin.buffer, "standard input")
+    elif str(file) in STREAMS or file.parent in map(Path, STREAMS):
+        with reading(file), open(file, "rb") as stream:
+            yield from lines_of(stream, str(file))
+    elif file.is_file() and not file.stat().st_size:
+        return
+    else:
+        yield from read_lines(file)
 
 
 def print_texts(texts: Sequence[str], as_json: bool) -> None:

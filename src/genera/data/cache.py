@@ -18,7 +18,7 @@ from typing import Any
 
 from genera.console import say
 from genera.errors import GeneraError
-from genera.files import atomic, checksum, read_json, write_json, write_text
+from genera.files import atomic, checksum, open_file, read_json, reading, write_json, write_text
 
 CHECKSUMS = "checksums"
 SMALL = 1 << 22
@@ -148,21 +148,31 @@ def verify(cache: Path) -> Verified:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content. The hash of a large file is cached under its path, size and modification time, so
-    that resuming does not read the whole corpus; a change that keeps all three goes unnoticed. Raises GeneraError when
-    the file cannot be read."""
-    try:
+    """SHA-256 of a file's content. The hash of a large file is cached under its `identity`, so that resuming does not
+    read the whole corpus. Raises GeneraError when the file cannot be read."""
+    with open_file(path) as file, reading(path):
         state = path.stat()
-        key = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:32]
-        kept = cache_folder() / "hashes" / key
         large = state.st_size >= REMEMBERED_FROM
-        if large and kept.is_file() and len(known := kept.read_text()) == 64:
+        kept = cache_folder() / "hashes" / identity(path) if large else None
+        if kept and kept.is_file() and len(known := kept.read_text()) == 64:
             return known
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise GeneraError(f"cannot read {path}: {error.strerror}.") from None
-    if large and time.time() - state.st_mtime > SETTLED:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if kept and time.time() - max(state.st_mtime, state.st_ctime) > SETTLED:
         with suppress(GeneraError):  # without a writable cache, hashing only takes longer
             write_text(kept, digest)
     return digest
+
+
+def identity(path: Path) -> str:
+    """A key that changes with the content of a large file, without reading it whole: a hash of its path, size, times
+    and sampled blocks.
+
+    The system sets the change time (ctime) at every write, also where a tool restores the modification time. On
+    Windows, where there is none, a change outside the sampled blocks that keeps size and modification time goes
+    unnoticed.
+    Raises OSError.
+    """
+    state = path.stat()
+    changed = None if os.name == "nt" else state.st_ctime_ns  # on Windows it is the time of creation
+    facts = (str(path.resolve()), state.st_size, state.st_mtime_ns, changed, _sample(path))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

@@ -4,7 +4,6 @@ import difflib
 import glob
 import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -12,6 +11,10 @@ from typing import IO, NamedTuple, cast
 from genera.data.cache import file_hash
 from genera.data.splits import SPLIT_NAMES, SPLITS, split_named
 from genera.errors import GeneraError, unknown
+from genera.files import GZIP_ERRORS, gzip_problem, open_file
+
+LONGEST_LINE = 1 << 24
+"""Longest line, in bytes, that is read; no model reads a text of this length."""
 
 
 class Line(NamedTuple):
@@ -40,17 +43,35 @@ def find_files(rest: str) -> list[Path]:
         if not files:
             raise GeneraError(f"the folder {path} has no files.")
     elif path.exists():
+        open_file(path).close()  # raises an error for a pipe or a device
         files = [path]
     elif glob.has_magic(rest):
         files = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
         if not files:
             raise GeneraError(f"no file matches {rest}; check the pattern and quote it in the shell.")
     else:
-        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        if not difflib.get_close_matches(path.name, siblings):
-            raise GeneraError(f"{path} does not exist; check the path.")
-        raise unknown(f"file in {path.parent}:", path.name, siblings)
+        raise missing(path, "file")
+    return named(files)
+
+
+def named(files: list[Path]) -> list[Path]:
+    """`files`. Raises GeneraError for a name that is not UTF-8: messages, labels and reports could not contain it."""
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise GeneraError(f"the name of the file {str(file)!r} is not UTF-8; rename it.") from None
     return files
+
+
+def missing(path: Path, kind: str) -> GeneraError:
+    """The error for a path that does not exist; suggests similar names of its folder. kind: file or folder."""
+    if path.is_symlink():
+        return GeneraError(f"{path} is a link to {path.readlink()}, which does not exist or leads back to the link.")
+    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    if not difflib.get_close_matches(path.name, siblings):
+        return GeneraError(f"{'the folder ' if kind == 'folder' else ''}{path} does not exist; check the path.")
+    return unknown(f"{kind} in {path.parent}:", path.name, siblings)
 
 
 def label_of_file(path: Path) -> str:
@@ -70,29 +91,36 @@ def hash_files(how: object, files: Iterable[tuple[str, Path]], *, names: bool = 
     return digest.hexdigest()
 
 
-def open_file(path: Path) -> IO[bytes]:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise GeneraError(f"cannot read {path}: {error.strerror}.") from None
-
-
 def read_lines(path: Path) -> Iterator[Line]:
-    """The lines of a UTF-8 file, plain or .gz, one at a time. Raises GeneraError when it is empty or damaged."""
+    """The lines of a UTF-8 file, plain or .gz, one at a time. Raises GeneraError when it is empty or damaged, and for a
+    line of more than LONGEST_LINE bytes."""
     count = 0
     with open_file(path) as raw:
         file = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
         try:
-            for count, line in enumerate(file, start=1):
-                text = line.decode()
-                yield Line(f"{path}:{count}", text.removeprefix("\ufeff") if count == 1 else text)
-        except UnicodeDecodeError:
-            raise GeneraError(
-                f"{path}:{count} is not UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8."
-            ) from None
-        except (EOFError, zlib.error):
-            raise GeneraError(f"{path} is damaged or truncated after line {count}; fetch it again.") from None
-        except gzip.BadGzipFile:
-            raise GeneraError(f"{path} is not a gzip file; remove .gz from its name or fetch it again.") from None
+            for line in lines_of(file, str(path)):
+                count += 1
+                yield line
+        except GZIP_ERRORS:
+            problem = gzip_problem(raw)
+            raise GeneraError(f"{path} {problem.replace('truncated', f'truncated after line {count}')}.") from None
     if not count:
         raise GeneraError(f"{path} is empty; one text per line was expected.")
+
+
+def lines_of(file: IO[bytes], name: str) -> Iterator[Line]:
+    """The lines of an open file or stream with their numbers, one at a time and each bounded in length."""
+    number = 0
+    while content := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(content) > LONGEST_LINE:
+            raise GeneraError(
+                f"{name}:{number} is longer than {LONGEST_LINE >> 20} MB; one text per line was expected."
+            )
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            raise GeneraError(
+                f"{name}:{number} is not UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8."
+            ) from None
+        yield Line(f"{name}:{number}", text.removeprefix("\ufeff") if number == 1 else text)

@@ -21,6 +21,7 @@ from genera.engine.step import Step
 from genera.engine.trainees import Trainee
 from genera.errors import GeneraError
 from genera.files import atomic, checksum, read_json, write_json, write_tensors
+from genera.numerals import integer
 
 SHARES = "shares"
 """Folder of a checkpoint for the optimiser state of a sharded run, written by every rank."""
@@ -50,7 +51,8 @@ def name_of(step: int) -> str:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
-    return sorted(p for p in folder.glob("step-*") if (p / "state.json").is_file())
+    steps = (p for p in folder.glob("step-*") if integer(p.name.removeprefix("step-")) is not None)
+    return sorted(p for p in steps if (p / "state.json").is_file())
 
 
 def pick(folder: Path, which: str = "last") -> Path | None:
@@ -71,8 +73,8 @@ def pick(folder: Path, which: str = "last") -> Path | None:
     if which == "best":
         best = position_of(existing[-1]).best_step
         return folder / name_of(best) if best is not None and (folder / name_of(best)).is_dir() else existing[-1]
-    if which.isdigit() and (folder / name_of(int(which))) in existing:
-        return folder / name_of(int(which))
+    if (number := integer(which)) is not None and (folder / name_of(number)) in existing:
+        return folder / name_of(number)
     steps = ", ".join(str(int(p.name[5:])) for p in existing)
     raise GeneraError(
         f"{folder} has no checkpoint {which!r}; choose one of the steps {steps}, or last, previous or best."

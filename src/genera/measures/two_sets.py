@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from genera.data.files import read_lines
-from genera.data.images.files import find_images
-from genera.data.images.formats import labelled_files
+from genera.data.images.formats import find_images, labelled_files
 from genera.data.images.pixels import Form, decode
 from genera.data.images.store import to_uint8
 from genera.errors import GeneraError
+from genera.files import read_bytes
 from genera.measures import frechet
 from genera.measures import images as measured
 from genera.measures import text as texts_measured
@@ -101,7 +101,7 @@ def feature_pair(
 def pixels_of(images: Images, form: Form) -> NDArray[np.uint8]:
     """(N, 3, S, S) uint8 of a set of images."""
     if isinstance(images, str | Path):
-        return np.stack([form.fit(decode(file.read_bytes(), str(file))) for file in find_images(_folder(images))])
+        return np.stack([form.fit(decode(read_bytes(file), str(file))) for file in find_images(_folder(images))])
     return np.stack([form.fit(_image(one)) for one in images])
 
 
@@ -128,8 +128,8 @@ def _shapes(images: Images) -> set[tuple[int, int]]:
             try:
                 with Image.open(file) as image:
                     shapes.add((image.height, image.width))
-            except (OSError, ValueError):
-                decode(file.read_bytes(), str(file))  # says what is wrong with it
+            except Exception:  # a damaged image can raise almost anything
+                decode(read_bytes(file), str(file))  # says what is wrong with it
         return shapes
     if len(images) == 0:
         raise GeneraError("a set of no images cannot be measured; give at least two.")

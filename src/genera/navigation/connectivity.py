@@ -7,8 +7,9 @@ not use.
 
 import hashlib
 import json
-import math
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.console import say
+from genera.data.cache import file_hash
 from genera.errors import GeneraError
+from genera.files import open_file, parse_json, read_bytes
 
 SUFFIX = "_connectivity.json"
 _ARCHIVES = ("connectivity.tar.xz", "connectivity.tar.gz", "connectivity.tar")
+_FARTHEST = 1e38  # largest float32
+_LARGEST = 1 << 28  # bytes of the file of one house; the largest of Matterport3D has 1.3 MB
 _KEYS = ("image_id", "pose", "included", "visible", "unobstructed", "height")
 
 
@@ -55,7 +60,7 @@ def content_hash(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]:
         digest.update(file.name.encode())
-        digest.update(file.read_bytes())
+        digest.update(file_hash(file).encode())
     return digest.hexdigest()
 
 
@@ -75,24 +80,32 @@ def read(path: Path, strict: bool = True) -> list[Scan]:
 
 def _folder(path: Path) -> Iterator[tuple[str, bytes]]:
     for file in path.glob(f"*{SUFFIX}"):
-        yield file.name, file.read_bytes()
+        yield file.name, read_bytes(file)
 
 
 def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(path) as archive:
+        with open_file(path) as opened, tarfile.open(fileobj=opened) as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                # macOS adds a "._NAME" for each file of an archive
-                if name.endswith(SUFFIX) and not name.startswith(".") and (file := archive.extractfile(member)):
-                    yield name, file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+                if not name.endswith(SUFFIX) or name.startswith("."):  # macOS adds a "._NAME" for each file
+                    continue
+                if not member.isreg():
+                    raise GeneraError(
+                        f"{path}: {name} is not a file but a link or a folder; archive the files themselves."
+                    )
+                if member.size > _LARGEST:
+                    raise GeneraError(f"{path}: {name} has {member.size:,} bytes, which is too large for one house.")
+                file = archive.extractfile(member)
+                assert file
+                yield name, file.read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise GeneraError(f"{path} is damaged or not a tar archive ({error}); fetch it again.") from None
 
 
 def _json(content: bytes, where: str) -> Any:
     try:
-        return json.loads(content)
+        return parse_json(content)
     except ValueError as error:
         raise GeneraError(f"{where} is not JSON ({error}); fetch it again.") from None
 
@@ -159,7 +172,7 @@ def _problem(entry: Any, n: int) -> str | None:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(x, int | float) and math.isfinite(x) for x in value)
+    return isinstance(value, list) and all(isinstance(x, int | float) and abs(x) < _FARTHEST for x in value)
 
 
 def _flags(value: Any) -> bool:

@@ -1,8 +1,5 @@
 """Episodes of the instruction-following tasks: R2R, NDH (from CVDN) and HANNA, read from their JSON, plain or .gz."""
 
-import gzip
-import json
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.errors import GeneraError
+from genera.files import parse_json, read_bytes
 from genera.navigation.config import History, Supervision
 from genera.navigation.graphs import Graphs
 
@@ -279,12 +277,11 @@ def nearest(
 
 def load_json(path: Path) -> Any:
     """The value of a JSON file, plain or .gz. Raises GeneraError when it is missing or damaged."""
+    if not path.exists():
+        raise GeneraError(f"{path} does not exist.")
     try:
-        content = path.read_bytes()
-        return json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
-    except FileNotFoundError:
-        raise GeneraError(f"{path} does not exist.") from None
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+        return parse_json(read_bytes(path))
+    except ValueError as error:
         raise GeneraError(f"{path} is damaged or not JSON ({error}); fetch it again.") from None
 
 
@@ -308,10 +305,10 @@ def _text(entry: Any, key: str, where: str) -> str:
 
 
 def _number(entry: Any, key: str, where: str) -> float:
-    value = float(_field(entry, key, where, (int, float), "a number"))
-    if not np.isfinite(value):
+    value = _field(entry, key, where, (int, float), "a number")
+    if not abs(value) < 1e300:  # an integer may be larger than any float
         raise GeneraError(f"{where}: the field {key!r} is {value}; a finite number was expected.")
-    return value
+    return float(value)
 
 
 def _key(entry: Any, key: str, where: str) -> str:

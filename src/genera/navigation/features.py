@@ -7,7 +7,6 @@ vertical field of view, and base64 of 36 x F little-endian float32. Later work u
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genera.console import say, track
-from genera.data.cache import build_once, cache_folder
+from genera.data.cache import build_once, cache_folder, identity
 from genera.data.files import read_lines
 from genera.errors import GeneraError
-from genera.files import read_json, write_json
+from genera.files import open_file, read_json, write_json
 from genera.navigation.config import Layout
 from genera.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs
 
@@ -28,6 +27,7 @@ HDF5 = (".hdf5", ".h5")
 Row: TypeAlias = tuple[str, str, str, NDArray[np.floating]]
 """Position in the file (for messages), scan, viewpoint, and features."""
 _COLUMNS = 6
+_WIDEST = 1 << 20  # features of a view
 _SHOWN = 3  # viewpoints named in a message
 
 
@@ -72,13 +72,10 @@ def open_features(path: Path, graphs: Graphs, allow_missing: bool = False) -> Ar
     allow_missing: use zeros for viewpoints missing from the file, with a warning. Raises GeneraError when rows are
     missing otherwise, or are not 36 x F finite numbers with the same F.
     """
-    try:
-        state = path.stat()
-    except OSError:
-        raise GeneraError(f"{path} does not exist; check --features.") from None
-    # Hashing gigabytes would take as long as reading them, so identify the file by path, size and modification time.
-    key = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:32]
-    folder = cache_folder() / f"features-{key}"
+    if not path.exists():
+        raise GeneraError(f"{path} does not exist; check --features.")
+    open_file(path).close()  # raises an error for a pipe or a device
+    folder = cache_folder() / f"features-{identity(path)}"  # hashing gigabytes takes as long as reading them
     build_once(folder, lambda temporary: convert(path, temporary))
     row_of = {tuple(name): row for row, name in enumerate(read_json(folder / "rows.json"))}
     scans = np.asarray(graphs.scans)[graphs.scan_of]
@@ -142,10 +139,15 @@ def _rows_of_hdf5(path: Path) -> Iterator[Row]:
         with h5py.File(path) as file:
             for key, features in file.items():
                 where, (scan, _, viewpoint) = f"{path}, {key}", key.rpartition("_")
-                if not scan or getattr(features, "shape", ())[:1] != (VIEWS,):
+                shape: tuple[int, ...] = getattr(features, "shape", ())
+                if not scan or len(shape) != 2 or shape[0] != VIEWS or features.dtype.kind not in "fiu":
                     raise GeneraError(f"{where} is not an array of 36 views named SCAN_VIEWPOINT.")
+                if shape[1] > _WIDEST:
+                    raise GeneraError(
+                        f"{where} declares {shape[1]:,} features a view; at most {_WIDEST:,} are expected."
+                    )
                 yield where, scan, viewpoint, features[...]
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise GeneraError(f"{path} cannot be read as HDF5 ({error}); it may be damaged; fetch it again.") from None
 
 

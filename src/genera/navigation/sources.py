@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from genera.data import registry
+from genera.data.cache import file_hash
 from genera.data.splits import in_order
 from genera.data.text.items import Item
 from genera.errors import GeneraError, unknown
@@ -85,7 +86,7 @@ class NavigationSource:
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.task.encode())
         for split, path in self.files.items():
-            digest.update(split.encode() + path.read_bytes())
+            digest.update(split.encode() + file_hash(path).encode())
         return digest.hexdigest()
 
 

@@ -15,6 +15,7 @@ from genera.files import write_json
 from genera.navigation.episodes import EpisodeTable, load_json
 from genera.navigation.graphs import Graphs
 from genera.navigation.simulator import pose_of, views_along
+from genera.numerals import integer
 
 Trajectory: TypeAlias = Sequence[tuple[str, float, float]]  # viewpoint, heading and elevation in radians
 
@@ -38,7 +39,7 @@ def write_submission(
 ) -> None:
     """Write trajectories, episode id → trajectory. key: "inst_idx" for NDH, whose ids are numbers. requests: number of
     help requests; selects the HANNA format, with a 1 for each request."""
-    ids = {name: int(name) if key == "inst_idx" and name.isdigit() else name for name in trajectories}
+    ids = {name: integer(name) if key == "inst_idx" and integer(name) is not None else name for name in trajectories}
     steps = "trajectory" if requests is None else "agent_pose"
     entries: list[dict[str, Any]] = [{key: ids[name], steps: list(map(list, t))} for name, t in trajectories.items()]
     if requests is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genera.data.vocabularies.classes import label_order
 from genera.errors import GeneraError, unknown
 from genera.uses.facts import facts_of
 from genera.uses.settings import LabelConfig
@@ -75,7 +76,7 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
     train, train_labels = [train[i] for i in kept], [train_labels[i] for i in kept]
 
     counts = Counter(train_labels)
-    names = tuple(sorted(counts, key=_naturally))
+    names = tuple(label_order(counts))
     where = f"--factor {config.factor}" if config.factor else f"the labels of {source.data}"
     if len(names) < 2:
         raise GeneraError(
@@ -136,10 +137,6 @@ def _draw(data: Any, split: str, most: int, factor: str | None, seed: int) -> tu
 def _content(item: Any) -> str | bytes:
     """A key that is equal for equal items."""
     return item if isinstance(item, str) else item.cpu().numpy().tobytes()
-
-
-def _naturally(name: str) -> tuple[bool, int, str]:
-    return not name.isdigit(), int(name) if name.isdigit() else 0, name
 
 
 def _listed(names: Any, most: int = 3) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from genera.console import track
-from genera.data.images.files import find_images, read_image, write_png
+from genera.data.images.files import read_image, write_png
+from genera.data.images.formats import find_images
 from genera.data.images.pixels import Form
 from genera.errors import GeneraError
 from genera.uses.run import Run

@@ -11,7 +11,6 @@ held out of the training dialogues. One dialogue per line, oldest turn first:
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from genera.data import registry
 from genera.data.files import Line, hash_files, read_lines, split_files
 from genera.data.splits import SPLITS, assign, in_order
 from genera.errors import GeneraError
+from genera.files import parse_json as json_value
 
 END_OF_TURN = "__eou__"
 WORLD_SIZES = {"train": 8_000, "valid": 500, "test": 500}
@@ -137,7 +137,7 @@ def parse_text(line: Line) -> tuple[Turns, Turns]:
 def parse_json(line: Line) -> tuple[Turns, Turns]:
     """(turns, responses) of a line. Raises GeneraError as `parse_text` does, and for JSON that is not a dialogue."""
     try:
-        record = json.loads(line.text)
+        record = json_value(line.text)
     except ValueError as error:
         raise GeneraError(f"{line.where} is not JSON ({error}).") from None
     if isinstance(record, dict) and "context" in record:
@@ -172,8 +172,4 @@ def _checked(where: str, turns: list[str], what: str = "turn", least: int = 2) -
         count = "a single turn" if stripped else f"no {what}"
         need = "a dialogue needs at least two" if what == "turn" and least == 2 else "at least one is needed"
         raise GeneraError(f"{where} has {count}; {need}.")
-    try:
-        "".join(stripped).encode()
-    except UnicodeEncodeError:
-        raise GeneraError(f"{where} has half of a \\u surrogate pair; write whole characters.") from None
     return stripped

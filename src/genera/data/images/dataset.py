@@ -139,10 +139,11 @@ class ImageData:
 
 def _renumber(stores: Mapping[str, ImageStore], source: ImageSource, assets: ImageAssets) -> None:
     """Renumber the labels to match `assets`. Raises GeneraError for a class that `assets` does not have."""
+    place = {name: label for label, name in enumerate(assets.classes)}
     for name in source.classes:
-        if name not in assets.classes:
+        if name not in place:
             raise unknown(f"class of {source.spec} (the run was trained on other classes):", name, assets.classes)
-    places = np.array([assets.classes.index(name) for name in source.classes])
+    places = np.array([place[name] for name in source.classes])
     for store in stores.values():
         if store.labels is not None:
             store.labels = places[store.labels]

@@ -6,32 +6,14 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from genera.data.images.formats import SUFFIXES, existing_folder
 from genera.data.images.pixels import Form, decode
 from genera.data.images.store import to_float, to_uint8
-from genera.errors import GeneraError
-from genera.files import atomic
-
-
-def find_images(folder: Path) -> list[Path]:
-    """All image files in a folder and its subfolders, except hidden ones. Raises GeneraError if there are none."""
-    files = [
-        file
-        for file in sorted(existing_folder(str(folder)).rglob("*"))
-        if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
-    if not files:
-        raise GeneraError(f"the folder {folder} has no images ({', '.join(sorted(SUFFIXES))}).")
-    return files
+from genera.files import atomic, read_bytes
 
 
 def read_image(file: Path, form: Form) -> Tensor:
     """(C, side, side) in [-1, 1]. Raises GeneraError, with the file's name, when it cannot be read."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise GeneraError(f"cannot read {file}: {error.strerror}.") from None
-    return to_float(form.fit(decode(content, str(file))))
+    return to_float(form.fit(decode(read_bytes(file), str(file))))
 
 
 def to_pil(image: Tensor) -> Image.Image:

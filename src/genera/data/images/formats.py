@@ -1,23 +1,24 @@
 """Readers of image data sets: idx, CIFAR, image folders, .npz, the Hugging Face hub."""
 
-import gzip
 import hashlib
-import zipfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genera.data.arrays import read_npz
 from genera.data.cache import file_hash
+from genera.data.files import missing, named, read_lines
 from genera.data.images.parts import ArrayImages, EncodedImages, ImageSource, Part
 from genera.data.images.plain_pickle import read_pickle
 from genera.data.splits import SPLIT_NAMES
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError
+from genera.files import read_bytes, reading
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -34,6 +35,7 @@ def idx(spec: str, rest: str) -> ImageSource:
         pixels = read_idx(file)
         if pixels.ndim not in (3, 4):
             raise GeneraError(f"{file} holds {pixels.ndim} axes; images need 3 (count, rows, columns) or 4.")
+        pixels = checked_pixels(pixels, str(file))
         used.append(file)
         name = file.name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
         labels = None
@@ -49,23 +51,19 @@ def idx(spec: str, rest: str) -> ImageSource:
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array of unsigned bytes in an idx file, plain or gzip. Raises GeneraError when it is damaged."""
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged or truncated"
-        raise GeneraError(f"cannot read {path}: {reason}.") from None
+    content = read_bytes(path, most=_LARGEST_IDX)
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise GeneraError(f"{path} is not an idx file of unsigned bytes; it must begin with 00 00 08.")
     axes = content[3]
     shape = np.frombuffer(content, ">u4", axes, 4).tolist() if len(content) >= 4 + 4 * axes else [-1]
     body = np.frombuffer(content, np.uint8, offset=min(len(content), 4 + 4 * axes))
-    if body.size != np.prod(shape):
+    if body.size != prod(shape):
         raise GeneraError(f"{path} is truncated: {body.size} bytes of {'x'.join(map(str, shape))}; fetch it again.")
     return body.reshape(shape)
 
 
+_LARGEST_IDX = 1 << 32  # bytes; EMNIST's largest file has 0.5 GB
+_MOST_CLASSES = 100
 _CIFAR_LABELS = (b"labels", b"fine_labels")
 
 
@@ -92,7 +90,7 @@ def cifar(spec: str, rest: str) -> ImageSource:
 
 
 def _cifar_binary(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    content = np.fromfile(file, np.uint8)
+    content = np.frombuffer(read_bytes(file), np.uint8)
     heads = 2 if file.stem in ("train", "test") else 1  # CIFAR-100: coarse label, fine label
     if not content.size or content.size % (3072 + heads):
         raise GeneraError(f"{file} is truncated: {content.size:,} bytes are not a multiple of {3072 + heads}.")
@@ -107,23 +105,30 @@ def _cifar_python(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     pixels = batch[b"data"] if b"data" in keys else None
     if label is None or not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
         raise GeneraError(f"{file} is not a CIFAR batch: data (N, 3072) of uint8 and labels were expected.")
-    labels = np.asarray(batch[label], np.int64)
-    if labels.shape != pixels.shape[:1]:
-        raise GeneraError(f"{file} has {labels.size} labels for {len(pixels)} images.")
-    return pixels, labels
+    given = batch[label]
+    if not isinstance(given, list | np.ndarray) or not all(isinstance(one, int | np.integer) for one in given):
+        raise GeneraError(f"{file} has labels that are not integers; one class number for each image was expected.")
+    if len(given) != len(pixels) or not all(0 <= one < _MOST_CLASSES for one in given):
+        raise GeneraError(
+            f"{file} has {len(given)} labels for {len(pixels)} images; one number from 0 to 99 each was expected."
+        )
+    return pixels, np.array(given, np.int64)
 
 
 def _cifar_names(folder: Path) -> tuple[str, ...]:
     for name in ("batches.meta.txt", "fine_label_names.txt"):
         if (folder / name).is_file():
-            return tuple((folder / name).read_text().split())
+            return tuple(line.text.strip() for line in read_lines(folder / name) if line.text.strip())
     for name, key in (("batches.meta", b"label_names"), ("meta", b"fine_label_names")):
         if (folder / name).is_file():
             meta = read_pickle(folder / name)
             labels = meta.get(key) if isinstance(meta, dict) else None
             if not isinstance(labels, list) or not all(isinstance(label, bytes) for label in labels):
                 raise GeneraError(f"{folder / name} has no {key.decode()}; fetch it again, or remove it.")
-            return tuple(label.decode() for label in labels)
+            try:
+                return tuple(label.decode() for label in labels)
+            except UnicodeDecodeError:
+                raise GeneraError(f"{folder / name} has class names that are not UTF-8; fetch it again.") from None
     return ()
 
 
@@ -161,9 +166,7 @@ def of_files(spec: str, groups: Sequence[tuple[str, list[Path], list[str]]]) -> 
 
 def labelled_files(root: Path) -> tuple[list[Path], list[str]]:
     """All images under `root`, and the name of the class folder of each; no names if there are no class folders."""
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and not _hidden(file, root))
-    if not files:
-        raise GeneraError(f"the folder {root} has no images ({', '.join(sorted(SUFFIXES))}).")
+    files = find_images(root)
     inside = [file.relative_to(root).parts[0] for file in files if file.parent != root]
     if inside and len(inside) < len(files):
         lone = next(file for file in files if file.parent == root)
@@ -171,15 +174,23 @@ def labelled_files(root: Path) -> tuple[list[Path], list[str]]:
     return files, inside
 
 
-def _hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(root).parts)
+def find_images(folder: Path) -> list[Path]:
+    """All image files in a folder and its subfolders, except hidden ones. Raises GeneraError if there are none."""
+    folder = existing_folder(str(folder))
+    with reading(folder):
+        files = [
+            file
+            for file in sorted(folder.rglob("*"))
+            if file.suffix.lower() in SUFFIXES
+            and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        ]
+    if not files:
+        raise GeneraError(f"the folder {folder} has no images ({', '.join(sorted(SUFFIXES))}).")
+    return named(files)
 
 
 def _file_content(files: list[Path], row: int) -> bytes:
-    try:
-        return files[row].read_bytes()
-    except OSError as error:
-        raise GeneraError(f"cannot read {files[row]}: {error.strerror}.") from None
+    return read_bytes(files[row])
 
 
 def _file_name(files: list[Path], row: int) -> str:
@@ -188,12 +199,15 @@ def _file_name(files: list[Path], row: int) -> str:
 
 _NPZ_ARRAYS = (("train", "images", "labels"), ("train", "x_train", "y_train"), ("test", "x_test", "y_test"))
 _NPZ_LABELS = ("labels", "label", "subject", "object")
+_NPZ_NAMES = {"jpeg", "offset", "label_names", *_NPZ_LABELS, *(name for row in _NPZ_ARRAYS for name in row[1:])}
 
 
 def npz(spec: str, rest: str) -> ImageSource:
     """`images` (N, H, W[, 3]) or `jpeg` with `offset`, and `labels` with `label_names`; or x_train, y_train …"""
     path = Path(rest).expanduser()
-    arrays = _open_npz(path)
+    if not path.is_file():
+        raise GeneraError(f"{path} does not exist; npz:FILE names one .npz file.")
+    arrays = read_npz(path, _NPZ_NAMES)
     parts: list[ArrayImages | EncodedImages] = []
     lone = next((arrays[label] for label in _NPZ_LABELS if label in arrays), None)
     if {"jpeg", "offset"} <= arrays.keys():
@@ -201,7 +215,7 @@ def npz(spec: str, rest: str) -> ImageSource:
     for split, images, labels in _NPZ_ARRAYS:
         if images in arrays:
             beside = lone if images == "images" else arrays.get(labels)
-            pixels = _checked_pixels(arrays[images], f"{images!r} of {path}")
+            pixels = checked_pixels(arrays[images], f"{images!r} of {path}")
             parts.append(ArrayImages(split, pixels, _npz_labels(beside, len(pixels), path)))
     if not parts:
         raise GeneraError(f"{path} has no images: arrays named images, or jpeg and offset, were expected.")
@@ -214,27 +228,25 @@ def npz(spec: str, rest: str) -> ImageSource:
     if "label_names" not in arrays:  # the numbers that occur are the names
         numbered = [replace(p, labels=np.searchsorted(present, ids)) for p, ids in zip(parts, given, strict=True)]
         return ImageSource(spec, numbered, tuple(map(str, present)), hash_files([path]))
-    names = tuple(map(str, arrays["label_names"]))
-    if len(names) <= present.max():
+    names = _npz_names(arrays["label_names"], path)
+    if len(present) and len(names) <= present.max():
         raise GeneraError(f"{path} names {len(names)} classes, but its labels go up to {present.max()}.")
     return ImageSource(spec, parts, names, hash_files([path]))
 
 
-def _open_npz(path: Path) -> Mapping[str, NDArray]:
-    if not path.is_file():
-        raise GeneraError(f"{path} does not exist; npz:FILE names one .npz file.")
-    try:
-        with np.load(path, allow_pickle=False) as opened:
-            if not isinstance(opened, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            return {name: opened[name] for name in opened.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GeneraError(f"{path} is not a readable .npz of plain arrays ({reason}); recreate the file.") from None
-
-
 def _jpegs(path: Path, flat: NDArray, offset: NDArray, labels: NDArray | None) -> EncodedImages:
-    if offset.ndim != 1 or len(offset) < 2 or offset[0] < 0 or (np.diff(offset) < 0).any() or offset[-1] > flat.size:
+    if flat.dtype != np.uint8 or flat.ndim != 1 or offset.dtype.kind not in "iu":
+        raise GeneraError(
+            f"{path}: jpeg is {flat.dtype} with {flat.ndim} axes and offset is {offset.dtype}; flat uint8 bytes and "
+            "integers were expected."
+        )
+    if (
+        offset.ndim != 1
+        or len(offset) < 2
+        or offset[0] < 0
+        or (offset[1:] < offset[:-1]).any()
+        or offset[-1] > flat.size
+    ):
         raise GeneraError(f"{path}: offset must not decrease and must stay within the {flat.size} bytes of jpeg.")
     count = len(offset) - 1
     return EncodedImages(
@@ -246,10 +258,13 @@ def _jpegs(path: Path, flat: NDArray, offset: NDArray, labels: NDArray | None) -
     )
 
 
-def _checked_pixels(pixels: NDArray, what: str) -> NDArray[np.uint8]:
+def checked_pixels(pixels: NDArray, what: str) -> NDArray[np.uint8]:
+    """uint8 (N, H, W) or (N, H, W, 3 or 4), H, W ≥ 1. Raises GeneraError, with `what`, for any other array."""
     if pixels.dtype != np.uint8 or not (pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] in (1, 3, 4))):
         shape = "x".join(map(str, pixels.shape))
         raise GeneraError(f"{what} is {pixels.dtype} {shape}; images must be uint8 (N, H, W) or (N, H, W, 3), 0..255.")
+    if 0 in pixels.shape[1:3]:
+        raise GeneraError(f"{what} holds images of {pixels.shape[1]}x{pixels.shape[2]} pixels; they need at least 1x1.")
     return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels
 
 
@@ -257,11 +272,22 @@ def _npz_labels(labels: NDArray | None, count: int, path: Path) -> NDArray[np.in
     if labels is None:
         return None
     labels = labels.reshape(-1)
-    if len(labels) != count or not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
+    if len(labels) != count or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise GeneraError(
             f"{path} has {len(labels)} labels of {labels.dtype} for {count} images; it needs one integer >= 0 each."
         )
     return labels.astype(np.int64)
+
+
+def _npz_names(names: NDArray, path: Path) -> tuple[str, ...]:
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        raise GeneraError(f"{path}: label_names is {names.dtype} with {names.ndim} axes; a list of names was expected.")
+    try:
+        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
+        "".join(texts).encode()
+    except ValueError:  # bytes that are not UTF-8, halves of surrogate pairs, and numbers beyond Unicode
+        raise GeneraError(f"{path}: label_names are not whole Unicode characters; write them again.") from None
+    return tuple(texts)
 
 
 def hub(spec: str, rest: str) -> ImageSource:
@@ -308,12 +334,10 @@ def _hub_images(spec: str, split: str, rows: Any, image: str, label: str | None)
 
 def existing_folder(rest: str) -> Path:
     folder = Path(rest).expanduser()
-    if folder.is_dir():
-        return folder
-    siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-    if folder.exists() or not siblings:
-        raise GeneraError(f"{folder} is not a folder." if folder.exists() else f"the folder {folder} does not exist.")
-    raise unknown(f"folder in {folder.parent}:", folder.name, siblings)
+    with reading(folder):
+        if folder.is_dir():
+            return folder
+        raise GeneraError(f"{folder} is not a folder.") if folder.exists() else missing(folder, "folder")
 
 
 def training_first(parts: Iterable[Any]) -> list[Part]:

@@ -47,8 +47,9 @@ def decode(content: bytes, where: str) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         image.load()
         return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = "empty" if not content else str(error).splitlines()[0].replace("<_io.BytesIO object", "<content")
+    except Exception as error:  # a damaged image can raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "empty" if not content else reason.replace("<_io.BytesIO object", "<content")
         raise GeneraError(f"{where} is not a readable image ({reason}); fetch it again or remove it.") from None
 
 

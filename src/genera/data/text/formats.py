@@ -1,6 +1,5 @@
 """Texts in files: `text:PATH`, `tsv:PATH` and `jsonl:PATH`, plain or gzip. No torch."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from genera.data.splits import in_order
 from genera.data.text.items import Item
 from genera.data.text.pairs import columns_of, joined
 from genera.errors import GeneraError, unknown
+from genera.files import parse_json
+from genera.numerals import integer
 
 Reader = Callable[[Iterator[Line], str | None, str | None], Iterator[tuple[str, str | None]]]
 
@@ -76,15 +77,16 @@ def read_tsv(
     """Tab-separated columns without quoting; two text columns form a pair. The first line is a header if and only if a
     column is given by name."""
     columns = [*columns_of(text_column or "0"), *([] if label_column is None else [label_column])]
-    named = not all(column.isdigit() for column in columns)
+    named = any(integer(column) is None for column in columns)
     header: list[str] = []
     if named:
         where, text = next(lines)
         header = [name.strip() for name in text.split("\t")]
         for column in columns:
-            if column not in header and not column.isdigit():
+            if column not in header and integer(column) is None:
                 raise unknown(f"column in the header of {where.rpartition(':')[0]}:", column, header)
-    places = [int(column) if column.isdigit() else header.index(column) for column in columns]
+    numbers = [integer(column) for column in columns]
+    places = [header.index(c) if number is None else number for c, number in zip(columns, numbers, strict=True)]
     for where, text in lines:
         if not text.strip():
             yield "", None
@@ -107,7 +109,7 @@ def read_jsonl(
             yield "", None
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             raise GeneraError(f"{where} is not JSON ({error}).") from None
         if not isinstance(record, dict):
@@ -118,10 +120,6 @@ def read_jsonl(
         for field in texts:
             if not isinstance(record[field], str):
                 raise GeneraError(f"{where}: the field {field!r} is not a string.")
-            if any("\ud800" <= character <= "\udfff" for character in record[field]):
-                raise GeneraError(
-                    f"{where}: the field {field!r} has half of a \\u surrogate pair; write whole characters."
-                )
         label = None if label_column is None or record[label_column] is None else str(record[label_column])
         yield (
             joined([record[field] for field in texts]),

@@ -7,6 +7,7 @@ from typing import Self
 
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
+from genera.numerals import integer
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def label_order(names: Iterable[str]) -> list[str]:
     """Integers by value, then other names alphabetically: "0", "1", …, "10", "negative", "positive"."""
 
     def key(name: str) -> tuple[bool, int, str]:
-        number = name.isascii() and name.isdigit()  # isdigit() alone accepts "²", which int() rejects
-        return not number, int(name) if number else 0, name
+        number = integer(name)
+        return number is None, number or 0, name
 
     return sorted(names, key=key)

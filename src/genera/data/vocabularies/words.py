@@ -1,10 +1,8 @@
 """The word vocabulary of speakers, the instruction generators of vision-and-language navigation
 (Anderson et al. 2018; Fried et al. 2018; Tan et al. 2019)."""
 
-import gzip
 import re
 import string
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genera.errors import GeneraError
-from genera.files import write_text
+from genera.files import read_bytes, write_text
 
 PAD, UNK, EOS = 0, 1, 2
 SPECIAL = ("<PAD>", "<UNK>", "<EOS>")
@@ -93,11 +91,10 @@ class WordVocabulary:
     def load(cls, path: Path) -> Self:
         """From a file with one word per line, plain or .gz, or from a folder written by `save`. Raises GeneraError."""
         path = path / _FILE if path.is_dir() else path
+        if not path.exists():
+            raise GeneraError(f"{path} does not exist; a vocabulary with one word per line was expected.")
         try:
-            content = path.read_bytes()
-            lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
-        except FileNotFoundError:
-            raise GeneraError(f"{path} does not exist; a vocabulary with one word per line was expected.") from None
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            lines = read_bytes(path).decode().split("\n")
+        except UnicodeDecodeError as error:
             raise GeneraError(f"{path} is not readable as text ({error}); fetch it again.") from None
         return cls([line for line in lines if line], str(path))
