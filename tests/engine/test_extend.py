@@ -34,7 +34,7 @@ def assert_same(one, two, file="weights"):
 @pytest.fixture
 def constant(monkeypatch):
     """The small GAN at a constant rate."""
-    monkeypatch.setattr(small_methods, "LINEAR", schedule("constant"))
+    monkeypatch.setattr(small_methods.gan, "LINEAR", schedule("constant"))
 
 
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"checkpoint_every": 10**6, "validate_every": 7}])
