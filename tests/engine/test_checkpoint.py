@@ -16,10 +16,11 @@ from genera.engine.checkpoint import Position
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import seed_all
 from genera.engine.step import Step
+from genera.engine.telemetry import Telemetry
 from genera.engine.train import train
 from genera.engine.trainees import enrol
 from genera.errors import GeneraError
-from genera.files import write_json
+from genera.files import checksum, write_json, write_tensors
 from storage import fill, read_only, small_disk
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -165,6 +166,53 @@ def test_leftovers_of_a_kill_are_no_checkpoints_and_go(tmp_path, finished):
     assert saved_steps(folder.checkpoints)[-1] == 40
     train(config, folder.path)
     assert not leftover.exists()
+
+
+# sums since the last line of the metrics
+
+
+def timeless(folder):
+    clock = ("seconds", "items_per_second", "memory_mb")
+    return [{k: v for k, v in row.items() if k not in clock} for row in folder.metrics()]
+
+
+def test_a_resume_between_two_lines_of_the_metrics_writes_the_same_lines(tmp_path):
+    config = configured(steps=20, log_every=8, checkpoint_every=3, validate_every=0, keep=9)
+    whole = train(config, tmp_path / "whole")
+    before = timeless(whole)
+    assert [row["step"] for row in before] == [8, 16, 20]
+    state = json.loads((whole.checkpoints / "step-00000012" / "state.json").read_text())
+    assert set(state["telemetry"].values()) == {4}  # steps 9 to 12
+    again = train(config, tmp_path / "whole", resume="12")
+    assert timeless(again) == before
+    last = json.loads((ckpt.pick(again.checkpoints) / "state.json").read_text())
+    assert last["telemetry"] == {}  # all of it is in the last line
+
+
+def test_a_checkpoint_without_sums_still_resumes(tmp_path):
+    config = configured(steps=20, log_every=8, checkpoint_every=3, validate_every=0, keep=9)
+    whole = train(config, tmp_path / "whole")
+    weights = final_weights(whole.path)
+    checkpoint = whole.checkpoints / "step-00000012"
+    state = json.loads((checkpoint / "state.json").read_text())
+    del state["telemetry"]
+    tensors = {k: v for k, v in load_file(checkpoint / "training.safetensors").items() if "telemetry" not in k}
+    write_tensors(checkpoint / "training.safetensors", tensors)
+    state["files"]["training.safetensors"] = checksum(checkpoint / "training.safetensors")
+    write_json(checkpoint / "state.json", state)
+    train(config, whole.path, resume="12")
+    assert_equal(final_weights(whole.path), weights)
+
+
+def test_sums_of_two_ranks_resume_on_one_with_the_same_average():
+    saved = [{"loss": torch.tensor(6.0)}, {"loss": torch.tensor(2.0)}]
+    telemetry = Telemetry(ALONE)
+    telemetry.restore(saved, {"loss": 4})
+    telemetry.record(loss=torch.tensor(6.0))
+    assert telemetry.averages() == {"loss": 2.0}  # (mean of the ranks' sums 4 + 6) / 5
+    second = Telemetry(Ranks(1, 2, torch.device("cpu")))
+    second.restore(saved, {"loss": 4})
+    assert second.sums["loss"] == 2.0
 
 
 # damage

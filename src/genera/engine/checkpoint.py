@@ -99,6 +99,8 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
         f"random/{rank}/{k}": v for rank, state in enumerate(ranks.gather(random_state())) for k, v in state.items()
     }
     training |= {f"state/{name}": tensor for name, tensor in method.training_tensors().items()}
+    for rank, sums in enumerate(ranks.gather(step.telemetry.state())):
+        training |= {f"telemetry/{rank}/{name}": total for name, total in sums.items()}
     groups = {}
     for name, trainee in step.trainees.items():
         groups[name], flat = _flatten(trainee.player.optimiser)
@@ -137,6 +139,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
                     "groups": groups,
                     "scaler": step.scaler.state_dict() if step.scaler else None,
                     "values": method.training_values(),
+                    "telemetry": step.telemetry.counts,
                     "files": fingerprints,
                 },
             )
@@ -306,15 +309,27 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
     if step.scaler:
         step.scaler.load_state_dict(state["scaler"])
     _restore_state(checkpoint, method, tensors, state, step.ranks)
-    prefix = f"random/{step.ranks.rank}/"
-    if saved := {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}:
+    _restore_telemetry(step, tensors, state.get("telemetry", {}))  # older checkpoints have none
+    if saved := _below(f"random/{step.ranks.rank}/", tensors):
         restore_random_state(saved)
+
+
+def _restore_telemetry(step: Step, tensors: dict[str, Tensor], counts: dict[str, int]) -> None:
+    """The sums since the last line of the metrics, so that the next line is that of an uninterrupted run."""
+    saved_by = sorted({int(key.split("/")[1]) for key in tensors if key.startswith("telemetry/")})
+    sums = [_below(f"telemetry/{rank}/", tensors) for rank in saved_by]
+    if sums and all(part.keys() == counts.keys() for part in sums):
+        step.telemetry.restore(sums, counts)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _restore_state(
     checkpoint: Path, method: StatefulModule, tensors: dict[str, Tensor], state: dict[str, Any], ranks: Ranks
 ) -> None:
-    kept = {k.removeprefix("state/"): v for k, v in tensors.items() if k.startswith("state/")}
+    kept = _below("state/", tensors)
     values = state.get("values", {})
     expected = {*method.training_tensors(), *method.training_values()}
     if lacking := sorted(expected - kept.keys() - values.keys()):

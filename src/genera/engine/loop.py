@@ -97,6 +97,7 @@ def run_stage(
             if over and stage.best and not improved and at.best_step is not None:
                 say(f"stage {stage.name} ends with its best weights, from step {at.best_step}")
                 ckpt.load_training(folder.checkpoints / ckpt.name_of(at.best_step), method, step)
+                step.telemetry.clear()  # of the steps that led to them
             stopping = _agreed_stop(stop, at.stage_step, ranks)
             if improved or over or stopping or at.stage_step % config.checkpoint_every == 0:
                 step.check()

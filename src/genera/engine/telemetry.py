@@ -26,5 +26,25 @@ class Telemetry:
             return {}
         means = torch.stack([(total / self.counts[name]).float() for name, total in self.sums.items()])
         values = dict(zip(self.sums, self.ranks.mean(means).tolist(), strict=True))
-        self.sums, self.counts = {}, {}
+        self.clear()
         return values
+
+    def clear(self) -> None:
+        """Drop the sums."""
+        self.sums, self.counts = {}, {}
+
+    # what checkpoints save and restore
+
+    def state(self) -> dict[str, Tensor]:
+        """This rank's sums, on the host; `counts` has their order. Synchronises with the device."""
+        return {name: total.cpu() for name, total in self.sums.items()}
+
+    def restore(self, sums: list[dict[str, Tensor]], counts: dict[str, int]) -> None:
+        """sums: the `state` of each rank that saved. On another number of ranks each rank gets their mean, which gives
+        the same averages."""
+        rank, world, device = self.ranks.rank, self.ranks.world, self.ranks.device
+        if len(sums) == world:
+            of_rank = sums[rank]
+        else:
+            of_rank = {name: torch.stack([part[name] for part in sums]).float().mean(0) for name in counts}
+        self.sums, self.counts = {name: of_rank[name].to(device) for name in counts}, dict(counts)
