@@ -94,7 +94,7 @@ def test_the_new_package_trains_resumes_evaluates_and_passes_its_tests(python, t
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert RunFolder(tmp_path / "run").status()["state"] == "running"
+    assert RunFolder(tmp_path / "run").status()["state"] == "interrupted"
     call(*train)
     assert [row["step"] for row in RunFolder(tmp_path / "run").metrics()] == list(range(10, 201, 10))
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())

@@ -1,9 +1,10 @@
 """Messages and progress bars for users, on stderr so that stdout carries only data."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +20,58 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)  # "world:houses:" is no emoji
+SIGPIPE = 13
+"""The signal's number, which Python on Windows does not define."""
+
+
+class _Stderr:
+    """The current sys.stderr. When its reader has gone (`2>&1 | head`, a closed terminal), it calls `reader_gone` once
+    and drops what is still written."""
+
+    reader_gone: Callable[[], None] | None = None
+    """Called instead of raising BrokenPipeError."""
+
+    def write(self, text: str) -> int:
+        return self._guarded(lambda stream: stream.write(text))
+
+    def flush(self) -> None:
+        self._guarded(lambda stream: stream.flush())
+
+    def _guarded(self, act: Callable[[IO[str]], Any]) -> Any:
+        try:
+            return act(self._stream)
+        except OSError:
+            discard(self._stream)
+            if self.reader_gone is None:
+                raise BrokenPipeError from None
+            self.reader_gone()
+
+    @property
+    def _stream(self) -> IO[str]:
+        return cast("IO[str]", getattr(sys.stderr, "rich_proxied_file", sys.stderr))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the error through, from which rich would exit with 1."""
+        raise
+
+
+def discard(stream: IO[str]) -> None:
+    """Drop what `stream` still holds and what is written to it from now on, once its reader has gone. Otherwise Python
+    fails to flush it on exit."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+stderr = _Stderr()
+console = _Console(file=cast("IO[str]", stderr), highlight=False, soft_wrap=True, emoji=False)
+"""Without emoji: in "world:houses:" there is none."""
 
 
 def is_main_rank() -> bool:

@@ -4,6 +4,7 @@ import importlib
 import keyword
 import sys
 import time
+from contextlib import suppress
 
 from genera import __version__
 from genera.errors import GeneraError, Stopped, unknown
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise unknown("command", name, COMMANDS)
         module = f"{name}_" if keyword.iskeyword(name) else name
         importlib.import_module(f"genera.cli.{module}").main(rest)
+        sys.stdout.flush()
     except GeneraError as error:
         from genera.console import PATIENCE, is_main_rank
 
@@ -70,12 +72,15 @@ def main(arguments: list[str] | None = None) -> None:
     except Stopped as stopped:  # saved but not finished: 130 after Ctrl-C, 143 after SIGTERM, as in shells
         from genera.console import say
 
-        say(str(stopped))
+        with suppress(BrokenPipeError):  # the terminal was closed
+            say(str(stopped))
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of stdout or stderr has gone (`| head`): as if ended by SIGPIPE
+        from genera.console import discard
+
+        discard(sys.stdout)
         sys.exit(141)
 
 

@@ -1,23 +1,24 @@
 """The run folder: config, metrics, status and checkpoints of a run. Portable, and safe against kills at any time."""
 
-import fcntl
 import json
 import math
 import os
 import shutil
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from genera.engine.config import BUDGETS, RunConfig, budget_of, differences, to_dict, with_budget
+from genera.engine.lock import FolderLock
 from genera.engine.registry import origin, run_config
 from genera.engine.shipped import SHIPPED, unpacked
 from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_text, write_yaml
 from genera.version import VERSION
+
+PARTS = {"metrics.jsonl", "status.json", "references.json", "assets", "checkpoints", "artefacts", "samples"}
+"""Files and folders of a run besides config.yaml."""
 
 
 class RunFolder:
@@ -32,6 +33,7 @@ class RunFolder:
         self.assets = self.path / "assets"
         self.artefacts = self.path / "artefacts"
         self.samples = self.path / "samples"
+        self._lock = FolderLock(self.path)
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":
@@ -72,8 +74,8 @@ class RunFolder:
                     "resume with those settings or choose another --out."
                 )
             return
-        elif self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
-            raise GeneraError(f"{self.path} is not empty and is not a run; choose another --out.")
+        else:
+            self._check_empty()
         write_yaml(self.config_file, {"genera": VERSION, **origin(config.method), **to_dict(config)})
 
     def extend(self, config: RunConfig, step: int) -> None:
@@ -88,29 +90,25 @@ class RunFolder:
         values = read_yaml(self.config_file)
         return values.get("budgets") or [{"from_step": 0, **budget_of(self.config().train)}]
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Lock the folder for writing; the system releases the lock when the process ends."""
-        if self.path.exists() and not self.path.is_dir():
-            raise GeneraError(f"{self.path} is a file; a run needs a folder: choose another --out.")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = open(self.path / ".lock", "a+b", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise GeneraError(f"cannot write in {self.path}: {error.strerror}; choose another --out.") from None
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                raise GeneraError(
-                    f"{self.path} is being written by another process ({handle.read().decode()}); "
-                    "wait for it, stop it, or choose another --out."
-                ) from None
-            with suppress(OSError):  # naming the holder is optional, and a full disk may prevent it
-                handle.truncate(0)
-                handle.write(f"pid {os.getpid()} on {socket.gethostname()}".encode())
-            yield
+    def _check_empty(self) -> None:
+        """Raise GeneraError if the folder, which has no config.yaml, holds anything."""
+        present = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+        present -= {".lock", ".writer"}
+        if present and present <= PARTS:
+            raise GeneraError(
+                f"{self.path} holds the remains of a run without its config.yaml ({', '.join(sorted(present))}); "
+                "delete the folder to start again, restore config.yaml to resume, or choose another --out."
+            )
+        if present:
+            raise GeneraError(f"{self.path} is not empty and is not a run; choose another --out.")
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Lock the folder for writing. Raises GeneraError when another process writes it."""
+        return self._lock.held()
+
+    def check_present(self) -> None:
+        """Raise GeneraError if the folder was deleted, moved or replaced since this object locked it."""
+        self._lock.check()
 
     def check_writable(self) -> None:
         """Raise GeneraError for a read-only folder, before work starts rather than when results are written."""
@@ -121,6 +119,7 @@ class RunFolder:
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl. JSON has no infinities, so non-finite figures become null."""
+        self.check_present()
         plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         try:
             with open(self.metrics_file, "a", encoding="utf-8") as file:
@@ -156,13 +155,24 @@ class RunFolder:
 
     def write_status(self, state: str, **facts: Any) -> None:
         """state: running, stopped, failed or done."""
+        self.check_present()
         write_json(self.status_file, {"state": state, **facts})
 
+    def saved_step(self) -> int:
+        """The step of the last complete checkpoint; 0 without one."""
+        return max((int(file.parent.name[5:]) for file in self.checkpoints.glob("step-*/state.json")), default=0)
+
     def status(self) -> dict[str, Any]:
-        """Raises GeneraError when status.json is damaged."""
+        """The facts of status.json, with `state`: new, running, stopped, failed, done, or `interrupted` for a run whose
+        process ended without a word, such as after a kill; its step is that of the last checkpoint.
+
+        Raises GeneraError when status.json is damaged.
+        """
         if not self.status_file.exists():
             return {"state": "new"}
         status = read_json(self.status_file)
         if not isinstance(status, dict) or "state" not in status:
             raise GeneraError(f"{self.status_file} is damaged (it holds no state); delete it, a run works without.")
+        if status["state"] == "running" and not self._lock.running():
+            return status | {"state": "interrupted", "step": self.saved_step()}
         return status

@@ -1,6 +1,5 @@
 """Output during training: a status line, metrics.jsonl, and optional dashboards."""
 
-import resource
 import sys
 from typing import Any, Protocol
 
@@ -46,10 +45,14 @@ class _TensorBoard:
         self.writer.flush()
 
 
-def memory_megabytes(device: torch.device) -> float:
-    """Peak memory of this process; on the device if it reports it."""
+def memory_megabytes(device: torch.device) -> float | None:
+    """Peak memory of this process; on the device if it reports it. None on the CPU of Windows, which lacks the call."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

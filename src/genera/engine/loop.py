@@ -84,10 +84,8 @@ def run_stage(
                 logged = (at.stage_step, now)
                 left = (budget.steps - at.stage_step) / rate if budget.steps else budget.seconds - at.stage_seconds  # type: ignore[operator]
                 row = _row(stage, step, at, stream) | step.averages() | _rates(step)
-                row |= {
-                    "items_per_second": rate * rows,
-                    "memory_mb": memory_megabytes(ranks.device),
-                }
+                memory = memory_megabytes(ranks.device)
+                row |= {"items_per_second": rate * rows} | ({"memory_mb": memory} if memory else {})
                 log.write(row, left)
 
             improved = False
@@ -101,7 +99,10 @@ def run_stage(
             stopping = _agreed_stop(stop, at.stage_step, ranks)
             if improved or over or stopping or at.stage_step % config.checkpoint_every == 0:
                 step.check()
+                folder.check_present()
                 ckpt.save(folder.checkpoints, method, step, at, config.keep)
+                if ranks.main:
+                    folder.write_status("running", step=at.step)
             if stopping:
                 stopped(folder, ranks, at.step, stop)
 

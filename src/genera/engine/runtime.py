@@ -4,12 +4,13 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import numpy as np
 import torch
 
+from genera.console import SIGPIPE, stderr
 from genera.data.batch import Batch, Stream
 
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -38,8 +39,9 @@ def prefetched(stream: Stream, first: int) -> Iterator[Callable[[int], Batch]]:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM, SIGHUP (a closed terminal) and the first Ctrl-C instead of exiting; a second Ctrl-C interrupts
-    immediately."""
+    """Collect SIGTERM, SIGHUP (a closed terminal) and the first Ctrl-C instead of exiting, and SIGPIPE when the reader
+    of the messages has gone (`2>&1 | head`). A second Ctrl-C interrupts immediately. Signals that the process was
+    started to ignore (`nohup`) stay ignored."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -47,13 +49,15 @@ def stop_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
+    stderr.reader_gone = lambda: received.append(SIGPIPE)
+    previous = {}
     try:
-        previous = {s: signal.signal(s, remember) for s in STOPPING}
-    except ValueError:  # not in the main thread, which handles signals itself
-        yield received
-        return
-    try:
+        with suppress(ValueError):  # not in the main thread, which handles signals itself
+            for number in STOPPING:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    previous[number] = signal.signal(number, remember)
         yield received
     finally:
+        stderr.reader_gone = None
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -41,7 +41,8 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
 
     Raises:
         GeneraError: bad settings, data or folder, or a non-finite loss. Saved checkpoints are kept.
-        Stopped: after Ctrl-C or SIGTERM; the run is saved and the same call resumes it.
+        Stopped: after Ctrl-C, SIGTERM or SIGHUP, or when the reader of stderr has gone; the run is saved and the same
+            call resumes it.
     """
     config.check()
     folder = RunFolder(out)
@@ -62,7 +63,12 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
         except GeneraError as error:
             if ranks.main and folder.status()["state"] != "done":  # a finished run stays done until it trains again
                 with suppress(GeneraError):  # a full disk prevents this too
-                    folder.write_status("failed", message=str(error))
+                    folder.write_status("failed", step=folder.saved_step(), message=str(error))
+            raise
+        except (KeyboardInterrupt, BrokenPipeError):  # before training began, or the second Ctrl-C
+            with suppress(GeneraError):
+                if ranks.main and folder.status()["state"] != "done":
+                    folder.write_status("stopped", step=folder.saved_step())
             raise
     return folder
 
@@ -200,9 +206,11 @@ def _run(training: _Training, index: int, stop: list[int]) -> None:
     if stage.work:
         say(f"stage {stage.name}")
         for _ in stage.work(training.data, artefact, ranks):
+            folder.check_present()
             if stop:
                 stopped(folder, ranks, at.step, stop)
     if stage.finish and ranks.main:
+        folder.check_present()
         stage.finish(training.data, artefact)
     ranks.barrier()
     if stage.restore:
