@@ -27,19 +27,30 @@ def test_every_command_can_be_completed(command):
     assert isinstance(candidates([command, "--"]), list)
 
 
-def test_bash_completes(tmp_path):
-    bash = shutil.which("bash")
-    if not bash:
-        pytest.skip("bash is not installed")
-    script = tmp_path / "complete.sh"
-    script.write_text(genera("completion", "bash").out)
+COMPLETES = {
+    "bash": "source {script}; COMP_WORDS=({words}); COMP_CWORD=3; _genera; echo ${{COMPREPLY[@]}}",
+    "zsh": (
+        "compdef() {{}}; compadd() {{ print -l -- ${{(P)2}} }}; source {script}; "
+        "words=({words}); CURRENT=4; _genera | grep -- --free-bits-"
+    ),
+    "fish": "source {script}; complete -C '{words}'",
+}
+"""shell → what completes the last of {words} after its script was read"""
+
+
+@pytest.mark.parametrize("shell", COMPLETES)
+def test_a_shell_completes(shell, tmp_path):
+    program = shutil.which(shell)
+    if not program:
+        pytest.skip(f"{shell} is not installed")
+    script = tmp_path / "complete"
+    script.write_text(genera("completion", shell).out)
     launcher = tmp_path / "genera"
     launcher.write_text(f'#!/bin/sh\nexec {sys.executable} -m genera "$@"\n')
     launcher.chmod(0o755)
-    words = "COMP_WORDS=(genera train optimus:nano --free-bits-); COMP_CWORD=3"
-    asked = f'source {script}; {words}; _genera; echo "${{COMPREPLY[@]}}"'
+    asked = COMPLETES[shell].format(script=script, words="genera train optimus:nano --free-bits-")
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"], str(Path(sys.executable).parent)])
-    done = subprocess.run([bash, "-c", asked], capture_output=True, text=True, env=os.environ | {"PATH": path})
+    done = subprocess.run([program, "-c", asked], capture_output=True, text=True, env=os.environ | {"PATH": path})
     assert done.stdout.split() == ["--free-bits-over"], done.stderr
 
 
