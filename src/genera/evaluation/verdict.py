@@ -6,8 +6,8 @@ unknown, and the finding says so. Imports no torch.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from genera.evaluation.evaluator import Rule
@@ -44,6 +44,10 @@ class Check:
     """Least number of items under each of the figures; with fewer, the check says nothing."""
     span: float = 1e-9
     """Least distance of worst and best (of their logarithms, on a log scale); nearer ones tell nothing apart."""
+    unit: Literal["", "share"] = ""
+    """Shares are told in per cent."""
+    advice: str = ""
+    """What to try where this is the first check of a poor or fair grade [the advice of the use]."""
 
     def position(self, figures: Figures) -> float | None:
         """Share of the way from worst (0) to best (1), None where a figure is missing or rests on too few items."""
@@ -74,12 +78,15 @@ class Check:
         every = (self.measure, self.worst, *(key for _, key in self.also), self.best)
         return [entry for entry in every if isinstance(entry, str)]
 
-    def words(self, figures: Figures, names: dict[str, str]) -> str:
+    def words(self, figures: Figures, names: Mapping[str, str]) -> str:
         """`BLEU of reconstructions 1.1 (an unrelated sentence: 0.9, a perfect model: 100)`"""
         references = ((self.worst_is, self.worst), *self.also, (self.best_is, self.best))
         told = [(words, _number(figures, entry)) for words, entry in references]
-        listed = ", ".join(f"{words}: {_plain(number)}" for words, number in told if number is not None)
-        return f"{names.get(self.measure, self.measure)} {_plain(figures[self.measure])} ({listed})"
+        listed = ", ".join(f"{words}: {self._text(number)}" for words, number in told if number is not None)
+        return f"{names.get(self.measure, self.measure)} {self._text(figures[self.measure])} ({listed})"
+
+    def _text(self, number: float) -> str:
+        return f"{100 * number:.3g} %" if self.unit == "share" else _plain(number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,37 +110,61 @@ class Use:
         return advice if isinstance(advice, str) else advice(figures)
 
 
-def verdict(use: Use) -> Rule:
-    """A diagnosis rule that judges one use."""
+def verdict(
+    use: Use, *, by: Literal["direction", "split"] | None = None, titles: Mapping[str, str] | None = None
+) -> Rule:
+    """A diagnosis rule that judges one use.
+
+    by: judge the figures of each direction or split apart; its title from `titles` follows the name of the use:
+    `rollouts in unseen houses`.
+    """
 
     def rule(figures: Figures) -> Iterator[Finding]:
-        grades = {check: grade for check in use.checks if (grade := check.grade(figures)) is not None}
-        answered = {check.question for check in grades}
-        missing = [question for question in use.questions if question not in answered]
-        few = {key: n for check in use.checks for key, n in check.too_few(figures).items()}
-        told = {check: check.words(figures, use.names) for check in grades}
-        keys = [key for check in grades for key in check.keys if key in figures] or list(few)
-        if not grades:
-            keys += [key for key in use.implied_by if key in figures]
-        poor = [told[check] for check, grade in grades.items() if grade == "poor"]
-        fair = [told[check] for check, grade in grades.items() if grade == "fair"]
-        rest = f" Not known: {', '.join(missing)}{_because(few, use.names)}." if missing else ""
-        name = use.name[0].upper() + use.name[1:]
-        level: Literal["good", "note", "warning"]
-        if poor:
-            level, outcome, text = "warning", "poor", f"{name} are poor: {'; '.join(poor)}."
-        elif fair:
-            level, outcome, text = "note", "fair", f"{name} are fair: {'; '.join(fair)}.{rest}"
-        elif grades and not missing:
-            level, outcome, text = "good", "good", f"{name} are good: {'; '.join(told.values())}."
-        elif keys:
-            seen = f" What was measured is good: {'; '.join(told.values())}." if grades else ""
-            level, outcome, text = "note", "unknown", f"Whether {use.name} are good is unknown.{seen}{rest}"
-        else:
+        if by is None:
+            yield from _judge(use, figures)
             return
-        yield Finding(level, text, evidence(figures, *keys), use.advise(outcome, figures), use.name)
+        for value in figures.values_of(by):
+            part = figures.of(direction=value) if by == "direction" else figures.of(split=value)
+            yield from _judge(replace(use, name=name_of(use, value, titles)), part)
 
     return rule
+
+
+def name_of(use: Use, value: str, titles: Mapping[str, str] | None = None) -> str:
+    """Name of a use that is judged by direction or split, for one of these."""
+    return f"{use.name} {(titles or {}).get(value, value)}"
+
+
+def _judge(use: Use, figures: Figures) -> Iterator[Finding]:
+    """One finding; none where nothing of the use was measured."""
+    grades = {check: grade for check in use.checks if (grade := check.grade(figures)) is not None}
+    answered = {check.question for check in grades}
+    missing = [question for question in use.questions if question not in answered]
+    few = {key: n for check in use.checks for key, n in check.too_few(figures).items()}
+    told = {check: check.words(figures, use.names) for check in grades}
+    keys = [key for check in grades for key in check.keys if key in figures] or list(few)
+    if not grades:
+        keys += [key for key in use.implied_by if key in figures]
+    rest = f" Not known: {', '.join(missing)}{_because(few, use.names)}." if missing else ""
+    name = use.name[0].upper() + use.name[1:]
+
+    def finding(level: Literal["good", "note", "warning"], grade: Grade | Literal["unknown"], text: str) -> Finding:
+        first = next((check for check in grades if grades[check] == grade and grade != "good"), None)
+        advice = first.advice if first is not None and first.advice else use.advise(grade, figures)
+        return Finding(level, text, evidence(figures, *keys), advice, use.name, grade)
+
+    def listed(grade: Grade) -> str:
+        return "; ".join(told[check] for check in grades if grades[check] == grade)
+
+    if "poor" in grades.values():
+        yield finding("warning", "poor", f"{name} are poor: {listed('poor')}.")
+    elif "fair" in grades.values():
+        yield finding("note", "fair", f"{name} are fair: {listed('fair')}.{rest}")
+    elif grades and not missing:
+        yield finding("good", "good", f"{name} are good: {listed('good')}.")
+    elif keys:
+        seen = f" What was measured is good: {listed('good')}." if grades else ""
+        yield finding("note", "unknown", f"Whether {use.name} are good is unknown.{seen}{rest}")
 
 
 def _because(few: dict[str, int], names: dict[str, str]) -> str:
