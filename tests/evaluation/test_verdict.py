@@ -105,5 +105,10 @@ def test_a_use_that_the_model_has_is_never_passed_over() -> None:
     use = replace(USE, implied_by=("kl",), advice=USE.advice | {"unknown": lambda figures: f"at {figures['kl']}"})
     (finding,) = verdict(use)(Figures([Figure("kl", 3.5, None, 500)]))
     assert finding == Finding(
-        "note", "Whether samples are good is unknown. Not known: quality, variety.", {"kl": 3.5}, "at 3.5", "samples"
+        "note",
+        "Whether samples are good is unknown. Not known: quality, variety.",
+        {"kl": 3.5},
+        "at 3.5",
+        "samples",
+        "unknown",
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from genera.engine.capabilities import Samples
 from genera.evaluation.blocks import Shares
 from genera.evaluation.evaluator import Evaluation, Evaluator, require
-from genera.evaluation.fidelity import BROKEN
 from genera.evaluation.image_options import ImageOptions
+from genera.evaluation.image_uses import CLASSES, IMAGES
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
 
 if TYPE_CHECKING:
@@ -34,6 +35,21 @@ MEASURES = (
         "Share of generated images that show the class that was asked for. A world reads the class itself and counts "
         "images that it could not have rendered as wrong; for other data a classifier reads it and makes errors of its "
         "own.",
+    ),
+    _define(
+        "class_accuracy_of_data",
+        "Class accuracy of real images",
+        "share",
+        "neither",
+        "Share of real images whose class is read right: what a perfect model reaches.",
+    ),
+    _define(
+        "class_accuracy_ignored",
+        "Class accuracy with labels ignored",
+        "share",
+        "neither",
+        "Share of generated images that show the class asked for in place of another image: what the same images reach "
+        "if the model ignores the label.",
     ),
     _define(
         "modes_covered",
@@ -66,6 +82,8 @@ ByValue = dict[str, dict[str, float]]
 
 DROPPED = 0.2
 """A value that is generated less than this often, relative to the data, counts as dropped."""
+MOST_REAL = 500
+"""Real images whose class is read."""
 FEWEST = 10
 """Images of a value that must be expected from its share in the data before its absence means anything."""
 
@@ -105,10 +123,15 @@ def _by_world(evaluation: Evaluation, generated: "GeneratedImages") -> None:
     covered = min(1.0, len(np.unique(modes)) / len(np.unique(real_modes)))
     evaluation.record("modes_covered", Estimate(covered, None, count))
     if generated.labels is not None:
-        evaluation.record("class_accuracy", mean_estimate(world.belongs(read, generated.labels.numpy()) & valid))
+        asked = generated.labels.numpy()
+        evaluation.record("class_accuracy", mean_estimate(world.belongs(read, asked) & valid))
+        evaluation.record("class_accuracy_ignored", mean_estimate(world.belongs(read, _others(asked)) & valid))
+        evaluation.record("class_accuracy_of_data", mean_estimate(_recognised(generated, world)))
 
 
 def _by_classifier(evaluation: Evaluation, generated: "GeneratedImages") -> None:
+    import torch
+
     from genera.evaluation.generated_images import extractor, logits
     from genera.measures.estimate import mean_estimate
 
@@ -119,6 +142,26 @@ def _by_classifier(evaluation: Evaluation, generated: "GeneratedImages") -> None
     _record_shares(evaluation, {"class": by_class}, len(predicted))
     if generated.labels is not None:
         evaluation.record("class_accuracy", mean_estimate(predicted == generated.labels))
+        others = torch.from_numpy(_others(generated.labels.numpy()))
+        evaluation.record("class_accuracy_ignored", mean_estimate(predicted == others))
+        pixels, labels = generated.real_labelled(MOST_REAL)
+        read = logits(classifier, pixels).argmax(1).numpy()
+        evaluation.record("class_accuracy_of_data", mean_estimate(read == labels))
+
+
+def _others(labels: "NDArray[Any]") -> "NDArray[Any]":
+    """The labels in another order."""
+    import numpy as np
+
+    return np.random.default_rng(0).permutation(labels)
+
+
+def _recognised(generated: "GeneratedImages", world: Any) -> "NDArray[Any]":
+    """Whether the world reads the class of each real image right."""
+    pixels, labels = generated.real_labelled(MOST_REAL)
+    read, distance = world.read(pixels)
+    right: NDArray[Any] = world.belongs(read, labels) & (distance < world.valid)
+    return right
 
 
 def _shares(made: "NDArray[Any]", real: "NDArray[Any]", names: tuple[str, ...]) -> ByValue:
@@ -178,25 +221,7 @@ def dropped_values(figures: Figures) -> Iterator[Finding]:
             f"Mode dropping: {len(lost)} of {len(expected)} values are missing or nearly so: {named}{more}.",
             used,
             f"The model never generates part of the data. Precision and single samples do not show this.{adversarial}",
-        )
-    elif expected and figures["factor_distance"] < 0.1 and figures.get("valid_images", 1) > 0.8:
-        yield Finding(
-            "good",
-            f"No mode is dropped: all {len(expected)} values occur about as often as in the data.",
-            used,
-            "The report shows the histogram of each factor.",
-        )
-
-
-def broken_images(figures: Figures) -> Iterator[Finding]:
-    valid = figures.get("valid_images")
-    if valid is not None and valid < BROKEN:
-        yield Finding(
-            "warning",
-            f"Broken images: only {valid:.0%} of the generated images are images of the world.",
-            evidence(figures, "valid_images", "precision", "recall", "fid"),
-            "The model is not trained yet, or its training has diverged: look at the samples and the training curves. "
-            "Precision can be high all the same: it only asks whether features lie near those of some real image.",
+            IMAGES.name,
         )
 
 
@@ -208,5 +233,5 @@ EVALUATOR = Evaluator(
     needs=(Samples,),
     items=("images",),
     options_of="fidelity",
-    rules=(broken_images, dropped_values),
+    rules=(dropped_values, verdict(CLASSES)),
 )

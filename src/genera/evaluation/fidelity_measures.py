@@ -143,7 +143,30 @@ GENERATED = (
         "distance",
         "neither",
         "FID between held-out real images and the same training images: the FID of a perfect model with that many "
-        "images.",
+        "images. Where fewer than 100 images are held out, it is of one half of the training images to the other.",
+    ),
+    _define(
+        "fid_equal",
+        "FID at equal numbers",
+        "distance",
+        "lower",
+        "FID of as many generated images as the FID of real images is of, against the same training images: the two "
+        "differ by the model alone.",
+        _HEUSEL,
+    ),
+    *(
+        _define(
+            f"fid_{name}",
+            f"FID of {title}",
+            "distance",
+            "neither",
+            f"FID of {text} against the same training images: a baseline that takes no training.",
+        )
+        for name, title, text in (
+            ("noise", "pixel noise", "images of uniform pixel noise"),
+            ("mean_image", "the mean image", "the mean training image in place of every image"),
+            ("untrained", "an untrained model", "images of the same model with fresh initial weights"),
+        )
     ),
     _define(
         "fid_within_classes",

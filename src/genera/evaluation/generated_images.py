@@ -19,6 +19,10 @@ from genera.measures.in_domain import in_domain
 
 REFERENCE = 10_000
 """Maximum number of reference images."""
+ENOUGH = 100
+"""Held-out images that are enough as a measure of what real images reach."""
+TRIVIAL = 500
+"""Maximum number of images of a trivial baseline."""
 
 
 class GeneratedImages:
@@ -69,8 +73,18 @@ class GeneratedImages:
     @property
     def held_out_pixels(self) -> NDArray[np.uint8]:
         """Real images that are not the reference; none where the reference itself is measured."""
-        held_out = self._evaluation.split != self.reference_split
-        return self.data.stores[self._evaluation.split].pixels[: self._count if held_out else 0]
+        return self.data.stores[self._evaluation.split].pixels[: self._count if self._held_out else 0]
+
+    def real_labelled(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The first `count` images with labels of the measured split: (N, C, S, S) and (N,)."""
+        store = self.data.stores[self._evaluation.split]
+        store = self.reference if store.labels is None else store
+        assert store.labels is not None
+        return store.pixels[:count], np.array(store.labels[:count])
+
+    @property
+    def _held_out(self) -> bool:
+        return self._evaluation.split != self.reference_split
 
     @property
     def extractor(self) -> Extractor:
@@ -84,6 +98,36 @@ class GeneratedImages:
     @cached_property
     def reference_features(self) -> Tensor:
         return cached_features(self.extractor, self.reference_pixels, f"{self.data.key} {self.reference_split}")
+
+    @cached_property
+    def real(self) -> tuple[Tensor, Tensor, str]:
+        """Features of real images, of the images that they are compared with, and what the former are.
+
+        Held-out and training images; two halves of the training images where fewer than ENOUGH images are held out.
+        """
+        reference, held_out = self.reference_features, self.held_out_features
+        if len(held_out) >= ENOUGH or len(reference) < 2 * ENOUGH:
+            return held_out, reference, "held-out images"
+        order = torch.randperm(len(reference), generator=torch.Generator().manual_seed(self._evaluation.seed))
+        half = len(order) // 2
+        halves = reference[order[:half]][: self._count], reference[order[half:]]
+        return *halves, f"half of the images of the {self.reference_split} split"
+
+    def trivial(self, count: int) -> dict[str, Tensor]:
+        """Features of `count` images that take no training: baseline → (count, D)."""
+        random = np.random.default_rng(self._evaluation.seed)
+        shape = self.reference_pixels.shape[1:]
+        mean = self.reference_pixels[: ENOUGH * 10].mean(0).round().astype(np.uint8)
+        sets = {
+            "noise": random.integers(256, size=(count, *shape), dtype=np.uint8),
+            "mean_image": np.broadcast_to(mean, (count, *shape)),
+        }
+        if (untrained := self._evaluation.untrained) is not None:
+            classes = {} if self.labels is None else {"classes": self.labels[:count].tolist()}
+            images = untrained.sample(count, seed=self._evaluation.seed, **classes)
+            sets["untrained"] = to_uint8(torch.stack(images).cpu().float()).numpy()
+        apply, device = self.extractor.features, self.extractor.device
+        return {name: extract(apply, np.ascontiguousarray(pixels), device=device) for name, pixels in sets.items()}
 
     @cached_property
     def held_out_features(self) -> Tensor:

@@ -1,12 +1,11 @@
 """Does the model repeat its training images?"""
 
-from collections.abc import Iterator
 from functools import partial
 
 from genera.engine.capabilities import Samples
 from genera.evaluation.evaluator import Evaluation, Evaluator, require
 from genera.evaluation.image_options import ImageOptions
-from genera.measures.schema import Definition, Figures, Finding, evidence
+from genera.measures.schema import Definition
 
 _define = partial(Definition, group="Memorisation")
 MEASURES = (
@@ -64,21 +63,6 @@ def measure(evaluation: Evaluation, options: ImageOptions) -> None:
     )
 
 
-def memorised(figures: Figures) -> Iterator[Finding]:
-    copied, of_data = figures.get("copies"), figures.get("copies_of_data")
-    if copied is None or of_data is None:
-        return
-    if copied > of_data + 0.5 * (1 - of_data):
-        yield Finding(
-            "warning",
-            f"Memorisation: {copied:.0%} of the generated images are near copies of training images; of real images, "
-            f"{of_data:.0%} are as near.",
-            evidence(figures, "copies", "copies_of_data", "recall"),
-            "Look at the nearest training images in the report. More data, augmentation or an earlier checkpoint help. "
-            "FID against the training images rewards memorisation.",
-        )
-
-
 EVALUATOR = Evaluator(
     name="memorisation",
     question="Does the model repeat its training images?",
@@ -87,5 +71,4 @@ EVALUATOR = Evaluator(
     needs=(Samples,),
     items=("images",),
     options_of="fidelity",
-    rules=(memorised,),
 )

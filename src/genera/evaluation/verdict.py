@@ -6,14 +6,16 @@ unknown, and the finding says so. Imports no torch.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from genera.evaluation.evaluator import Rule
 from genera.measures.schema import Figures, Finding, evidence
 
 Grade = Literal["good", "fair", "poor"]
+GRADES = ("poor", "unknown", "fair", "good")
+"""From worst to best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +142,10 @@ def _judge(use: Use, figures: Figures) -> Iterator[Finding]:
     grades = {check: grade for check in use.checks if (grade := check.grade(figures)) is not None}
     answered = {check.question for check in grades}
     missing = [question for question in use.questions if question not in answered]
-    few = {key: n for check in use.checks for key, n in check.too_few(figures).items()}
+    few = {check: counts for check in use.checks if (counts := check.too_few(figures))}
     told = {check: check.words(figures, use.names) for check in grades}
-    keys = [key for check in grades for key in check.keys if key in figures] or list(few)
+    keys = [key for check in grades for key in check.keys if key in figures]
+    keys = keys or [key for counts in few.values() for key in counts]
     if not grades:
         keys += [key for key in use.implied_by if key in figures]
     rest = f" Not known: {', '.join(missing)}{_because(few, use.names)}." if missing else ""
@@ -167,9 +170,20 @@ def _judge(use: Use, figures: Figures) -> Iterator[Finding]:
         yield finding("note", "unknown", f"Whether {use.name} are good is unknown.{seen}{rest}")
 
 
-def _because(few: dict[str, int], names: dict[str, str]) -> str:
-    told = ", ".join(f"{names.get(key, key)} rests on {n}" for key, n in few.items())
-    return f" (too few items: {told})" if few else ""
+def grades(diagnosis: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The grade of each use that a stored diagnosis judges: the worst of its findings, where a warning is poor."""
+    worst: dict[str, str] = {}
+    for finding in diagnosis:
+        grade = "poor" if finding["level"] == "warning" else finding.get("grade", "")
+        if (use := finding.get("use")) and grade in GRADES:
+            worst[use] = min(worst.get(use, grade), grade, key=GRADES.index)
+    return worst
+
+
+def _because(few: Mapping[Check, Mapping[str, int]], names: Mapping[str, str]) -> str:
+    """few: check → its figures that rest on too few items."""
+    told = (f"{names.get(check.measure, check.measure)} rests on {min(n.values())}" for check, n in few.items())
+    return f" (too few items: {', '.join(told)})" if few else ""
 
 
 def _number(figures: Figures, entry: str | float) -> float | None:

@@ -117,6 +117,8 @@ class Finding:
     """What to try, or how to read the figures."""
     use: str = ""
     """What it judges: samples, reconstructions, …; empty: none in particular."""
+    grade: Literal["", "good", "fair", "poor", "unknown"] = ""
+    """Of a verdict on the use; empty for a finding about one aspect of it."""
 
 
 def evidence(figures: Figures, *names: str) -> dict[str, float]:

@@ -1,0 +1,118 @@
+"""What image models are used for, and how the diagnosis judges it: generated images, classes, reconstructions."""
+
+from functools import partial
+
+from genera.evaluation.verdict import Check, Use
+
+_share_of_real = partial(Check, worst=0.0, worst_is="none", best_is="real images", unit="share")
+_FEW_KINDS = (
+    "The images are near real ones, but of few kinds. Truncation has this effect; without it, the model has lost modes."
+)
+
+IMAGES = Use(
+    name="generated images",
+    checks=(
+        Check(
+            measure="fid_equal",
+            question="quality",
+            worst="fid_noise",
+            worst_is="pixel noise",
+            also=(("the mean image", "fid_mean_image"), ("an untrained model", "fid_untrained")),
+            best="fid_of_data",
+            best_is="real images",
+            scale="log",
+            span=0.5,
+        ),
+        Check(
+            measure="valid_images",
+            question="quality",
+            worst=0.0,
+            best=1.0,
+            worst_is="none",
+            best_is="all",
+            unit="share",
+            poor=0.5,
+            advice="Most images are none that the world can have rendered. The model is not trained yet, or its "
+            "training has diverged. Precision can be high all the same: it only asks whether features lie near those "
+            "of some real image.",
+        ),
+        _share_of_real(measure="precision", question="quality", best="precision_of_data"),
+        Check(
+            measure="copies",
+            question="novelty",
+            worst=1.0,
+            best="copies_of_data",
+            worst_is="training images",
+            best_is="real images",
+            unit="share",
+            poor=0.5,
+            span=0.05,
+            advice="The model repeats its training images: see the nearest ones in the report. More data, augmentation "
+            "or an earlier checkpoint help. FID against the training images rewards memorisation.",
+        ),
+        _share_of_real(
+            measure="recall",
+            question="variety",
+            best="recall_of_data",
+            advice=_FEW_KINDS,
+        ),
+        _share_of_real(
+            measure="coverage",
+            question="variety",
+            best="coverage_of_data",
+            advice=_FEW_KINDS,
+        ),
+        Check(
+            measure="factor_distance",
+            question="variety",
+            worst=1.0,
+            best=0.0,
+            worst_is="other values only",
+            best_is="as in the data",
+            unit="share",
+            poor=0.5,
+            advice="Some values of the data occur far too often or too rarely: see their histograms in the report.",
+        ),
+    ),
+    questions=("quality", "variety", "novelty"),
+    names={
+        "fid_equal": "FID",
+        "valid_images": "valid images",
+        "precision": "precision",
+        "copies": "near copies of training images",
+        "recall": "recall",
+        "coverage": "coverage",
+        "factor_distance": "distance of the histograms",
+    },
+    advice={
+        "good": "The figures see what their features see, which may miss what matters to you: look at the images.",
+        "fair": "Look at the images, and compare with a longer training run.",
+        "poor": "The model is not trained yet, or its training has diverged: look at the images and at the training "
+        "curves.",
+        "unknown": "Measure with at least 100 generated and 100 held-out images (--fidelity.images, --split).",
+    },
+)
+
+CLASSES = Use(
+    name="class labels",
+    checks=(
+        Check(
+            measure="class_accuracy",
+            question="label",
+            worst="class_accuracy_ignored",
+            best="class_accuracy_of_data",
+            worst_is="labels ignored",
+            best_is="real images",
+            unit="share",
+            span=0.1,
+        ),
+    ),
+    questions=("label",),
+    names={"class_accuracy": "class accuracy"},
+    advice={
+        "good": "Images show the class that was asked for; whether they are good images is judged apart.",
+        "fair": "Some classes are confused: look at the images of each class.",
+        "poor": "Images do not show the class that was asked for: train longer, or give the discriminator the labels.",
+        "unknown": "Measure with at least 100 images (--fidelity.images) of data with labels.",
+    },
+)
