@@ -6,8 +6,8 @@ from figures import check_findings, findings
 
 HEALTHY = {
     "fid": 0.5, "fid_infinity": 0.4, "fid_of_data": 0.3, "fid_equal": 0.5, "fid_noise": 300.0, "fid_mean_image": 90.0,
-    "kid": 0.001,    "precision": 0.9, "recall": 0.85, "precision_of_data": 0.95, "recall_of_data": 0.95, "coverage": 0.9,
-    "coverage_of_data": 0.97, "copies": 0.5, "copies_of_data": 0.48, "discriminator_gap": 1.2,
+    "kid": 0.001, "precision": 0.9, "recall": 0.85, "precision_of_data": 0.95, "recall_of_data": 0.95,
+    "coverage": 0.9, "coverage_of_data": 0.97, "copies": 0.5, "copies_of_data": 0.48, "discriminator_gap": 1.2,
     "dictionary_usage": 0.8, "dictionary_perplexity": 40.0, "valid_images": 0.95, "factor_distance": 0.03,
     "rarest_value": 0.8,
 }  # fmt: skip
