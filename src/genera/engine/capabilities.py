@@ -87,6 +87,8 @@ class PretrainingFigures:
     """Mean cross-entropy per masked word, in nats; None without a word head."""
     words_right: float | None = None
     """Share of masked words predicted correctly."""
+    words_majority: float | None = None
+    """Share of masked words that are the most frequent one of the split; None in the figures of older versions."""
     classes: dict[str, dict[str, float]] = field(default_factory=dict)
     """For each action that occurs in the split its `share` of all actions and its `accuracy`."""
 

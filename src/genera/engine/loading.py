@@ -56,7 +56,7 @@ def sketch_method(path: str | Path) -> Any:
 
 
 def fresh_method(config: RunConfig, assets: Any) -> Any:
-    """The method of a run with initial weights that follow from its seed; None if no method of this name is registered."""
+    """The method of a run with fresh initial weights, drawn from its seed; None if its method is not registered."""
     if config.method not in registry.entries():
         return None
     with torch.random.fork_rng(devices=[]):

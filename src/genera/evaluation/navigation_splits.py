@@ -20,8 +20,13 @@ class RolloutOptions(Options):
 
 
 def judged(figures: Figures, measure: str) -> Figures:
-    """The figures of unseen houses where `measure` was taken there, else those of the split where it was: how an agent
-    does in houses that training never entered shows what it has learnt."""
+    """The figures of the split that decides about `measure`."""
+    split = deciding(figures, measure)
+    return figures.of(split=split) if split else figures.of()
+
+
+def deciding(figures: Figures, measure: str) -> str | None:
+    """Unseen houses where `measure` was taken there, else the split where it was: how an agent does in houses that
+    training never entered shows what it has learnt. None if it was taken nowhere."""
     splits = sorted(figures.values_of("split"), key=lambda split: split != UNSEEN)
-    parts = [figures.of(split=split) for split in splits]
-    return next((part for part in parts if measure in part), figures.of())
+    return next((split for split in splits if measure in figures.of(split=split)), None)

@@ -1,13 +1,15 @@
 """Has pre-training taught the encoder to predict actions and masked words?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from genera.engine.capabilities import Pretrains
 from genera.evaluation.blocks import Table
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options, require
-from genera.evaluation.navigation_splits import SEEN, SPLIT_TITLES, SPLITS, judged
-from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
+from genera.evaluation.navigation_splits import SEEN, SPLIT_TITLES, SPLITS
+from genera.evaluation.navigation_uses import PREDICTIONS, TITLES
+from genera.evaluation.verdict import verdict
+from genera.measures.schema import Definition, Estimate
 
 _define = partial(Definition, group="Speaker and encoder")
 _PREVALENT = "Hao et al. 2020, Prevalent"
@@ -44,6 +46,13 @@ MEASURES = (
         "Share of masked words that the encoder predicts right.",
         _PREVALENT,
     ),
+    _define(
+        "masked_words_majority",
+        "Masked word accuracy, majority baseline",
+        "share",
+        "neither",
+        "Share of masked words that always saying their most frequent word gets right.",
+    ),
 )
 
 
@@ -63,6 +72,7 @@ def measure(evaluation: Evaluation, options: Options) -> None:
             "action_majority": figures.majority,
             "masked_word_nats": figures.mlm,
             "masked_words_right": figures.words_right,
+            "masked_words_majority": figures.words_majority,
         }
         for name, value in values.items():
             if value is not None:
@@ -92,31 +102,6 @@ def action_tables(actions: Mapping[str, Mapping[str, Mapping[str, float]]]) -> l
     ]
 
 
-def has_learnt_to_act(figures: Figures) -> Iterator[Finding]:
-    there = judged(figures, "action_accuracy")
-    accuracy, majority = there.get("action_accuracy"), there.get("action_majority")
-    if accuracy is None or majority is None:
-        return
-    used = evidence(there, "action_accuracy", "action_majority", "masked_word_nats")
-    if accuracy < majority + 0.01:
-        yield Finding(
-            "warning",
-            f"Pre-training has not learnt to predict actions: {accuracy:.1%} are right, where the most frequent action "
-            f"alone gets {majority:.1%}.",
-            used,
-            "Early in training, the encoder predicts little but the majority class. Pre-train longer before you judge, "
-            "and look at the accuracy by class.",
-        )
-    else:
-        yield Finding(
-            "good",
-            f"Pre-training has learnt to predict actions: {accuracy:.1%} are right, where the most frequent action "
-            f"alone gets {majority:.1%}.",
-            used,
-            "Instruction and panorama tell the encoder where to go; its success rate shows whether the agent profits.",
-        )
-
-
 EVALUATOR = Evaluator(
     name="pretraining",
     question="Has pre-training taught the encoder to predict actions and masked words?",
@@ -124,6 +109,6 @@ EVALUATOR = Evaluator(
     measures=MEASURES,
     needs=(Pretrains,),
     items=("navigation",),
-    rules=(has_learnt_to_act,),
+    rules=(verdict(PREDICTIONS, by="split", titles=TITLES),),
     splits=SPLITS,
 )

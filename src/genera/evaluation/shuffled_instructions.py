@@ -1,14 +1,12 @@
 """Does the agent need its instruction?"""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from genera.engine.capabilities import Navigates
 from genera.evaluation.evaluator import Evaluation, Evaluator
-from genera.evaluation.navigation_splits import SPLITS, RolloutOptions, judged
-from genera.evaluation.random_agent import CHANCE
-from genera.measures.schema import Definition, Figures, Finding, evidence
+from genera.evaluation.navigation_splits import SPLITS, RolloutOptions
+from genera.measures.schema import Definition
 
 if TYPE_CHECKING:
     from genera.navigation.episodes import EpisodeTable
@@ -69,31 +67,6 @@ def with_shuffled_instructions(table: "EpisodeTable") -> "EpisodeTable":
     return replace(table, episodes=tuple(episodes))
 
 
-def needs_the_instruction(figures: Figures) -> Iterator[Finding]:
-    there = judged(figures, "SR")
-    success, shuffled, chance = (there.get(name) for name in ("SR", "SR_shuffled", "SR_random"))
-    if success is None or shuffled is None or chance is None or success <= chance + CHANCE:
-        return
-    used = evidence(there, "SR", "SR_shuffled", "SR_random", "nDTW", "nDTW_shuffled")
-    if success - shuffled < 0.25 * (success - chance):
-        yield Finding(
-            "warning",
-            f"The agent ignores the instruction: it succeeds in {shuffled:.1%} of the episodes with another episode's "
-            f"instruction and in {success:.1%} with its own.",
-            used,
-            "It has learnt where goals tend to be, or has memorised the houses. Compare with --agent.r2r.modality "
-            "vision, which reads no instruction; more instructions (synthesis, back-translation) help.",
-        )
-    else:
-        yield Finding(
-            "good",
-            f"The agent needs its instruction: its success rate falls from {success:.1%} to {shuffled:.1%} with "
-            "another episode's.",
-            used,
-            "The success that remains with a wrong instruction is what the houses alone give away.",
-        )
-
-
 EVALUATOR = Evaluator(
     name="shuffled",
     question="Does the agent need its instruction, or does it succeed with another one?",
@@ -102,6 +75,5 @@ EVALUATOR = Evaluator(
     needs=(Navigates,),
     items=("navigation",),
     options_of="navigation",
-    rules=(needs_the_instruction,),
     splits=SPLITS,
 )

@@ -7,6 +7,8 @@ from genera.engine.capabilities import Describes
 from genera.evaluation.blocks import Examples, Line
 from genera.evaluation.evaluator import Evaluation, Evaluator, require
 from genera.evaluation.navigation_splits import SPLITS, RolloutOptions
+from genera.evaluation.navigation_uses import INSTRUCTIONS, TITLES
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Estimate
 
 MEASURES = (
@@ -19,6 +21,26 @@ MEASURES = (
         "Tan et al. 2019, Learning to navigate unseen environments",
         "Speaker and encoder",
         headline=True,
+    ),
+    Definition(
+        "speaker_bleu_unrelated",
+        "BLEU of another path's instruction",
+        "0–100",
+        "neither",
+        "The same of an annotated instruction of another path in place of the speaker's: what a speaker reaches that "
+        "does not look at the path.",
+        "",
+        "Speaker and encoder",
+    ),
+    Definition(
+        "speaker_bleu_annotated",
+        "BLEU of another annotation",
+        "0–100",
+        "neither",
+        "The same of one annotated instruction of each path against its others: what the annotators reach, with one "
+        "reference fewer.",
+        "",
+        "Speaker and encoder",
     ),
 )
 
@@ -45,6 +67,13 @@ def measure(evaluation: Evaluation, options: RolloutOptions) -> None:
             annotated[path].append(" ".join(split_words(episode.instruction)))
         bleu = multi_reference_bleu(written, annotated)
         evaluation.record("speaker_bleu", Estimate(bleu, None, len(first)), split=split)
+        unrelated = [texts[0] for texts in annotated[1:] + annotated[:1]]
+        baseline = multi_reference_bleu(unrelated, annotated)
+        evaluation.record("speaker_bleu_unrelated", Estimate(baseline, None, len(first)), split=split)
+        several = [texts for texts in annotated if len(texts) > 1]
+        if several:
+            of_people = multi_reference_bleu([texts[0] for texts in several], [texts[1:] for texts in several])
+            evaluation.record("speaker_bleu_annotated", Estimate(of_people, None, len(several)), split=split)
         shown += [
             {"scan": table.episodes[first[i]].scan, "written": written[i], "annotated": annotated[i]}
             for i in spread(len(first))
@@ -76,5 +105,6 @@ EVALUATOR = Evaluator(
     needs=(Describes,),
     items=("navigation",),
     options_of="navigation",
+    rules=(verdict(INSTRUCTIONS, by="split", titles=TITLES),),
     splits=SPLITS,
 )

@@ -1,5 +1,6 @@
 """How well the pre-trained heads predict actions and masked words on held-out splits, measured as pre-training ends."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,7 @@ def measure(network: Pretrainer, data: TripletData, split: str, majority: int) -
     """
     occurrences, correct = np.zeros((2, ACTIONS), np.int64)
     triplets, words, nats, words_right = 0, 0, 0.0, 0
+    masked: Counter[int] = Counter()
     device = next(network.parameters()).device
     for batch in _once(data, split):
         batch = batch.to(device)
@@ -49,6 +51,7 @@ def measure(network: Pretrainer, data: TripletData, split: str, majority: int) -
         if predicted.words is not None:
             logits, truth = predicted.words.flatten(0, 2), batch.words.flatten()
             words += int((truth >= 0).sum())
+            masked.update(truth[truth >= 0].tolist())
             nats += float(F.cross_entropy(logits, truth, ignore_index=-1, reduction="sum"))
             words_right += int((logits.argmax(-1) == truth).sum())
         triplets += len(batch)
@@ -65,6 +68,7 @@ def measure(network: Pretrainer, data: TripletData, split: str, majority: int) -
         }
     if words:
         figures.mlm, figures.words_right = nats / words, words_right / words
+        figures.words_majority = max(masked.values()) / words
     return figures
 
 
