@@ -54,7 +54,9 @@ def test_an_image_vae_has_the_figures_of_a_latent_model(measured):
     assert v["monotone_interpolations"] > 0.9
     assert {"factor_accuracy_reconstruction", "valid_interpolations"} <= set(v)
     assert not {"ppl_word", "exact_reconstruction", "bleu_reconstruction", "nll_floor", "analogy_exact"} & set(v)
-    assert any("The latent is used" in finding["finding"] for finding in measured[1].diagnosis)
+    (judged,) = [finding for finding in measured[1].diagnosis if finding["use"] == "reconstructions"]
+    assert judged["finding"].startswith("Reconstructions are fair: squared error")
+    assert judged["evidence"].keys() == {"mse_reconstruction", "mse_of_mean_image"}
 
 
 def test_reconstruction_errors_are_those_of_the_run(measured):

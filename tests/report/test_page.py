@@ -76,7 +76,7 @@ def test_every_figure_has_its_value_and_its_definition(run):
 
 def test_the_findings_come_before_the_figures(run):
     html, reader = page_of(run)
-    assert "The latent is used" in reader.visible
+    assert "Reconstructions are good" in reader.visible
     assert html.index('id="findings"') < html.index('class="tiles"') < html.index("<table")
 
 

@@ -64,10 +64,15 @@ def test_every_figure_is_measured_and_defined(measured):
     assert set(figures) == {
         *("bleu_recall", "bleu_precision", "bleu_f1", "bow_average", "bow_greedy", "bow_extrema"),
         *("distinct_1_within", "distinct_2_within", "distinct_1_across", "distinct_2_across"),
-        *("response_nats", "response_ppl_word", "response_floor", "response_lost_on_swap"),
+        *("response_nats", "response_ppl_word", "response_floor", "response_lost_on_swap", "response_swap_share"),
         *("valid_responses", "valid_covered", "style_ngram", "style_ngram_references", "style_ngram_style"),
+        *("bleu_f1_unrelated", "bleu_f1_references", "valid_unrelated", "distinct_2_across_data"),
+        *("fluency_responses", "fluency_data", "fluency_unigram", "fluency_shuffled"),
     }
-    assert all(definition(name).group == "Responses" for name in figures)
+    assert {definition(name).group for name in figures} == {"Responses", "Fluency"}
+    assert figures["bleu_f1_unrelated"] < figures["bleu_f1_references"]
+    assert figures["valid_unrelated"] < 0.1
+    assert figures["fluency_data"] < figures["fluency_unigram"]
     assert figures["bleu_recall"] >= figures["bleu_f1"] >= figures["bleu_precision"] > 0
     assert figures["response_nats"] > figures["response_floor"] > 1
     assert figures["style_ngram_references"] < 0.2 < 0.8 < figures["style_ngram_style"]
@@ -160,17 +165,51 @@ def test_other_methods_say_who_can(tmp_path):
         evaluate(genera.load(out, device="cpu"), EvaluateConfig(style="world:dialogues-style"))
 
 
+REFERENCES = {
+    "valid_unrelated": 0.02, "bleu_f1_unrelated": 0.3, "bleu_f1_references": 0.7, "distinct_2_across_data": 0.6,
+    "fluency_data": 3.0, "fluency_unigram": 500.0, "fluency_shuffled": 520.0,
+}  # fmt: skip
+SOUND = REFERENCES | {
+    "valid_responses": 0.95, "valid_covered": 0.6, "bleu_f1": 0.68, "distinct_2_across": 0.5, "fluency_responses": 3.2,
+    "response_lost_on_swap": 6.0, "response_swap_share": 0.4,
+}  # fmt: skip
+
+
+def said(figures):
+    measured = Figures(Figure(name, value, None, 100) for name, value in figures.items())
+    return diagnose(measured, list(evaluators().values()))
+
+
 @pytest.mark.parametrize(
-    ("figures", "said"),
+    ("figures", "words"),
     [
-        ({"response_lost_on_swap": 0.1}, "do not depend on what was said"),
-        ({"response_lost_on_swap": 6.0}, "depend on what was said: another context costs 6.0 nats"),
-        ({"distinct_2_across": 0.1}, "are alike: 10% of their pairs of words differ"),
-        ({"valid_responses": 0.95, "valid_covered": 0.6}, "95% of the responses are right, and they cover 60%"),
+        (
+            {"response_lost_on_swap": 0.1},
+            "ignore the context: the context of another dialogue costs 0.10 nats a response.",
+        ),
+        (SOUND | {"response_swap_share": 0.01}, "costs 6.00 nats a response, 1.0% of its nats"),
+        (SOUND | {"distinct_2_across": 0.1}, "Responses are poor: distinct pairs of words 0.1 (one pair: 0"),
+        (
+            SOUND | {"valid_responses": 0.05},
+            "Responses are poor: right responses 0.05 (responses to other contexts: 0.02",
+        ),
+        (SOUND | {"bleu_f1": 0.31}, "Responses are poor: BLEU F1 0.31"),
+        (SOUND | {"fluency_responses": 300.0}, "Responses are poor: perplexity under a reference model 300"),
         ({"response_nats": 1.0, "response_floor": 2.0}, "The likelihood is impossible: 1.00 nats"),
     ],
 )
-def test_the_diagnosis_says_it_in_words(figures, said):
-    measured = Figures(Figure(name, value, None, 100) for name, value in figures.items())
-    (finding,) = diagnose(measured, list(evaluators().values()))
-    assert said in finding.finding
+def test_the_diagnosis_warns_in_words(figures, words):
+    findings = said(figures)
+    assert words in findings[0].finding
+    assert findings[0].level == "warning"
+    assert not any(finding.level == "good" for finding in findings)
+
+
+def test_the_diagnosis_praises_only_what_it_knows():
+    (finding,) = said(SOUND)
+    assert finding.level == "good"
+    assert finding.finding.startswith("Responses are good: right responses 0.95")
+    one_reference = {k: v for k, v in SOUND.items() if k not in ("valid_responses", "bleu_f1_references")}
+    (finding,) = said(one_reference)
+    assert "unknown" in finding.finding
+    assert "Not known: whether they fit the context" in finding.finding

@@ -26,8 +26,7 @@ MEASURES = (
         "Factor moved by analogy",
         "share",
         "higher",
-        "Share of analogies A : B :: C : ? whose output carries the new value of the one factor that A "
-        "and B differ in.",
+        "Share of analogies A : B :: C : ? whose output has the new value of the factor in which A and B differ.",
         "",
         _GROUP,
         headline=True,
@@ -37,7 +36,7 @@ MEASURES = (
         "Analogies solved exactly",
         "share",
         "higher",
-        "Share of analogies whose output is the expected sentence: the changed factor moved and nothing else did.",
+        "Share of analogies whose output equals the expected sentence: the factor changed and nothing else did.",
         "",
         _GROUP,
         headline=True,
@@ -46,7 +45,7 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: AnalogyOptions) -> None:
-    """Analogies with one factor changed, scored if the world knows the answer; without a world, only examples."""
+    """Analogies with one factor changed, scored where a world knows the answer; otherwise only examples."""
     kind, world = item_type(evaluation.data.kind), evaluation.data.world
     asked = [] if not hasattr(world, "analogies") else _asked(evaluation, options.count)
     if asked:
@@ -54,7 +53,7 @@ def measure(evaluation: Evaluation, options: AnalogyOptions) -> None:
     else:
         items = evaluation.items(3 * SHOWN)
         triples = [(items[i], items[i + 1], items[i + 2]) for i in range(0, len(items) - 2, 3)]
-    require(triples, "needs three items at least")
+    require(triples, "needs at least three items")
     mean = evaluation.run.encode([item for triple in triples for item in triple]).mean.view(len(triples), 3, -1)
     a, b, c = mean.unbind(1)
     outputs = in_parts(evaluation.run.decode, c + b - a, "analogies", **kind.decoding(evaluation.run))

@@ -1,11 +1,15 @@
 """Evaluator `interpolation`: are interpolated items valid, and do they progress?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from genera.engine.capabilities import Decodes, Encodes
+from genera.evaluation.advice import of_a_poor_latent
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options, require
 from genera.evaluation.item_types import ITEM_TYPES, Shown, in_parts, item_type
+from genera.evaluation.reconstruction import FIDELITY
+from genera.evaluation.verdict import Check, Use, verdict
 from genera.measures.schema import Definition
 
 POINTS = 11
@@ -27,7 +31,7 @@ MEASURES = (
         "Grammatical interpolations",
         "share",
         "higher",
-        "Share of the sentences on straight lines between two latents that the world could have said.",
+        "Share of sentences decoded on straight lines between two latents that the world can generate.",
         "",
         _GROUP,
     ),
@@ -36,17 +40,17 @@ MEASURES = (
         "Valid interpolations",
         "share",
         "higher",
-        "Share of the images on straight lines between two latents that are images of the world.",
+        "Share of images decoded on straight lines between two latents that are images of the world.",
         "",
         _GROUP,
     ),
     Definition(
         "monotone_interpolations",
-        "Steps that do not turn back",
+        "Monotone steps",
         "share",
         "higher",
-        "Share of interpolation steps in which nearness to the end minus nearness to the start does not fall: word "
-        "overlap of sentences, root mean squared distance of images.",
+        "Share of interpolation steps in which similarity to the end minus similarity to the start does not decrease. "
+        "Similarity is word overlap of sentences, and root mean squared distance of images.",
         "",
         _GROUP,
     ),
@@ -55,7 +59,7 @@ MEASURES = (
         "Distinct sentences on a path",
         "sentences",
         "higher",
-        "Mean number of different sentences on an interpolation path, both ends included. Two means a jump.",
+        f"Mean number of different sentences among the {POINTS} of a path. 2: it jumps from start to end.",
         "",
         _GROUP,
     ),
@@ -64,22 +68,15 @@ MEASURES = (
 
 def measure(evaluation: Evaluation, options: InterpolationOptions) -> None:
     """Straight paths between the latents of pairs of items."""
-    import torch
-
     from genera.measures.estimate import mean_estimate
     from genera.measures.factors import valid
     from genera.measures.paths import monotone_steps
     from genera.uses.facts import facts_of
 
-    kind, items = item_type(evaluation.data.kind), evaluation.items(2 * options.pairs)
-    require(len(items) > 1, "needs two items at least")
-    pairs = list(zip(items[0::2], items[1::2], strict=False))
-    mean = evaluation.run.encode([item for pair in pairs for item in pair]).mean.view(len(pairs), 2, -1)
-    t = torch.linspace(0, 1, POINTS, device=mean.device)[None, :, None]
-    z = ((1 - t) * mean[:, :1] + t * mean[:, 1:]).flatten(0, 1)
-    outputs = in_parts(evaluation.run.decode, z, "interpolating", **kind.decoding(evaluation.run))
-    paths = [outputs[i : i + POINTS] for i in range(0, len(outputs), POINTS)]
-
+    require(len(evaluation.items(2)) > 1, "needs at least two items")
+    kind = item_type(evaluation.data.kind)
+    paths, pairs = paths_between(evaluation, options.pairs)
+    outputs = [output for path in paths for output in path]
     if (facts := facts_of(outputs, evaluation.data.world)) is not None:
         evaluation.record(f"{kind.valid}_interpolations", valid(facts))
     ways = [kind.progress(path, start, end) for path, (start, end) in zip(paths, pairs, strict=True)]
@@ -91,6 +88,76 @@ def measure(evaluation: Evaluation, options: InterpolationOptions) -> None:
     kind.show(evaluation, "interpolations", cards, section="Interpolations", lead=lead, compare=True)
 
 
+def paths_between(evaluation: Evaluation, count: int) -> tuple[list[list[Any]], list[tuple[Any, Any]]]:
+    """`count` paths of POINTS items each, and the pairs of items that they connect; generated once."""
+
+    def make() -> tuple[list[list[Any]], list[tuple[Any, Any]]]:
+        import torch
+
+        kind, items = item_type(evaluation.data.kind), evaluation.items(2 * count)
+        pairs = list(zip(items[0::2], items[1::2], strict=False))
+        mean = evaluation.run.encode([item for pair in pairs for item in pair]).mean.view(len(pairs), 2, -1)
+        t = torch.linspace(0, 1, POINTS, device=mean.device)[None, :, None]
+        z = ((1 - t) * mean[:, :1] + t * mean[:, 1:]).flatten(0, 1)
+        outputs = in_parts(evaluation.run.decode, z, "interpolating", **kind.decoding(evaluation.run))
+        return [outputs[i : i + POINTS] for i in range(0, len(outputs), POINTS)], pairs
+
+    return evaluation.once(("paths", count), make)
+
+
+# -- diagnosis --------------------------------------------------------------------------------------------------------
+
+BETWEEN = "whether the sentences between are fluent"
+SENTENCES = Use(
+    name="interpolations",
+    checks=(
+        replace(FIDELITY, question="whether both ends are reconstructed"),
+        Check(
+            measure="grammatical_interpolations",
+            question=BETWEEN,
+            worst=0.0,
+            best=1.0,
+            worst_is="random words",
+            best_is="the world's sentences",
+        ),
+        Check(
+            measure="fluency_interpolations",
+            question=BETWEEN,
+            worst="fluency_unigram",
+            best="fluency_data",
+            worst_is="independent words",
+            best_is="held-out sentences",
+            also=(("shuffled sentences", "fluency_shuffled"),),
+            scale="log",
+            span=0.2,
+        ),
+        Check(
+            measure="swap_share",
+            question="whether the decoder uses the latent",
+            worst=0.0,
+            best=1.0,
+            worst_is="a latent without effect",
+            best_is="a latent that determines the sentence",
+            poor=0.2,
+            good=0.5,
+        ),
+    ),
+    questions=("whether both ends are reconstructed", BETWEEN),
+    advice={
+        "good": "Interpolations and analogies start from what was read and stay sentences.",
+        "fair": "Read the examples: some ends or steps are wrong.",
+        "poor": of_a_poor_latent,
+        "unknown": "Run `genera evaluate` without --measures, on data with a training split.",
+    },
+    names={
+        "bleu_reconstruction": "BLEU of the reconstructed ends",
+        "grammatical_interpolations": "grammatical interpolations",
+        "fluency_interpolations": "perplexity under a reference model",
+        "swap_share": "nats saved by the latent",
+    },
+    implied_by=("au",),
+)
+
 EVALUATOR = Evaluator(
     name="interpolation",
     question="Are interpolated items valid, and do they progress from one end to the other?",
@@ -99,4 +166,5 @@ EVALUATOR = Evaluator(
     needs=(Encodes, Decodes),
     items=tuple(ITEM_TYPES),
     options=InterpolationOptions,
+    rules=(verdict(SENTENCES),),
 )

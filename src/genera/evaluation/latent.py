@@ -1,4 +1,4 @@
-"""Evaluator `latent`: does the latent carry information, and does the decoder listen to it?"""
+"""Evaluator `latent`: does the latent carry information, and does the decoder use it?"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genera.engine.capabilities import Encodes, ScoresGiven
+from genera.evaluation.advice import COLLAPSE, barely_used, collapsed
 from genera.evaluation.blocks import Bars, Scatter
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.item_types import ITEM_TYPES, item_type
@@ -30,9 +31,9 @@ KL = Definition(
     "KL to the prior",
     "nats/item",
     "neither",
-    "Mean KL(q(z|x) ‖ p(z)), analytic, before any free bits: at most this many nats about an item "
-    "pass through z. Near 0 the latent is not used; far more than the items hold, the prior no longer"
-    " covers what is encoded.",
+    "Mean KL(q(z|x) ‖ p(z)), analytic, without free bits: an upper bound on the information about an item that z "
+    "carries. Near 0, the latent is unused; far above the entropy of the items, the prior does not cover the encoded "
+    "latents.",
     "Kingma & Welling 2014",
     _GROUP,
     headline=True,
@@ -44,19 +45,38 @@ MEASURES = (
         "Likelihood lost on a swap",
         "nats/item",
         "higher",
-        "How much log p(x|z) drops when an item is decoded with another item's z. About 0 means that the "
-        "decoder does not listen to z; it judges the use of z more safely than active units do.",
+        "Mean decrease of log p(x|z) when an item is decoded with the latent of another item. About 0 means that the "
+        "decoder ignores z.",
         "",
         _GROUP,
         headline=True,
+    ),
+    Definition(
+        "swap_share",
+        "Nats saved by z",
+        "share",
+        "higher",
+        "The likelihood lost on a swap over −log p(x|z) with the latent of another item: the share of a sentence's "
+        "nats that its own latent saves. 0: the decoder ignores z; 1: z determines the sentence.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "swap_per_word",
+        "Nats saved by z per word",
+        "nats/word",
+        "higher",
+        "The likelihood lost on a swap over the number of words, one end of sentence each included.",
+        "",
+        _GROUP,
     ),
     Definition(
         "mi",
         "Mutual information",
         "nats",
         "higher",
-        "Information between item and latent under the aggregated posterior of the M measured items. It "
-        "cannot exceed ln M: near that ceiling it is saturated and tells models no further apart.",
+        "Mutual information of item and latent under the aggregated posterior of the M measured items. It cannot "
+        "exceed ln M; near this ceiling it no longer distinguishes models.",
         "Hoffman & Johnson 2016; Li et al. 2020, Optimus",
         _GROUP,
     ),
@@ -65,7 +85,7 @@ MEASURES = (
         "Ceiling of mutual information",
         "nats",
         "neither",
-        "ln M, the most that mutual information over M items can show.",
+        "ln M, the maximum of the mutual information over M items.",
         "",
         _GROUP,
     ),
@@ -74,8 +94,8 @@ MEASURES = (
         "Active units",
         "dimensions",
         "higher",
-        "Dimensions whose posterior mean has a variance over the items above 0.01. All may be active "
-        "while the decoder ignores z: read it together with KL and the likelihood lost on a swap.",
+        "Number of dimensions whose posterior mean has a variance above 0.01 over the items. All may be active "
+        "although the decoder ignores z: read it together with the KL and the nats saved by z.",
         "Burda et al. 2016, Importance weighted autoencoders",
         _GROUP,
     ),
@@ -92,7 +112,7 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: LatentOptions) -> None:
-    """KL per dimension, mutual information, active units, whether the decoder listens to z, and a map."""
+    """KL per dimension, mutual information, active units, the use that the decoder makes of z, and a map."""
     import torch
 
     from genera.measures import latent
@@ -115,8 +135,14 @@ def measure(evaluation: Evaluation, options: LatentOptions) -> None:
         evaluation.record("mi_ceiling", Estimate(math.log(count), None, count))
     if isinstance(evaluation.model, ScoresGiven):
         with torch.no_grad():
-            lost = evaluation.model.score_given(items, z) - evaluation.model.score_given(items, z.roll(1, 0))
-        evaluation.record("likelihood_lost_on_swap", mean_estimate(lost.cpu()))
+            own, other = (
+                evaluation.model.score_given(items, z.roll(shift, 0)).cpu() for shift in (0, max(1, count // 2))
+            )
+        evaluation.record("likelihood_lost_on_swap", mean_estimate(own - other))
+        if (words := item_type(evaluation.data.kind).lengths(items)) is not None:
+            saved = float((own - other).sum())
+            evaluation.record("swap_share", Estimate(-saved / float(other.sum()), None, count))
+            evaluation.record("swap_per_word", Estimate(saved / (sum(words) + count), None, count))
     evaluation.show(latent_map(evaluation, items[:MAPPED], mean[:MAPPED]))
     variances = latent.latent_variances(mean).tolist()
     nats = variances if log_variance is None else kl.mean(0).tolist()
@@ -166,52 +192,26 @@ def collapse(figures: Figures) -> Iterator[Finding]:
     kl = figures.get("kl")
     if kl is None:
         return
-    used = evidence(figures, "kl", "likelihood_lost_on_swap", "exact_reconstruction", "au")
+    used = evidence(figures, "kl", "swap_share", "likelihood_lost_on_swap", "exact_reconstruction", "au")
     units = figures.get("au", 0)
-    caveat = (
-        f" The {units:.0f} active units do not contradict this: the encoder moves, but little listens." if units else ""
-    )
-    advice = (
-        "Let the latent carry information before it is taxed: --beta-schedule cyclical with a first part at 0, "
-        "and --free-bits 0.5 (a floor for each dimension's KL); a smaller --beta also helps. A useful latent "
-        "costs some likelihood: judge the next run by exact reconstructions and the likelihood lost on a swap."
-    )
+    caveat = f" The {units:.0f} active units do not contradict this: the decoder ignores them." if units else ""
+    advice = f"{COLLAPSE} A latent in use costs some likelihood: judge the next run by its reconstructions."
     if collapsed(figures):
-        swap = figures.get("likelihood_lost_on_swap")
-        lost = "" if swap is None else f", and swapping it for another item's costs {swap:.2f} nats"
-        text = f"Posterior collapse: the latent carries at most {kl:.2f} nats an item{lost}.{caveat}"
-        yield Finding("warning", text, used, advice)
+        text = f"Posterior collapse: the latent carries at most {kl:.2f} nats an item{_lost(figures)}.{caveat}"
+        yield Finding("warning", text, used, advice, "reconstructions")
     elif barely_used(figures):
         text = (
             f"The latent is nearly unused: at most {kl:.2f} nats an item (about {math.exp(kl):.0f} kinds of "
             f"item) and {figures['exact_reconstruction']:.1%} exact reconstructions.{caveat}"
         )
-        yield Finding("warning", text, used, advice)
+        yield Finding("warning", text, used, advice, "reconstructions")
 
 
-def collapsed(figures: Figures) -> bool:
-    # A decoder that ignores z loses nothing on a swap, however large the KL.
-    return figures.get("kl", math.inf) < 0.5 or figures.get("likelihood_lost_on_swap", math.inf) < 0.5
-
-
-def barely_used(figures: Figures) -> bool:
-    return figures.get("kl", math.inf) < 3 and figures.get("exact_reconstruction", 1) < 0.05
-
-
-def in_use(figures: Figures) -> Iterator[Finding]:
-    if "kl" not in figures or collapsed(figures) or barely_used(figures):
-        return
-    exact, swap = figures.get("exact_reconstruction", 0), figures.get("likelihood_lost_on_swap", 0)
-    if exact > 0.5 or swap > 5:
-        parts = [f"it carries at most {figures['kl']:.1f} nats an item"]
-        parts += [f"{exact:.1%} of the items come back exactly"] if "exact_reconstruction" in figures else []
-        parts += [f"another item's latent costs {swap:.1f} nats"] if "likelihood_lost_on_swap" in figures else []
-        yield Finding(
-            "good",
-            f"The latent is used: {', '.join(parts)}.",
-            evidence(figures, "kl", "exact_reconstruction", "likelihood_lost_on_swap"),
-            "Reconstruction, interpolation and analogy mean something for this model.",
-        )
+def _lost(figures: Figures) -> str:
+    if (share := figures.get("swap_share")) is not None:
+        return f", and its own latent saves {share:.1%} of an item's nats against another item's"
+    swap = figures.get("likelihood_lost_on_swap")
+    return "" if swap is None else f", and another item's latent costs {swap:.2f} nats"
 
 
 def saturated_information(figures: Figures) -> Iterator[Finding]:
@@ -224,8 +224,8 @@ def saturated_information(figures: Figures) -> Iterator[Finding]:
             "note",
             f"Mutual information is saturated: {information:.2f} of at most ln M = {ceiling:.2f} nats.",
             evidence(figures, "mi", "mi_ceiling"),
-            "It says only that the measured items can be told apart. Do not rank models by it; KL, exact "
-            "reconstructions and the likelihood lost on a swap still differ.",
+            "At this value it only says that the measured items can be told apart. Compare models by KL, "
+            "reconstructions and the nats saved by z instead.",
         )
 
 
@@ -237,17 +237,17 @@ def unused_dimensions(figures: Figures) -> Iterator[Finding]:
         "note",
         f"{size - active:.0f} of {size:.0f} latent dimensions are unused.",
         evidence(figures, "au", "latent_size", "kl"),
-        "A smaller --latent-size would do as well; or raise --free-bits, whose floor holds in each dimension.",
+        "A smaller --latent-size does as well; or raise --free-bits, the minimum KL of each dimension.",
     )
 
 
 EVALUATOR = Evaluator(
     name="latent",
-    question="Does the latent carry information, and does the decoder listen to it?",
+    question="Does the latent carry information, and does the decoder use it?",
     measure=measure,
     measures=MEASURES,
     needs=(Encodes,),
     items=tuple(ITEM_TYPES),
     options=LatentOptions,
-    rules=(collapse, in_use, saturated_information, unused_dimensions),
+    rules=(collapse, saturated_information, unused_dimensions),
 )

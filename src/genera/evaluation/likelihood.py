@@ -1,17 +1,21 @@
 """Evaluator `likelihood`: how probable is held-out data under the model?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from genera.engine.capabilities import Scores
+from genera.evaluation.advice import UNDERTRAINED, reconstructs
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.item_types import ITEM_TYPES, item_type
 from genera.evaluation.latent import KL
+from genera.evaluation.sentences import sentence_model
+from genera.evaluation.untrained import ITEMS, untrained
+from genera.evaluation.verdict import Check, Use, verdict
 from genera.measures.schema import Definition, Figures, Finding, evidence
 
 SCORED_AT_ONCE = 50
 FEW = 10
-"""Samples of the smaller bound, whose distance from the larger shows whether that has settled."""
+"""Samples of a smaller bound; its distance from the larger one shows whether the larger one has converged."""
 BURDA = "Burda et al. 2016, Importance weighted autoencoders"
 _GROUP = "Likelihood"
 
@@ -30,8 +34,8 @@ MEASURES = (
         "Reconstruction term",
         "nats/item",
         "lower",
-        "Mean of −log p(x|z) with z drawn from the item's own posterior: what is still unknown once z is "
-        "given. The end of a sentence is counted, its beginning is not.",
+        "Mean of −log p(x|z) with z drawn from the item's posterior. The end of a sentence is predicted, its "
+        "beginning is given.",
         "Kingma & Welling 2014",
         _GROUP,
     ),
@@ -41,8 +45,8 @@ MEASURES = (
         "ELBO",
         "nats/item",
         "higher",
-        "−(reconstruction term + KL): a lower bound on log p(x), negative. The gap to log p(x) is how far"
-        " the encoder's posterior is from the true one.",
+        "−(reconstruction term + KL), a lower bound on log p(x). The gap is the KL of the encoder's posterior to "
+        "the true posterior.",
         "Kingma & Welling 2014",
         _GROUP,
     ),
@@ -51,8 +55,8 @@ MEASURES = (
         "Importance-weighted bound",
         "nats/item",
         "higher",
-        "log of the mean importance weight p(x|z) p(z) / q(z|x) over K posterior samples: a lower bound"
-        " on log p(x), negative, that never falls as samples are added. One sample is the ELBO.",
+        "log of the mean importance weight p(x|z) p(z) / q(z|x) over K posterior samples, a lower bound on log "
+        "p(x). Its expectation rises with K; K = 1 is the ELBO.",
         BURDA,
         _GROUP,
     ),
@@ -61,7 +65,7 @@ MEASURES = (
         "Log-likelihood",
         "nats/item",
         "higher",
-        "Exact log p(x) of a model without a latent, negative; stands where a latent model has a bound.",
+        "Exact log p(x), of a model without a latent.",
         "",
         _GROUP,
     ),
@@ -70,19 +74,48 @@ MEASURES = (
         "Perplexity per word",
         "per word",
         "lower",
-        "exp(nats of all items / number of words, one end of sentence each included), from the best bound"
-        " measured. Comparable between models of the same sentences, whatever their vocabularies.",
+        "exp(nats of all items / number of words, one end of sentence each included), from the best bound measured. "
+        "Comparable between models with different vocabularies on the same sentences.",
         "",
         _GROUP,
         headline=True,
+    ),
+    Definition(
+        "ppl_word_unigram",
+        "Perplexity per word, independent words",
+        "per word",
+        "neither",
+        "Baseline: the same of a unigram model of the training sentences, which knows the frequencies of words and "
+        "nothing of their order. It spells words that it has not seen.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "ppl_word_trigram",
+        "Perplexity per word, trigrams",
+        "per word",
+        "neither",
+        "Reference: the same of an interpolated Kneser-Ney trigram model of the training sentences (at most 100,000 of "
+        "them). It spells words that it has not seen. A trained neural model is at least as good.",
+        "Chen & Goodman 1999, An empirical study of smoothing techniques",
+        _GROUP,
+    ),
+    Definition(
+        "ppl_word_untrained",
+        "Perplexity per word, untrained",
+        "per word",
+        "neither",
+        "Baseline: the same of an untrained model of the same configuration, on fewer items.",
+        "",
+        _GROUP,
     ),
     Definition(
         "ppl_token",
         "Perplexity per token",
         "per token",
         "lower",
-        "exp(nats of all items / number of predicted tokens, end of sentence included). Comparable only "
-        "between models with the same vocabulary: finer tokens make it smaller without a better model.",
+        "exp(nats of all items / number of predicted tokens, end of sentence included). Comparable only between models "
+        "with the same vocabulary: shorter tokens make it smaller.",
         "",
         _GROUP,
     ),
@@ -103,7 +136,7 @@ MEASURES = (
         "bits/value",
         "lower",
         "Mean of −log₂ p(x) over the number of an image's values (channels × height × width), from the best bound "
-        "measured. x are 8-bit pixels, of which 8 bits per dimension is a uniform guess.",
+        "measured. Pixels have 8 bits; a uniform distribution reaches 8 bits per dimension.",
         "Theis et al. 2016, A note on the evaluation of generative models",
         _GROUP,
         headline=True,
@@ -113,8 +146,8 @@ MEASURES = (
         "Entropy floor",
         "nats/item",
         "neither",
-        "Mean −log p(x) of these items under the world that made them. No honest bound can be better than"
-        " its negative on average; one that is has seen the answers or counts wrongly.",
+        "Mean −log p(x) of the items under the world that generated them. No correct bound on log p(x) exceeds its "
+        "negative on average.",
         "",
         _GROUP,
     ),
@@ -158,9 +191,25 @@ def measure(evaluation: Evaluation, options: LikelihoodOptions) -> None:
     sizes = {name: torch.cat([part[name] for part in lengths]) for name in lengths[0]}
     for name, estimate in kind.per_unit(-best, items, sizes).items():
         evaluation.record(name, estimate)
+    if evaluation.data.kind == "text":
+        _text_references(evaluation, items)
     if (floor := kind.entropy_floor(items, evaluation.data.world)) is not None:
         evaluation.record("nll_floor", floor)
     evaluation.note(importance_samples=options.samples)
+
+
+def _text_references(evaluation: Evaluation, items: Sequence[str]) -> None:
+    """Perplexities per word of simple models of the training sentences, and of an untrained model."""
+    import torch
+
+    from genera.measures.likelihood import per_word
+
+    words = torch.tensor([len(item.split()) for item in items])
+    if (model := sentence_model(evaluation)) is not None:
+        evaluation.record("ppl_word_unigram", per_word(torch.from_numpy(model.unigram_nats(items)), words))
+        evaluation.record("ppl_word_trigram", per_word(torch.from_numpy(model.nats(items)), words))
+    score = untrained(evaluation).score(items[:ITEMS], 1, generator=evaluation.run.generator(evaluation.seed))
+    evaluation.record("ppl_word_untrained", per_word(-score.log_weights[0].cpu(), words[:ITEMS]))
 
 
 # -- diagnosis --------------------------------------------------------------------------------------------------------
@@ -177,8 +226,10 @@ def below_the_floor(figures: Figures) -> Iterator[Finding]:
             "warning",
             f"The bound is impossible: {-bounds[best]:.2f} nats an item, below the data's entropy of {floor:.2f}.",
             {best: bounds[best], "nll_floor": floor},
-            "The model saw what it should predict, or likelihood is counted wrongly: look for a leak past the "
-            "causal mask, measured items that were trained on, a missing end. Trust no figure of this run.",
+            "The model reads what it predicts, or its likelihood is wrong: check the causal mask, whether the measured "
+            "items are training items, and whether the end of sentence is predicted. Do not rely on any figure of "
+            "this run.",
+            "likelihoods",
         )
 
 
@@ -188,12 +239,47 @@ def loose_bound(figures: Figures) -> Iterator[Finding]:
     if few is not None and many is not None and many - few > 2:  # nearly the ln 10 of one dominant sample
         yield Finding(
             "note",
-            f"The likelihood bound has not settled: {samples} samples give {many - few:.1f} nats more than {FEW}.",
+            f"The likelihood bound has not converged: {samples} samples give {many - few:.1f} nats more than {FEW}.",
             evidence(figures, f"iw_bound/K={FEW}", "iw_bound"),
-            "log p(x) lies well above it, so the perplexities are too high by an unknown amount: measure with "
-            "more samples before comparing them with another model's.",
+            "log p(x) is higher by an unknown amount, so perplexities are too high. Measure with more samples "
+            "(--likelihood.samples) before you compare them with another model's.",
         )
 
+
+def of_a_poor_likelihood(figures: Figures) -> str:
+    if reconstructs(figures):
+        return (
+            "An autoencoder whose latents lie far from the prior assigns data a low likelihood: reconstruct and encode "
+            "with it, and do not compare its perplexity. A model of the density needs --beta 1."
+        )
+    return UNDERTRAINED
+
+
+SENTENCES = Use(
+    name="likelihoods",
+    checks=(
+        Check(
+            measure="ppl_word",
+            question="whether they beat independent words",
+            worst="ppl_word_unigram",
+            best="ppl_word_trigram",
+            worst_is="independent words",
+            best_is="trigrams of the training sentences",
+            also=(("an untrained model", "ppl_word_untrained"),),
+            scale="log",
+            span=0.1,
+        ),
+    ),
+    questions=("whether they beat independent words",),
+    advice={
+        "good": "The perplexity compares with other models' on the same sentences.",
+        "fair": "Train for more steps, or start from pre-trained parts.",
+        "poor": of_a_poor_likelihood,
+        "unknown": "Measure on data with a training split and at least 100 items.",
+    },
+    names={"ppl_word": "perplexity per word"},
+    implied_by=("ppl_word",),
+)
 
 EVALUATOR = Evaluator(
     name="likelihood",
@@ -203,5 +289,5 @@ EVALUATOR = Evaluator(
     needs=(Scores,),
     items=tuple(ITEM_TYPES),
     options=LikelihoodOptions,
-    rules=(below_the_floor, loose_bound),
+    rules=(verdict(SENTENCES), below_the_floor, loose_bound),
 )

@@ -1,16 +1,20 @@
 """Evaluator `reconstruction`: how well are items reconstructed after encoding and decoding?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from genera.engine.capabilities import Decodes, Encodes, ScoresGiven
+from genera.evaluation.advice import of_a_poor_latent
 from genera.evaluation.blocks import Curves
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.factor_bars import factor_bars, mean_over_factors
 from genera.evaluation.item_types import ITEM_TYPES, Shown, in_parts, item_type
-from genera.measures.schema import Definition, Figures, Finding
+from genera.evaluation.sentences import reconstructions
+from genera.evaluation.untrained import ITEMS, untrained
+from genera.evaluation.verdict import Check, Use, verdict
+from genera.measures.schema import Definition, Estimate, Figures, Finding
 
 SHOWN = 24
 """Examples kept for the report."""
@@ -30,10 +34,29 @@ MEASURES = (
         "Exact reconstructions",
         "share",
         "higher",
-        "Share of sentences that come back word for word when the posterior mean is decoded greedily.",
+        "Share of sentences whose reconstruction, decoded greedily from the posterior mean, equals them word for word.",
         "",
         _GROUP,
         headline=True,
+    ),
+    Definition(
+        "exact_unrelated",
+        "Exact matches of unrelated sentences",
+        "share",
+        "neither",
+        "Baseline of exact reconstructions: another sentence of the split stands in place of each reconstruction. "
+        "Above 0 where the data repeats sentences.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "exact_untrained",
+        "Exact reconstructions, untrained",
+        "share",
+        "neither",
+        "Baseline: exact reconstructions of an untrained model of the same configuration.",
+        "",
+        _GROUP,
     ),
     Definition(
         "bleu_reconstruction",
@@ -46,12 +69,51 @@ MEASURES = (
         headline=True,
     ),
     Definition(
+        "bleu_unrelated",
+        "BLEU of unrelated sentences",
+        "0–100",
+        "neither",
+        "Baseline of BLEU: another sentence of the split stands in place of each reconstruction, as if the model wrote "
+        "perfect sentences and ignored its input.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "bleu_untrained",
+        "BLEU of reconstructions, untrained",
+        "0–100",
+        "neither",
+        "Baseline: BLEU of the reconstructions of an untrained model of the same configuration.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "distinct_reconstructions",
+        "Distinct reconstructions",
+        "share",
+        "neither",
+        "Number of different reconstructions over the number of sentences. Near 0, the model writes the same sentence "
+        "whatever it reads. Compare with the share of distinct inputs.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "distinct_inputs",
+        "Distinct inputs",
+        "share",
+        "neither",
+        "Number of different sentences over the number of sentences measured; the reference of distinct "
+        "reconstructions.",
+        "",
+        _GROUP,
+    ),
+    Definition(
         "mse_reconstruction",
         "Error of reconstructions",
         "squared",
         "lower",
-        "Mean squared difference between images and the decoded means of their posteriors, of pixel values as 0..1. To "
-        "be read against the error of the mean image.",
+        "Mean squared difference between the pixel values (0..1) of images and their reconstructions, decoded from the "
+        "posterior means. Compare with the error of the mean image.",
         "",
         _GROUP,
     ),
@@ -60,8 +122,8 @@ MEASURES = (
         "Error of the mean image",
         "squared",
         "neither",
-        "The same error of the mean training image in the place of every reconstruction: what a model reaches that "
-        "ignores its input.",
+        "Baseline: the same error when the mean training image replaces each reconstruction, as if the model "
+        "ignored its input.",
         "",
         _GROUP,
     ),
@@ -80,8 +142,8 @@ MEASURES = (
         "Factors kept by reconstruction",
         "share",
         "higher",
-        "Mean over the world's factors of the share of reconstructions that carry the input's value. An "
-        "output that the world cannot have made is wrong in every factor.",
+        "Share of reconstructions with the input's value of a factor, averaged over the world's factors. An output "
+        "that the world cannot generate counts as wrong in every factor.",
         "",
         _GROUP,
     ),
@@ -89,14 +151,16 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: ReconstructionOptions) -> None:
-    """Decoding of each item's posterior mean (of texts: greedy), against the item."""
+    """Reconstructions of items, against the items and against baselines."""
     from genera.measures.factors import factor_accuracy, factor_chance
     from genera.uses.facts import facts_of
 
     kind, world, items = item_type(evaluation.data.kind), evaluation.data.world, evaluation.items(options.items)
-    outputs = in_parts(evaluation.run.reconstruct, items, "reconstructing", **kind.decoding(evaluation.run))
+    outputs = reconstructions(evaluation, options.items)
     for name, estimate in kind.fidelity(outputs, items, evaluation.data).items():
         evaluation.record(name, estimate)
+    if evaluation.data.kind == "text":
+        _text_baselines(evaluation, items, outputs)
 
     shown = islice(zip(items, outputs, strict=True), SHOWN)
     cards = [[Shown("input", a), Shown("output", b, kind.same(b, a))] for a, b in shown]
@@ -112,6 +176,26 @@ def measure(evaluation: Evaluation, options: ReconstructionOptions) -> None:
     lengths = kind.lengths(items)
     if lengths is not None and isinstance(evaluation.model, ScoresGiven):
         _by_length(evaluation, items, lengths, [bool(kind.same(b, a)) for a, b in zip(items, outputs, strict=True)])
+
+
+def _text_baselines(evaluation: Evaluation, items: Sequence[str], outputs: Sequence[str]) -> None:
+    from genera.measures import text
+
+    count, far = len(items), max(1, len(items) // 2)  # neighbours may describe the same picture
+    unrelated = [*items[far:], *items[:far]]
+    evaluation.record("exact_unrelated", text.exact_match(unrelated, items))
+    evaluation.record("bleu_unrelated", Estimate(text.corpus_bleu(unrelated, items), None, count))
+    for name, sentences in (("distinct_reconstructions", outputs), ("distinct_inputs", items)):
+        evaluation.record(name, Estimate(len(set(map(text.normalised, sentences))) / count, None, count))
+    model, some, generator = untrained(evaluation), items[:ITEMS], evaluation.run.generator(evaluation.seed)
+    options = item_type("text").decoding(evaluation.run)
+
+    def reconstruct(part: Sequence[str]) -> list[str]:
+        return model.decode(model.encode(part).mean, generator=generator, **options)
+
+    untrained_outputs = in_parts(reconstruct, some, "reconstructing with an untrained model")
+    evaluation.record("exact_untrained", text.exact_match(untrained_outputs, some))
+    evaluation.record("bleu_untrained", Estimate(text.corpus_bleu(untrained_outputs, some), None, len(some)))
 
 
 def _by_length(evaluation: Evaluation, items: Sequence[Any], words: Sequence[int], exact: Sequence[bool]) -> None:
@@ -140,6 +224,63 @@ def _by_length(evaluation: Evaluation, items: Sequence[Any], words: Sequence[int
 
 # -- diagnosis --------------------------------------------------------------------------------------------------------
 
+ADVICE: dict[str, str | Callable[[Figures], str]] = {
+    "good": "The latent keeps what was read: reconstruct and encode with this model.",
+    "fair": "Read the examples before you rely on them; longer training or a larger --latent-size brings them nearer.",
+    "poor": of_a_poor_latent,
+    "unknown": "Run `genera evaluate` without --measures, on at least 100 items.",
+}
+NAMES = {
+    "bleu_reconstruction": "BLEU",
+    "distinct_reconstructions": "distinct reconstructions",
+    "distinct_inputs": "distinct inputs",
+    "mse_reconstruction": "squared error",
+    "mse_of_mean_image": "squared error of the mean image",
+}
+FIDELITY = Check(
+    measure="bleu_reconstruction",
+    question="whether they match the input",
+    worst="bleu_unrelated",
+    best=100.0,
+    worst_is="an unrelated sentence",
+    best_is="a perfect model",
+    also=(("an untrained model", "bleu_untrained"),),
+)
+SENTENCES = Use(
+    name="reconstructions",
+    checks=(
+        FIDELITY,
+        Check(
+            measure="distinct_reconstructions",
+            question="whether they differ",
+            worst=0.0,
+            best="distinct_inputs",
+            worst_is="one sentence for all",
+            best_is="the inputs",
+        ),
+    ),
+    questions=("whether they match the input", "whether they differ"),
+    advice=ADVICE,
+    names=NAMES,
+    implied_by=("kl", "au", "exact_reconstruction"),
+)
+IMAGES = Use(
+    name="reconstructions",
+    checks=(
+        Check(
+            measure="mse_reconstruction",
+            question="whether they match the input",
+            worst="mse_of_mean_image",
+            best=0.0,
+            worst_is="the mean image",
+            best_is="a perfect model",
+        ),
+    ),
+    questions=("whether they match the input",),
+    advice=ADVICE,
+    names=NAMES,
+)
+
 
 def dependence_on_length(figures: Figures) -> Iterator[Finding]:
     lengths = figures.facts.get("lengths", {})
@@ -154,8 +295,8 @@ def dependence_on_length(figures: Figures) -> Iterator[Finding]:
             "warning",
             f"Long items are lost: from {span}, exact reconstructions fall from {first:.0%} to {last:.0%}.",
             {"exact_short": first, "exact_long": last},
-            "One vector holds only so much: a larger --latent-size or more training for the long items; until "
-            "then trust it for the short ones.",
+            "Use it for short items, or train longer with a larger --latent-size.",
+            "reconstructions",
         )
     elif len(nats) == len(words):
         rate = [n / w for n, w in zip(nats, words, strict=True) if w > 0]
@@ -181,5 +322,5 @@ EVALUATOR = Evaluator(
     needs=(Encodes, Decodes),
     items=tuple(ITEM_TYPES),
     options=ReconstructionOptions,
-    rules=(dependence_on_length,),
+    rules=(verdict(SENTENCES), verdict(IMAGES), dependence_on_length),
 )

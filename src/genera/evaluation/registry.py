@@ -18,6 +18,7 @@ BUILT_IN: dict[str, str] = {
     "response-likelihood": "genera.evaluation.response_likelihood",
     "responses": "genera.evaluation.responses",
     "style": "genera.evaluation.style",
+    "fluency": "genera.evaluation.fluency",
     "pictures": "genera.evaluation.pictures",
     "fidelity": "genera.evaluation.fidelity",
     "factors": "genera.evaluation.factors",

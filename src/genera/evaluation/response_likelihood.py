@@ -1,4 +1,4 @@
-"""Evaluator `response-likelihood`: how probable are right responses, and does it depend on what was said?"""
+"""Evaluator `response-likelihood`: how probable are real responses, and how much does their context contribute?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from genera.engine.capabilities import ScoresResponses
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.responses import AT_ONCE, GROUP
-from genera.measures.schema import Definition, Figures, Finding, evidence
+from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ MEASURES = (
         "Negative log-likelihood of responses",
         "nats/response",
         "lower",
-        "Mean of -log p(response | context), from above: p is averaged over points drawn for the context.",
+        "Mean of −log p(response | context), an upper bound: p is averaged over latents drawn for the context.",
         "",
         GROUP,
         headline=True,
@@ -42,7 +42,8 @@ MEASURES = (
         "Entropy floor of responses",
         "nats/response",
         "neither",
-        "Mean of -log p(response | context) under the world that made them: no honest figure is lower on average.",
+        "Mean of −log p(response | context) under the world that generated the dialogues. No correct figure is "
+        "lower on average.",
         "",
         GROUP,
     ),
@@ -51,11 +52,21 @@ MEASURES = (
         "Likelihood lost on a swap of contexts",
         "nats/response",
         "higher",
-        "How much log p(response | context) drops when the context is another one. Near 0 the model responds to "
-        "nothing that was said.",
+        "Mean decrease of log p(response | context) when the context is replaced by that of another dialogue. Near "
+        "0, the model ignores the context.",
         "",
         GROUP,
         headline=True,
+    ),
+    Definition(
+        "response_swap_share",
+        "Nats saved by the context",
+        "share",
+        "higher",
+        "The likelihood lost on a swap of contexts over −log p(response | another context): the share of a "
+        "response's nats that its own context saves.",
+        "",
+        GROUP,
     ),
 )
 
@@ -87,6 +98,8 @@ def measure(evaluation: Evaluation, options: ResponseLikelihoodOptions) -> None:
     evaluation.record("response_nats", mean_estimate(-right))
     evaluation.record("response_ppl_word", per_word(-right, torch.tensor([len(r.split()) for r in references])))
     evaluation.record("response_lost_on_swap", mean_estimate(right - swapped))
+    share = float((right - swapped).sum() / -swapped.sum())
+    evaluation.record("response_swap_share", Estimate(share, None, len(right)))
     if (world := evaluation.data.world) is not None:
         floor = mean_estimate([np.log(len(world.responses(context))) for context in contexts])
         evaluation.record("response_floor", floor)
@@ -102,34 +115,32 @@ def impossible(figures: Figures) -> Iterator[Finding]:
             "warning",
             f"The likelihood is impossible: {nats:.2f} nats a response, below the world's entropy of {floor:.2f}.",
             evidence(figures, "response_nats", "response_floor"),
-            "The model saw what it should predict, or likelihood is counted wrongly. Trust no figure of this run.",
+            "The model reads what it predicts, or its likelihood is wrong. Do not rely on any figure of this run.",
+            "responses",
         )
 
 
 def relevance(figures: Figures) -> Iterator[Finding]:
-    lost = figures.get("response_lost_on_swap")
+    lost, share = figures.get("response_lost_on_swap"), figures.get("response_swap_share")
     if lost is None:
         return
-    used = evidence(figures, "response_lost_on_swap", "valid_responses", "bleu_precision")
-    if lost < 0.5:
+    if lost < 0.5 if share is None else share < 0.02:
+        told = (
+            f"{lost:.2f} nats a response" if share is None else f"{lost:.2f} nats a response, {share:.1%} of its nats"
+        )
         yield Finding(
             "warning",
-            f"The responses do not depend on what was said: another context costs {lost:.2f} nats.",
-            used,
-            "Train longer or on more dialogues; the decoder learns common responses first, and contexts last.",
-        )
-    elif lost > 3:
-        yield Finding(
-            "good",
-            f"The responses depend on what was said: another context costs {lost:.1f} nats.",
-            used,
-            "Read the examples: likelihood says that the context counts, not that the responses make sense.",
+            f"The responses ignore the context: the context of another dialogue costs {told}.",
+            evidence(figures, "response_lost_on_swap", "response_swap_share"),
+            "Train for more steps or on more dialogues: the decoder learns frequent responses first, and contexts "
+            "last.",
+            "responses",
         )
 
 
 EVALUATOR = Evaluator(
     name="response-likelihood",
-    question="How probable are right responses, and does it depend on what was said?",
+    question="How probable are real responses, and how much does their context contribute?",
     measure=measure,
     measures=MEASURES,
     needs=(ScoresResponses,),

@@ -1,26 +1,29 @@
-"""Evaluator `responses`: are the responses to a context like those that people give, right, and varied?"""
+"""Evaluator `responses`: do responses fit their context, and are they as varied as real ones?"""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genera.engine.capabilities import Responds
 from genera.evaluation.blocks import Examples, Line
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
-from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
+from genera.evaluation.sentences import spread
+from genera.evaluation.verdict import Check, Use, verdict
+from genera.measures.schema import Definition, Estimate
 
 SHOWN = 24
 """Contexts kept for the report."""
 AT_ONCE = 25
 """Contexts whose responses are generated together."""
 GROUP = "Responses"
+Responses = Sequence[Sequence[str]]
 _GAO = "Gao et al. 2019, SpaceFusion; Li et al. 2020, Optimus"
 _BLEU = (
-    "BLEU-3 of one sentence against one, smoothed by method 7 of Chen & Cherry, which can exceed 1. Published figures "
-    "were made with an older smoothing that counts more, and lie higher for that reason alone."
+    "BLEU-3 of one sentence against another, smoothed by method 7 of Chen & Cherry, which can exceed 1. Published "
+    "figures use an older smoothing that gives higher values."
 )
 _VECTORS = (
-    "Vectors are made of the training turns unless --responses.embeddings names a file; figures with different "
-    "vectors cannot be compared."
+    "Word vectors are computed from the training turns unless --responses.embeddings names a file; only figures "
+    "with the same vectors compare."
 )
 
 
@@ -41,7 +44,7 @@ MEASURES = (
         "BLEU recall of responses",
         "BLEU",
         "higher",
-        f"How near the best of the responses to a context comes to a reference, on average. {_BLEU}",
+        f"Mean over references of the highest BLEU of the responses to the context. {_BLEU}",
         _GAO,
         GROUP,
     ),
@@ -50,7 +53,7 @@ MEASURES = (
         "BLEU precision of responses",
         "BLEU",
         "higher",
-        f"How near all responses to a context come to a reference, on average. {_BLEU}",
+        f"Mean over references of the mean BLEU of the responses to the context. {_BLEU}",
         _GAO,
         GROUP,
     ),
@@ -59,10 +62,28 @@ MEASURES = (
         "BLEU F1 of responses",
         "BLEU",
         "higher",
-        "Harmonic mean of BLEU recall and precision: responses that vary raise the one and lower the other.",
+        "Harmonic mean of BLEU recall, which varied responses raise, and BLEU precision, which they lower.",
         _GAO,
         GROUP,
         headline=True,
+    ),
+    Definition(
+        "bleu_f1_unrelated",
+        "BLEU F1 of responses to other contexts",
+        "BLEU",
+        "neither",
+        "Baseline: the same of the responses to the context of another dialogue, as if the model ignored the context.",
+        "",
+        GROUP,
+    ),
+    Definition(
+        "bleu_f1_references",
+        "BLEU F1 of references",
+        "BLEU",
+        "neither",
+        "Reference: the same of a context's other references, for contexts with several of them.",
+        "",
+        GROUP,
     ),
     Definition(
         "bow_average",
@@ -78,7 +99,8 @@ MEASURES = (
         "Bag-of-words similarity, greedy",
         "cosine",
         "higher",
-        f"Mean cosine of each word with the nearest one of the other sentence, both ways, best response. {_VECTORS}",
+        "Mean cosine of each word with the nearest word of the other sentence, in both directions, of the best "
+        f"response. {_VECTORS}",
         "Liu et al. 2016",
         GROUP,
     ),
@@ -87,8 +109,8 @@ MEASURES = (
         "Bag-of-words similarity, extrema",
         "cosine",
         "higher",
-        "Cosine of the vectors that hold the value farthest from 0 of a sentence's words in each dimension, best "
-        f"response. {_VECTORS}",
+        "Cosine of two vectors, of the best response and the reference, that hold in each dimension the largest "
+        f"value by magnitude among the words. {_VECTORS}",
         "Liu et al. 2016",
         GROUP,
     ),
@@ -98,33 +120,53 @@ MEASURES = (
             f"Distinct {name}, {where} {of}",
             "share",
             "higher",
-            f"Different {name} over all {name} {text}, on average.",
+            f"Number of different {name} over the number of {name} {text}, averaged.",
             "Li et al. 2016; Gu et al. 2019",
             GROUP,
             headline=(n, where) == (2, "across"),
         )
         for where, of, text in (
-            ("within", "a response", "of one response: low means that it repeats itself"),
-            ("across", "responses", "of all responses to one context: low means that they are alike"),
+            ("within", "a response", "of a response (low: it repeats itself)"),
+            ("across", "responses", "of all responses to a context (low: they are alike)"),
         )
         for n, name in ((1, "words"), (2, "pairs of words"))
+    ),
+    Definition(
+        "distinct_2_across_data",
+        "Distinct pairs of words, real responses",
+        "share",
+        "neither",
+        "Reference: the same of as many real responses to different contexts.",
+        "",
+        GROUP,
     ),
     Definition(
         "valid_responses",
         "Right responses",
         "share",
         "higher",
-        "Share of the responses that the world itself could have given to the context.",
+        "Share of responses that the world could have given to the context.",
         "",
         GROUP,
         headline=True,
+    ),
+    Definition(
+        "valid_unrelated",
+        "Right responses to other contexts",
+        "share",
+        "neither",
+        "Baseline: share of responses to the context of another dialogue that the world could have given to the "
+        "context.",
+        "",
+        GROUP,
     ),
     Definition(
         "valid_covered",
         "Right responses covered",
         "share",
         "higher",
-        "Different right responses given to a context, over those that could have been given.",
+        "Number of different right responses to a context over the number of right responses that the world knows, "
+        "or of responses if there are fewer.",
         "",
         GROUP,
     ),
@@ -149,7 +191,7 @@ def generated(evaluation: Evaluation, options: ResponsesOptions) -> list[list[st
 
 
 def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
-    """Several responses to each context, against its references and among themselves."""
+    """Several responses to each context, against its references, each other, and those to other contexts."""
     from genera.measures import responses as measured
     from genera.measures.word_vectors import WordVectors
 
@@ -159,6 +201,13 @@ def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
     evaluation.record("bleu_recall", recall)
     evaluation.record("bleu_precision", precision)
     evaluation.record("bleu_f1", Estimate(measured.f1(recall.value, precision.value), None, len(items)))
+    far = max(1, len(items) // 2)  # far away in the data, hence of another dialogue
+    unrelated = [*responses[far:], *responses[:far]]
+    evaluation.record("bleu_f1_unrelated", _bleu_f1(unrelated, references))
+    several = [each for each in references if len(each) > 1]
+    if several:
+        others = [(list(each[:i] + each[i + 1 :]), [one]) for each in map(tuple, several) for i, one in enumerate(each)]
+        evaluation.record("bleu_f1_references", _bleu_f1(*map(list, zip(*others, strict=True))))
     if options.embeddings == "in-domain":
         vectors = WordVectors.of_texts(evaluation.data.responses(evaluation.reference_split))
     else:
@@ -168,10 +217,15 @@ def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
     for n in (1, 2):
         evaluation.record(f"distinct_{n}_within", measured.distinct_within(responses, n))
         evaluation.record(f"distinct_{n}_across", measured.distinct_across(responses, n))
+    real = spread(evaluation, evaluation.split, len(items) * options.count)
+    step = -(-len(real) // options.count)
+    different = [real[first::step] for first in range(step)]
+    evaluation.record("distinct_2_across_data", measured.distinct_across(different, 2))
     right = None
     if (world := evaluation.data.world) is not None:
         right = [world.responses(item.context) for item in items]
         evaluation.record("valid_responses", measured.valid(responses, right))
+        evaluation.record("valid_unrelated", measured.valid(unrelated, right))
         evaluation.record("valid_covered", measured.valid_covered(responses, right))
     cards = []
     for i, item in enumerate(items[:SHOWN]):
@@ -182,43 +236,91 @@ def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
             Line(text=text, role="response", right=None if known is None else text in known) for text in responses[i]
         ]
         cards.append(card)
-    lead = "Contexts of held-out dialogues, what was said to them, and what the model says."
+    lead = "Contexts of held-out dialogues, their real responses, and the model's."
     evaluation.show(Examples(section=GROUP, lead=lead, cards=cards))
 
 
 # -- diagnosis --------------------------------------------------------------------------------------------------------
 
 
-def variety(figures: Figures) -> Iterator[Finding]:
-    across = figures.get("distinct_2_across")
-    if across is not None and across < 0.2:
-        yield Finding(
-            "warning",
-            f"The responses to a context are alike: {across:.0%} of their pairs of words differ.",
-            evidence(figures, "distinct_2_across", "bleu_recall", "bleu_precision"),
-            "Sample at a higher --temperature or --top-p; recall and variety say nothing about greedy responses.",
-        )
+FITS = "whether they fit the context"
+VARIETY = "whether they vary"
+FLUENCY = "whether they are fluent"
+RESPONSES = Use(
+    name="responses",
+    checks=(
+        Check(
+            measure="valid_responses",
+            question=FITS,
+            worst="valid_unrelated",
+            best=1.0,
+            worst_is="responses to other contexts",
+            best_is="the world's responses",
+        ),
+        Check(
+            measure="bleu_f1",
+            question=FITS,
+            worst="bleu_f1_unrelated",
+            best="bleu_f1_references",
+            worst_is="responses to other contexts",
+            best_is="real responses",
+            span=0.02,
+        ),
+        Check(
+            measure="distinct_2_across",
+            question=VARIETY,
+            worst=0.0,
+            best="distinct_2_across_data",
+            worst_is="one pair",
+            best_is="real responses to different contexts",
+            good=0.5,
+            poor=0.2,
+        ),
+        Check(
+            measure="fluency_responses",
+            question=FLUENCY,
+            worst="fluency_unigram",
+            best="fluency_data",
+            worst_is="independent words",
+            best_is="real responses",
+            also=(("shuffled responses", "fluency_shuffled"),),
+            scale="log",
+            span=0.2,
+        ),
+    ),
+    questions=(FITS, VARIETY, FLUENCY),
+    advice={
+        "good": "Responses fit contexts that training did not show; read the examples.",
+        "fair": "Read the examples; train for more steps, or start from pre-trained parts.",
+        "poor": "Train for more steps or on more dialogues. Responses that are alike vary more at a higher "
+        "--temperature.",
+        "unknown": "Read the examples: without several references a context, or a world, nothing tells whether a "
+        "response fits.",
+    },
+    names={
+        "valid_responses": "right responses",
+        "bleu_f1": "BLEU F1",
+        "distinct_2_across": "distinct pairs of words",
+        "fluency_responses": "perplexity under a reference model",
+    },
+    implied_by=("response_nats", "bleu_f1"),
+)
 
 
-def validity(figures: Figures) -> Iterator[Finding]:
-    share, covered = figures.get("valid_responses"), figures.get("valid_covered")
-    if share is not None and share >= 0.9:
-        more = "" if covered is None else f", and they cover {covered:.0%} of what could be said"
-        yield Finding(
-            "good",
-            f"{share:.0%} of the responses are right{more}.",
-            evidence(figures, "valid_responses", "valid_covered"),
-            "The world's truth was learned for contexts that training never showed.",
-        )
+def _bleu_f1(responses: Responses, references: Responses) -> Estimate:
+    from genera.measures.responses import bleu_recall_precision, f1
+
+    recall, precision = bleu_recall_precision(responses, references)
+    return Estimate(f1(recall.value, precision.value), None, recall.n)
 
 
 EVALUATOR = Evaluator(
     name="responses",
-    question="Are the responses to a context like those that people give, right, and varied?",
+    question="Do responses fit their context, and are they as varied as real ones?",
     measure=measure,
     measures=MEASURES,
     needs=(Responds,),
     items=("dialogues",),
     options=ResponsesOptions,
-    rules=(variety, validity),
+    rules=(verdict(RESPONSES),),
 )

@@ -1,4 +1,4 @@
-"""Evaluator `samples`: what do unconditional samples of a text model look like?"""
+"""Evaluator `samples`: are unconditional samples of a text model grammatical, novel and as varied as real sentences?"""
 
 import math
 from collections.abc import Iterator
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from genera.engine.capabilities import Samples
+from genera.evaluation.advice import HOLES, of_poor_samples
 from genera.evaluation.blocks import Examples, Line
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
-from genera.evaluation.item_types import item_type
-from genera.evaluation.latent import collapsed
+from genera.evaluation.sentences import prior_samples, real_sentences, spread
+from genera.evaluation.verdict import Check, Use, verdict
 from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
 
 SHOWN = 24
@@ -25,13 +26,15 @@ class SamplesOptions(Options):
     """Items of the split whose vocabulary the samples are compared with."""
 
 
+_AS_MANY = "as many real sentences: of the measured split, filled up with training sentences"
+
 MEASURES = (
     Definition(
         "grammatical_samples",
         "Grammatical samples",
         "share",
         "higher",
-        "Share of prior samples that the world could have said. Only a world whose grammar is known can tell.",
+        "Share of samples that the world can generate. Measured only on worlds, whose grammar is known.",
         "",
         _GROUP,
         headline=True,
@@ -41,18 +44,39 @@ MEASURES = (
         "Novel samples",
         "share",
         "higher",
-        "Share of prior samples that are not in the training set. High alone proves nothing: rubbish is novel too.",
+        "Share of samples that are not in the training set. Compare with the share of held-out sentences; random words "
+        "are novel too.",
         "",
         _GROUP,
         headline=True,
+    ),
+    Definition(
+        "novel_data",
+        "Novel held-out sentences",
+        "share",
+        "neither",
+        "Reference: share of held-out sentences that are not in the training set. Low where the data repeats "
+        "sentences.",
+        "",
+        _GROUP,
     ),
     Definition(
         "distinct_1",
         "Distinct words",
         "share",
         "higher",
-        "Different words over all words of the samples. Falls with the number of samples: compare equal numbers.",
+        "Number of different words over the number of words of all samples. Falls as samples are added: compare equal "
+        "numbers.",
         "Li et al. 2016, A diversity-promoting objective",
+        _GROUP,
+    ),
+    Definition(
+        "distinct_1_data",
+        "Distinct words, real sentences",
+        "share",
+        "neither",
+        f"Reference: the same of {_AS_MANY}.",
+        "",
         _GROUP,
     ),
     Definition(
@@ -60,8 +84,17 @@ MEASURES = (
         "Distinct word pairs",
         "share",
         "higher",
-        "Different word pairs over all word pairs of the samples. Falls with the number of samples.",
+        "Number of different word pairs over the number of word pairs of all samples. Falls as samples are added.",
         "Li et al. 2016, A diversity-promoting objective",
+        _GROUP,
+    ),
+    Definition(
+        "distinct_2_data",
+        "Distinct word pairs, real sentences",
+        "share",
+        "neither",
+        f"Reference: the same of {_AS_MANY}.",
+        "",
         _GROUP,
     ),
     Definition(
@@ -69,7 +102,16 @@ MEASURES = (
         "Distinct samples",
         "share",
         "higher",
-        "Different sentences among the samples; a collapsed model decoded greedily says few.",
+        "Number of different samples over the number of samples.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "distinct_samples_data",
+        "Distinct real sentences",
+        "share",
+        "neither",
+        f"Reference: the same of {_AS_MANY}.",
         "",
         _GROUP,
     ),
@@ -78,18 +120,64 @@ MEASURES = (
         "Self-BLEU",
         "0–100",
         "lower",
-        "Mean BLEU-4 of each sample against all the others: high when the samples repeat each other. "
-        "Rises with the number of samples: compare equal numbers.",
+        "Mean BLEU-4 of each sample against all others; high when samples repeat each other. Rises as samples are "
+        "added: compare equal numbers.",
         "Zhu et al. 2018, Texygen",
         _GROUP,
         headline=True,
+    ),
+    Definition(
+        "self_bleu_data",
+        "Self-BLEU of real sentences",
+        "0–100",
+        "neither",
+        f"Reference: the same of {_AS_MANY}.",
+        "",
+        _GROUP,
     ),
     Definition(
         "vocabulary_coverage",
         "Vocabulary covered",
         "share",
         "higher",
-        "Share of the measured sentences' different words that also occur among the samples.",
+        "Share of the different words of the measured sentences that occur in the samples.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "vocabulary_coverage_data",
+        "Vocabulary covered by real sentences",
+        "share",
+        "neither",
+        "Reference: share of these words that occur in as many training sentences.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "words_per_sample",
+        "Words per sample",
+        "words",
+        "neither",
+        "Mean number of words of a sample.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "words_per_item",
+        "Words per real sentence",
+        "words",
+        "neither",
+        f"Reference: mean number of words of {_AS_MANY}.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "length_match",
+        "Match of lengths",
+        "share",
+        "higher",
+        "1 − the Kolmogorov-Smirnov distance between the lengths in words of samples and of as many real sentences. 1: "
+        "the same distribution; 0: no sample is as short, or as long, as any real sentence.",
         "",
         _GROUP,
     ),
@@ -97,22 +185,41 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: SamplesOptions) -> None:
-    """Draws from the model, against the training set and the truth of the world."""
-    from genera.measures import text
+    """Samples against as many real sentences, the training set and the world."""
+    from scipy.stats import ks_2samp
 
-    kind, count = item_type(evaluation.data.kind), options.count
-    drawn = evaluation.run.sample(count, seed=evaluation.seed, **kind.decoding(evaluation.run))
+    from genera.measures import text
+    from genera.measures.estimate import mean_estimate
+
+    count = options.count
+    drawn, real = prior_samples(evaluation, count), real_sentences(evaluation, count)
     if evaluation.data.world is not None:
         evaluation.record("grammatical_samples", text.grammatical(drawn, evaluation.data.world))
     if "train" in evaluation.data.splits:
-        evaluation.record("novel", text.novel(drawn, _training(evaluation.data)))
-    evaluation.record("distinct_samples", Estimate(len({text.normalised(s) for s in drawn}) / count, None, count))
-    evaluation.record("distinct_1", Estimate(text.distinct(drawn, 1), None, count))
-    evaluation.record("distinct_2", Estimate(text.distinct(drawn, 2), None, count))
-    if count > 1:
-        evaluation.record("self_bleu", text.self_bleu(drawn))
-    coverage = text.vocabulary_coverage(drawn, evaluation.items(options.items))
-    evaluation.record("vocabulary_coverage", Estimate(coverage, None, count))
+        held_out = spread(evaluation, evaluation.split, count)
+        novel = text.is_novel([*drawn, *held_out], _training(evaluation.data))
+        evaluation.record("novel", mean_estimate(novel[:count]))
+        if evaluation.split != "train":
+            evaluation.record("novel_data", mean_estimate(novel[count:]))
+    for sentences, suffix in ((drawn, ""), (real, "_data")):
+        n = len(sentences)
+        distinct = len(set(map(text.normalised, sentences))) / n
+        evaluation.record(f"distinct_samples{suffix}", Estimate(distinct, None, n))
+        evaluation.record(f"distinct_1{suffix}", Estimate(text.distinct(sentences, 1), None, n))
+        evaluation.record(f"distinct_2{suffix}", Estimate(text.distinct(sentences, 2), None, n))
+        if n > 1:
+            evaluation.record(f"self_bleu{suffix}", text.self_bleu(sentences))
+    measured = evaluation.items(options.items)
+    evaluation.record("vocabulary_coverage", Estimate(text.vocabulary_coverage(drawn, measured), None, count))
+    if "train" in evaluation.data.splits and evaluation.split != "train":
+        training = spread(evaluation, "train", count)
+        coverage = text.vocabulary_coverage(training, measured)
+        evaluation.record("vocabulary_coverage_data", Estimate(coverage, None, len(training)))
+    words, words_of_real = ([len(sentence.split()) for sentence in sentences] for sentences in (drawn, real))
+    evaluation.record("words_per_sample", mean_estimate(words))
+    evaluation.record("words_per_item", mean_estimate(words_of_real))
+    distance = float(ks_2samp(words, words_of_real).statistic)
+    evaluation.record("length_match", Estimate(1 - distance, None, min(len(drawn), len(real))))
     evaluation.show(Examples(section=_GROUP, cards=[[Line(text=sample)] for sample in drawn[:SHOWN]]))
 
 
@@ -127,46 +234,132 @@ def _training(data: Any, chunk: int = 10_000) -> Iterator[str]:
 
 
 def latent_holes(figures: Figures) -> Iterator[Finding]:
-    if "kl" not in figures or "reconstruction" not in figures:
+    """By the bounds alone, where nothing tells how good the samples are."""
+    if not {"kl", "reconstruction", "elbo"} <= set(figures) or {"grammatical_samples", "fluency_samples"} & set(
+        figures
+    ):
         return
     kl, reconstruction = figures["kl"], figures["reconstruction"]
-    valid = figures.get("grammatical_samples")
     bound = max((v for n, v in figures.items() if n.partition("/")[0] == "iw_bound"), default=-math.inf)
-    gap = bound - figures.get("elbo", math.inf)
-    if valid is not None:
-        holes = valid < 0.5 and figures.get("exact_reconstruction", 0) > 0.5
-    else:
-        holes = kl > 3 * reconstruction and gap > 5
-    if holes:
-        seen = (
-            f"{valid:.0%} of the prior samples are grammatical"
-            if valid is not None
-            else (f"the importance-weighted bound lies {gap:.1f} nats above the ELBO")
-        )
+    gap = bound - figures["elbo"]
+    if kl > 3 * reconstruction and gap > 5:
         yield Finding(
             "warning",
-            f"It reconstructs but does not sample: KL {kl:.0f} nats against a reconstruction term of "
-            f"{reconstruction:.1f}, and {seen}. The aggregated posterior does not match the prior.",
-            evidence(figures, "kl", "reconstruction", "exact_reconstruction", "grammatical_samples", "elbo"),
-            "Use it as an autoencoder (reconstruct, interpolate, analogy), not as a sampler or a density. To "
-            "sample, train on with a larger --beta, or a --beta-schedule that ends at 1.",
+            "Samples are probably poor: the model reconstructs, but its latents do not match the prior. KL "
+            f"{kl:.0f} nats against a reconstruction term of {reconstruction:.1f}, and an importance-weighted bound "
+            f"{gap:.1f} nats above the ELBO.",
+            evidence(figures, "kl", "reconstruction", "elbo", "iw_bound"),
+            HOLES,
+            "samples",
         )
-    elif valid is not None and valid >= 0.8 and not collapsed(figures):
-        yield Finding(
-            "good",
-            f"The prior samples well: {valid:.0%} of the samples are grammatical.",
-            evidence(figures, "grammatical_samples", "distinct_samples", "novel"),
-            "Latents near the prior decode to valid items.",
-        )
+
+
+FLUENCY = "whether they are fluent"
+VARIETY = "whether they vary"
+SENTENCES = Use(
+    name="samples",
+    checks=(
+        Check(
+            measure="grammatical_samples",
+            question=FLUENCY,
+            worst=0.0,
+            best=1.0,
+            worst_is="random words",
+            best_is="the world's sentences",
+        ),
+        Check(
+            measure="fluency_samples",
+            question=FLUENCY,
+            worst="fluency_unigram",
+            best="fluency_data",
+            worst_is="independent words",
+            best_is="held-out sentences",
+            also=(("shuffled sentences", "fluency_shuffled"),),
+            scale="log",
+            span=0.2,
+        ),
+        Check(
+            measure="distinct_samples",
+            question=VARIETY,
+            worst=0.0,
+            best="distinct_samples_data",
+            worst_is="one sentence",
+            best_is="real sentences",
+        ),
+        Check(
+            measure="distinct_2",
+            question=VARIETY,
+            worst=0.0,
+            best="distinct_2_data",
+            worst_is="one pair",
+            best_is="real sentences",
+        ),
+        Check(
+            measure="self_bleu",
+            question=VARIETY,
+            worst=100.0,
+            best="self_bleu_data",
+            worst_is="one sentence",
+            best_is="real sentences",
+            span=5,
+        ),
+        Check(
+            measure="vocabulary_coverage",
+            question=VARIETY,
+            worst=0.0,
+            best="vocabulary_coverage_data",
+            worst_is="no word",
+            best_is="training sentences",
+        ),
+        Check(
+            measure="length_match",
+            question="whether they are as long",
+            worst=0.0,
+            best=1.0,
+            worst_is="other lengths",
+            best_is="the lengths of real sentences",
+        ),
+        Check(
+            measure="novel",
+            question="whether they are new",
+            worst=0.0,
+            best="novel_data",
+            worst_is="copies of training sentences",
+            best_is="held-out sentences",
+            span=0.1,
+        ),
+    ),
+    questions=(FLUENCY, VARIETY),
+    advice={
+        "good": "Samples are as fluent and as varied as real sentences by these measures; read the examples.",
+        "fair": "Read the examples; train for more steps, or start from pre-trained parts.",
+        "poor": of_poor_samples,
+        "unknown": "Run `genera evaluate` without --measures, on data with a training split.",
+    },
+    names={
+        "grammatical_samples": "grammatical samples",
+        "fluency_samples": "perplexity under a reference model",
+        "fluency_data": "perplexity of held-out sentences",
+        "fluency_unigram": "perplexity of independent words",
+        "fluency_shuffled": "perplexity of shuffled sentences",
+        "distinct_samples": "distinct samples",
+        "distinct_2": "distinct word pairs",
+        "self_bleu": "self-BLEU",
+        "vocabulary_coverage": "vocabulary covered",
+        "length_match": "match of lengths",
+        "novel": "novel samples",
+    },
+    implied_by=("ppl_word",),
+)
 
 
 EVALUATOR = Evaluator(
     name="samples",
-    question="Are unconditional samples of a text model grammatical, novel and diverse?",
+    question="Are unconditional samples of a text model grammatical, novel and as varied as real sentences?",
     measure=measure,
     measures=MEASURES,
     needs=(Samples,),
     items=("text",),
     options=SamplesOptions,
-    rules=(latent_holes,),
+    rules=(verdict(SENTENCES), latent_holes),
 )

@@ -1,4 +1,4 @@
-"""Evaluator `style`: are the responses in the style that the model was taught?"""
+"""Evaluator `style`: are responses in the style of the training's style sentences?"""
 
 from genera.engine.capabilities import Responds
 from genera.evaluation.evaluator import Evaluation, Evaluator, require
@@ -6,33 +6,33 @@ from genera.evaluation.responses import GROUP, ResponsesOptions, generated
 from genera.measures.schema import Definition
 
 TEXTS = 5000
-"""Sentences of each class that the classifier of style learns from, at most."""
+"""Maximum number of sentences of each class that the style classifier is trained on."""
 MEASURES = (
     Definition(
         "style_ngram",
         "Style of responses, by n-grams",
         "probability",
         "higher",
-        "Mean probability that a response is in the style rather than an ordinary one, by a classifier of words and "
-        "pairs of words.",
+        "Mean probability that a response is a style sentence and not an ordinary response, by a classifier of "
+        "words and word pairs.",
         "Gao et al. 2019, StyleFusion",
         GROUP,
     ),
     Definition(
         "style_ngram_references",
-        "The same of the references",
+        "Style of real responses, by n-grams",
         "probability",
         "neither",
-        "What ordinary responses score for the style: the floor.",
+        "Baseline: the same of ordinary real responses.",
         "",
         GROUP,
     ),
     Definition(
         "style_ngram_style",
-        "The same of the style itself",
+        "Style of style sentences, by n-grams",
         "probability",
         "neither",
-        "What held-out sentences in the style score for it: the ceiling.",
+        "Reference: the same of held-out style sentences.",
         "",
         GROUP,
     ),
@@ -40,7 +40,7 @@ MEASURES = (
 
 
 def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
-    """How much the responses are in the style, by a classifier of n-grams."""
+    """The style of responses, real responses and style sentences, by a classifier of n-grams."""
     import numpy as np
 
     from genera.measures.classifiers import TfidfClassifier
@@ -49,7 +49,7 @@ def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
     data = evaluation.data
     require(data.style is not None, "needs sentences in a style: --style SOURCE")
     splits = {*data.splits} & {*data.style.splits}
-    require({"train", "test"} <= splits, "needs training and test data, which this data and its style have not both")
+    require({"train", "test"} <= splits, "needs a training and a test split of both the data and its style")
     ordinary, styled = data.responses("train")[:TEXTS], data.style.items("train", TEXTS)
     classes = np.repeat([0, 1], [len(ordinary), len(styled)])
     classifier = TfidfClassifier([*ordinary, *styled]).fit(np.arange(len(classes)), classes)
@@ -64,7 +64,7 @@ def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
 
 EVALUATOR = Evaluator(
     name="style",
-    question="Are the responses in the style that the model was taught?",
+    question="Are responses in the style of the training's style sentences?",
     measure=measure,
     measures=MEASURES,
     needs=(Responds,),

@@ -141,9 +141,14 @@ def distinct(sentences: Iterable[str], n: int) -> float:
 
 def novel(sentences: Sequence[str], training: Iterable[str]) -> Estimate:
     """Share of sentences that are not in the training set, which is streamed once."""
+    return mean_estimate(is_novel(sentences, training))
+
+
+def is_novel(sentences: Sequence[str], training: Iterable[str]) -> list[bool]:
+    """Whether each sentence is absent from the training set, which is streamed once."""
     wanted = {normalised(s) for s in sentences}
     seen = {s for s in map(normalised, training) if s in wanted}
-    return mean_estimate([normalised(s) not in seen for s in sentences])
+    return [normalised(s) not in seen for s in sentences]
 
 
 def vocabulary_coverage(sentences: Iterable[str], references: Iterable[str]) -> float:

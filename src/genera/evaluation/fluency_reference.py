@@ -1,0 +1,102 @@
+"""Reference models that judge fluency: the nats of sentences under a model other than the measured one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genera.engine.capabilities import Scores
+from genera.errors import GeneraError, Lacks
+from genera.evaluation.evaluator import Evaluation
+from genera.evaluation.sentences import sentence_model
+from genera.files import read_json
+
+Nats = Callable[[Sequence[str]], NDArray[np.float64]]
+"""Sentences → −log p of each with its end, (N,)."""
+
+AT_ONCE = 64
+"""Sentences scored together."""
+SAMPLES = 20
+"""Importance samples of a reference that has only a bound."""
+
+
+def open_reference(evaluation: Evaluation, reference: str | None) -> tuple[Nats, str]:
+    """The nats of a reference model, and its name. reference: a run, a folder of a GPT-2, or None for trigrams.
+
+    Raises GeneraError for a folder that is neither, and for a run without likelihoods of text; Lacks without a
+    reference and without a training split to fit the trigrams to.
+    """
+    from genera.engine.shipped import SHIPPED
+
+    if reference is None:
+        if (model := sentence_model(evaluation)) is None:
+            raise Lacks("needs a training split to fit its trigram model to, or --fluency.reference")
+        return model.nats, "a trigram model of the training split"
+    path = Path(reference).expanduser()
+    if reference in SHIPPED or (path / "config.yaml").is_file():
+        return _of_run(reference if reference in SHIPPED else path, evaluation), reference
+    if not (path / "config.json").is_file():
+        raise GeneraError(
+            f"--fluency.reference {reference} is neither a run folder (with config.yaml) nor a GPT-2 in the Hugging "
+            "Face layout (with config.json, model.safetensors and tokenizer.json)."
+        )
+    kind = read_json(path / "config.json").get("model_type")
+    if kind != "gpt2":
+        raise GeneraError(
+            f"--fluency.reference {reference} is of model_type {kind!r}; only gpt2 can judge fluency so far, not "
+            "Llama and other layouts."
+        )
+    return _of_gpt2(path, evaluation.run.device), reference
+
+
+def _of_run(path: str | Path, evaluation: Evaluation) -> Nats:
+    from genera.uses.run import Run
+
+    run = Run.load(path, device=str(evaluation.run.device))
+    model: Any = run.method
+    if not isinstance(model, Scores) or run.method.dataset.kind != "text":
+        raise GeneraError(
+            f"--fluency.reference {path} is a run of {run.config.method}, which has no likelihood of sentences; give a "
+            "run of gpt2-lm or another model of text."
+        )
+
+    def nats(sentences: Sequence[str]) -> NDArray[np.float64]:
+        generator = run.generator(evaluation.seed)
+        parts = []
+        for i in range(0, len(sentences), AT_ONCE):
+            weights = model.score(sentences[i : i + AT_ONCE], SAMPLES, generator=generator).log_weights
+            parts.append((np.log(len(weights)) - weights.logsumexp(0)).cpu().numpy())
+        return np.concatenate(parts)
+
+    return nats
+
+
+def _of_gpt2(folder: Path, device: Any) -> Nats:
+    import torch
+
+    from genera.blocks.gpt2 import Gpt2
+    from genera.blocks.likelihood import sequence_log_likelihood
+    from genera.blocks.pretrained import load_weights, read_size
+    from genera.data.vocabularies.tokenisers import Tokeniser
+
+    model = Gpt2(read_size(folder, "gpt2"))
+    load_weights(model, folder)
+    model.to(device).eval()
+    tokeniser, config = Tokeniser.load(folder, "bpe"), read_json(folder / "config.json")
+    begin, end = (config.get(f"{name}_token_id", model.size.vocabulary - 1) for name in ("bos", "eos"))
+    limit, outside = model.size.positions, -100
+
+    @torch.no_grad()
+    def nats(sentences: Sequence[str]) -> NDArray[np.float64]:
+        parts = []
+        for i in range(0, len(sentences), AT_ONCE):
+            encoded = tokeniser.encode_batch(sentences[i : i + AT_ONCE])
+            rows = [torch.tensor([begin, *ids[1:-1], end][: limit + 1]) for ids in encoded]
+            targets = torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], True, outside).to(device)
+            inputs = torch.nn.utils.rnn.pad_sequence([row[:-1] for row in rows], True, end).to(device)
+            parts.append(-sequence_log_likelihood(model(inputs), model.tokens.weight, targets, outside))
+        return torch.cat(parts).double().cpu().numpy()
+
+    return nats
