@@ -15,6 +15,7 @@ from genera.engine.method import Method
 from genera.errors import GeneraError
 from genera.evaluation.evaluate import evaluate
 from genera.evaluation.registry import definition
+from genera.evaluation.verdict import grades
 from genera.files import write_text
 from genera.measures import in_domain
 from genera.report.page import write_report
@@ -50,7 +51,7 @@ def evaluated(tmp_path_factory):
             folder = RunFolder(path)
             write_text(folder.config_file, "method: t\npreset: t\ndata: {data: 'world:shapes-pairs'}\n")
             result = evaluate(Run(folder, config, Translator(able), 1), translation={"images": 150})
-            found[able] = path, {figure.key: figure.value for figure in result.figures}
+            found[able] = path, {figure.key: figure.value for figure in result.figures} | grades(result.diagnosis)
     return found
 
 
@@ -68,12 +69,17 @@ def test_the_true_translation_is_perfect_and_none_is_not(evaluated, way):
     assert true[f"kid/{way}"] < 0.1 * none[f"kid/{way}"]
     assert none[f"kid/{way}"] == pytest.approx(none[f"kid_of_source/{way}"])
     assert true[f"fid_infinity/{way}"] < true[f"fid/{way}"] < none[f"fid_infinity/{way}"]
+    assert true[f"content_returned/{way}"] > 0.95
+    assert none[f"content_returned/{way}"] == 1
+    use = f"translations from {way[0].upper()} to {way[2].upper()}"
+    assert (true[use], none[use]) == ("good", "poor")
     # U-GAT-IT's own figure prefers doing nothing: it is mostly the distance from the source
     assert true[f"kid_u_gat_it/{way}"] > none[f"kid_u_gat_it/{way}"]
 
 
 def test_figures_are_defined_and_images_shown(evaluated):
     path, figures = evaluated[True]
+    figures = {key: value for key, value in figures.items() if not key.startswith("translations from")}
     assert all(key.endswith(("/a2b", "/b2a")) and definition(key[:-4]).title for key in figures)
     assert write_report(path).read_text().count("data:image/png;base64,") == 2
 

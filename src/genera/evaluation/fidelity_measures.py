@@ -125,6 +125,23 @@ _VARIETY = (
     ),
 )
 
+VARIETY = tuple(
+    d
+    for measure in _VARIETY
+    for d in (
+        measure,
+        _define(
+            f"{measure.name}_of_data",
+            f"{measure.title} of real images",
+            measure.unit,
+            "neither",
+            f"{measure.title} of held-out real images, as a reference.",
+            measure.source,
+        ),
+    )
+)
+"""Precision, recall, density and coverage, and the same of real images."""
+
 GENERATED = (
     *DISTANCES[:2],
     _define(
@@ -202,21 +219,7 @@ GENERATED = (
         "neither",
         "Inception score of held-out real images.",
     ),
-    *(
-        d
-        for measure in _VARIETY
-        for d in (
-            measure,
-            _define(
-                f"{measure.name}_of_data",
-                f"{measure.title} of real images",
-                measure.unit,
-                "neither",
-                f"{measure.title} of held-out real images, as a reference.",
-                measure.source,
-            ),
-        )
-    ),
+    *VARIETY,
     _define(
         "feature_size",
         "Feature size",

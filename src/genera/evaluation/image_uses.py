@@ -116,3 +116,136 @@ CLASSES = Use(
         "unknown": "Measure with at least 100 images (--fidelity.images) of data with labels.",
     },
 )
+
+RECONSTRUCTIONS = Use(
+    name="reconstructions",
+    checks=(
+        Check(
+            measure="mse_reconstruction",
+            question="likeness",
+            worst="mse_of_mean_image",
+            worst_is="the mean image",
+            also=(("an untrained model", "mse_untrained"),),
+            best=0.0,
+            best_is="the image itself",
+            good=0.7,
+            poor=0.3,
+        ),
+        Check(
+            measure="details_reconstruction",
+            question="sharpness",
+            worst="details_of_blur",
+            worst_is="blurred images",
+            best=1.0,
+            best_is="the image itself",
+            unit="share",
+            good=0.4,
+            poor=0.1,
+            advice="Reconstructions are blurred: a larger --latent-size, a likelihood with a smaller scale, or more "
+            "training.",
+        ),
+    ),
+    questions=("likeness", "sharpness"),
+    names={"mse_reconstruction": "squared error", "details_reconstruction": "details kept"},
+    advice={
+        "good": "Squared error and details are of pixels: look at whether what matters to you is kept.",
+        "fair": "A larger --latent-size, or more training, brings reconstructions nearer.",
+        "poor": "The reconstruction hardly depends on the image: let the latent carry information (a smaller --beta, "
+        "free bits, a cyclical schedule), and train longer.",
+        "unknown": "Measure at least 100 images (--reconstruction.items).",
+    },
+)
+
+DIRECTION_TITLES = {"a2b": "from A to B", "b2a": "from B to A"}
+"""Direction → words after the name of a use."""
+
+TRANSLATIONS = Use(
+    name="translations",
+    checks=(
+        Check(
+            measure="kid",
+            question="quality",
+            worst="kid_of_source",
+            worst_is="untranslated images",
+            best="kid_of_data",
+            best_is="real images of the target domain",
+            advice="Look at the images. If they are copies of the source, the cycle and identity losses weigh too "
+            "much; if they are broken, training was too short or has diverged.",
+        ),
+        Check(
+            measure="translation_valid",
+            question="quality",
+            worst=0.0,
+            worst_is="none",
+            best=1.0,
+            best_is="all",
+            unit="share",
+            poor=0.5,
+            advice="Most translations are no images of the target domain. The model is not trained yet, or its "
+            "training has diverged. A small error says little here: a correct background alone makes it small.",
+        ),
+        Check(
+            measure="translation_domain",
+            question="quality",
+            worst="translation_domain_of_source",
+            worst_is="untranslated images",
+            best="translation_domain_of_data",
+            best_is="real images of the target domain",
+            unit="share",
+            span=0.2,
+        ),
+        Check(
+            measure="coverage",
+            question="variety",
+            worst=0.0,
+            worst_is="none",
+            best="coverage_of_data",
+            best_is="real images of the target domain",
+            unit="share",
+            advice="Translations look alike: many target images have none near them. Raise --cycle, or train longer.",
+        ),
+        *(
+            Check(
+                measure=f"translation_{name}",
+                question="content",
+                worst=f"translation_{name}_chance",
+                worst_is="another image's",
+                best=1.0,
+                best_is="all",
+                unit="share",
+                advice="Translations are images of the target domain, but of the wrong content: raise --cycle.",
+            )
+            for name in ("shape", "colour")
+        ),
+        Check(
+            measure="content_returned",
+            question="content",
+            worst=0.0,
+            worst_is="the mean image",
+            best=1.0,
+            best_is="all of it",
+            unit="share",
+            good=0.7,
+            poor=0.3,
+            advice="The way back does not restore the source, so its content is lost: raise --cycle, or train longer.",
+        ),
+    ),
+    questions=("quality", "variety", "content"),
+    names={
+        "kid": "KID",
+        "translation_valid": "valid translations",
+        "translation_domain": "recognised as target domain",
+        "coverage": "coverage",
+        "translation_shape": "correct shape",
+        "translation_colour": "correct colour",
+        "content_returned": "content that comes back",
+    },
+    advice={
+        "good": "Only a world knows the true translation; elsewhere look at whether the content is the one you want "
+        "kept.",
+        "fair": "Look at the images, and compare with a longer training run.",
+        "poor": "The model is not trained yet, or its training has diverged: look at the images and the training "
+        "curves.",
+        "unknown": "Measure with at least 100 images of each domain (--translation.images).",
+    },
+)

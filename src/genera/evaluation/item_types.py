@@ -224,9 +224,10 @@ class Images:
         return None
 
     def fidelity(self, outputs: Sequence[Tensor], items: Sequence[Tensor], data: Any) -> dict[str, Estimate]:
-        from genera.measures.reconstruction import psnr, squared_error
+        from genera.measures.reconstruction import blurred, details_kept, psnr, squared_error
 
-        errors = squared_error(_stacked(outputs), _stacked(items))
+        images = _stacked(items)
+        errors = squared_error(_stacked(outputs), images)
         typical = (
             _stacked(data.items("train" if "train" in data.splits else data.splits[0], TYPICAL))
             .mean(0, keepdim=True)
@@ -235,7 +236,10 @@ class Images:
         return {
             "mse_reconstruction": mean_estimate(errors),
             "psnr_reconstruction": mean_estimate(psnr(errors)),
-            "mse_of_mean_image": mean_estimate(squared_error(typical, _stacked(items))),
+            "mse_of_mean_image": mean_estimate(squared_error(typical, images)),
+            "mse_of_blur": mean_estimate(squared_error(blurred(images), images)),
+            "details_reconstruction": details_kept(_stacked(outputs), images),
+            "details_of_blur": details_kept(blurred(images), images),
         }
 
     def same(self, output: Tensor, item: Tensor) -> bool | None:

@@ -10,9 +10,10 @@ from genera.evaluation.advice import of_a_poor_latent
 from genera.evaluation.blocks import Curves
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.factor_bars import factor_bars, mean_over_factors
+from genera.evaluation.image_uses import RECONSTRUCTIONS
 from genera.evaluation.item_types import ITEM_TYPES, Shown, in_parts, item_type
 from genera.evaluation.sentences import reconstructions
-from genera.evaluation.untrained import ITEMS, untrained
+from genera.evaluation.untrained import ITEMS, untrained, untrained_run
 from genera.evaluation.verdict import Check, Use, verdict
 from genera.measures.schema import Definition, Estimate, Figures, Finding
 
@@ -161,6 +162,10 @@ def measure(evaluation: Evaluation, options: ReconstructionOptions) -> None:
         evaluation.record(name, estimate)
     if evaluation.data.kind == "text":
         _text_baselines(evaluation, items, outputs)
+    elif (fresh := untrained_run(evaluation)) is not None:
+        some = items[:ITEMS]
+        baseline = in_parts(fresh.reconstruct, some, "reconstructing with an untrained model")
+        evaluation.record("mse_untrained", kind.fidelity(baseline, some, evaluation.data)["mse_reconstruction"])
 
     shown = islice(zip(items, outputs, strict=True), SHOWN)
     cards = [[Shown("input", a), Shown("output", b, kind.same(b, a))] for a, b in shown]
@@ -234,8 +239,6 @@ NAMES = {
     "bleu_reconstruction": "BLEU",
     "distinct_reconstructions": "distinct reconstructions",
     "distinct_inputs": "distinct inputs",
-    "mse_reconstruction": "squared error",
-    "mse_of_mean_image": "squared error of the mean image",
 }
 FIDELITY = Check(
     measure="bleu_reconstruction",
@@ -263,22 +266,6 @@ SENTENCES = Use(
     advice=ADVICE,
     names=NAMES,
     implied_by=("kl", "au", "exact_reconstruction"),
-)
-IMAGES = Use(
-    name="reconstructions",
-    checks=(
-        Check(
-            measure="mse_reconstruction",
-            question="whether they match the input",
-            worst="mse_of_mean_image",
-            best=0.0,
-            worst_is="the mean image",
-            best_is="a perfect model",
-        ),
-    ),
-    questions=("whether they match the input",),
-    advice=ADVICE,
-    names=NAMES,
 )
 
 
@@ -322,5 +309,5 @@ EVALUATOR = Evaluator(
     needs=(Encodes, Decodes),
     items=tuple(ITEM_TYPES),
     options=ReconstructionOptions,
-    rules=(verdict(SENTENCES), verdict(IMAGES), dependence_on_length),
+    rules=(verdict(SENTENCES), verdict(RECONSTRUCTIONS), dependence_on_length),
 )

@@ -19,6 +19,14 @@ def domain_images(evaluation: Evaluation, options: ImageOptions, domain: Domain)
     return to_uint8(store.images(slice(options.images))).numpy()
 
 
+def training_images(evaluation: Evaluation, options: ImageOptions, domain: Domain) -> NDArray[np.uint8] | None:
+    """(N, C, S, S) of the training split; None where that is the measured split, or there is none."""
+    store = evaluation.data.domains[domain].get("train")
+    if store is None or evaluation.split == "train":
+        return None
+    return to_uint8(store.images(slice(options.images))).numpy()
+
+
 def translated(
     evaluation: Evaluation, options: ImageOptions, direction: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -30,6 +38,16 @@ def translated(
         return source, to_uint8(torch.stack(images).cpu().float()).numpy()
 
     return evaluation.once(("translated", options, direction), make)
+
+
+def returned(evaluation: Evaluation, options: ImageOptions, direction: str) -> NDArray[np.uint8] | None:
+    """Translations of the translations back to the source domain, (N, C, S, S); None if the model has no way back."""
+    back = direction[::-1]
+    if back not in evaluation.model.directions:
+        return None
+    _, translations = translated(evaluation, options, direction)
+    images = evaluation.run.translate(list(to_float(translations)), back)
+    return to_uint8(torch.stack(images).cpu().float()).numpy()
 
 
 def measured_directions(evaluation: Evaluation) -> dict[str, tuple[Domain, Domain]]:

@@ -3,8 +3,8 @@
 from genera.engine.capabilities import Translates
 from genera.evaluation.evaluator import Evaluation, Evaluator
 from genera.evaluation.image_options import ImageOptions
-from genera.evaluation.translation import direction_title
 
+TITLES = {"a2b": "A to B", "b2a": "B to A"}
 SHOWN = 8
 """Images of each direction."""
 
@@ -23,7 +23,7 @@ def measure(evaluation: Evaluation, options: ImageOptions) -> None:
             [image for row in rows for image in to_float(row)],
             section="Images",
             columns=len(source),
-            title=direction_title(direction),
+            title=TITLES.get(direction, direction),
             lead="Top row: source images. Second row: their translations."
             + ("" if world is None else " Third row: the true translations."),
         )
