@@ -55,17 +55,6 @@ def sketch_method(path: str | Path) -> Any:
         return _built(folder, folder.config())
 
 
-def fresh_method(config: RunConfig, assets: Any) -> Any:
-    """The method of a run with fresh initial weights, drawn from its seed; None if its method is not registered."""
-    if config.method not in registry.entries():
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        method = registry.entry(config.method).load()(config.model, assets)
-    method.lay_out()
-    return method
-
-
 def _built(folder: RunFolder, config: RunConfig) -> Any:
     implementation = registry.entry(config.method).load()
     method = implementation(config.model, implementation.dataset.assets_type.load(folder.assets))

@@ -100,12 +100,6 @@ class Evaluation:
         """The method; evaluators use only its capabilities."""
         return self.run.method
 
-    @property
-    def untrained(self) -> Run | None:
-        """The model with fresh initial weights, of the seed of its training: what training has not changed. None for a
-        method that is not registered."""
-        return self.once("untrained", self.run.untrained)
-
     def items(self, count: int, split: str | None = None) -> list[Any]:
         """The first `count` items of a split; splits themselves are unordered."""
         return self.data.items(split or self.split, count)

@@ -14,6 +14,7 @@ from genera.data.images.store import ImageStore, to_uint8
 from genera.engine.capabilities import SamplesByClass
 from genera.evaluation.evaluator import Evaluation
 from genera.evaluation.image_options import ImageOptions
+from genera.evaluation.untrained import untrained_run
 from genera.measures.features import Extractor, cached_features, extract, inception
 from genera.measures.in_domain import in_domain
 
@@ -122,9 +123,9 @@ class GeneratedImages:
             "noise": random.integers(256, size=(count, *shape), dtype=np.uint8),
             "mean_image": np.broadcast_to(mean, (count, *shape)),
         }
-        if (untrained := self._evaluation.untrained) is not None:
+        if (fresh := untrained_run(self._evaluation)) is not None:
             classes = {} if self.labels is None else {"classes": self.labels[:count].tolist()}
-            images = untrained.sample(count, seed=self._evaluation.seed, **classes)
+            images = fresh.sample(count, seed=self._evaluation.seed, **classes)
             sets["untrained"] = to_uint8(torch.stack(images).cpu().float()).numpy()
         apply, device = self.extractor.features, self.extractor.device
         return {name: extract(apply, np.ascontiguousarray(pixels), device=device) for name, pixels in sets.items()}

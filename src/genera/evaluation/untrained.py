@@ -1,8 +1,13 @@
 """The untrained model: a baseline that a trained one must leave behind."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from genera.evaluation.evaluator import Evaluation
+
+if TYPE_CHECKING:
+    from genera.uses.run import Run
 
 ITEMS = 200
 """Number of items that it is measured on."""
@@ -14,6 +19,17 @@ def untrained(evaluation: Evaluation) -> Any:
     Pre-trained parts are not loaded. It is on the run's device and shared between evaluators.
     """
     return evaluation.once("untrained", lambda: _build(evaluation))
+
+
+def untrained_run(evaluation: Evaluation) -> Run | None:
+    """The untrained model as a run; None for a method that is not registered, such as one made for a test."""
+    from genera.engine import registry
+
+    run = evaluation.run
+    entry = registry.entries().get(run.config.method)
+    if entry is None or entry.load() is not type(run.method):
+        return None
+    return type(run)(run.folder, run.config, untrained(evaluation), 0)
 
 
 def _build(evaluation: Evaluation) -> Any:

@@ -27,7 +27,7 @@ from genera.engine.capabilities import (
 )
 from genera.engine.config import RunConfig
 from genera.engine.folder import RunFolder
-from genera.engine.loading import fresh_method, load_method
+from genera.engine.loading import load_method
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.errors import GeneraError, Lacks, unknown
@@ -51,12 +51,6 @@ class Run:
         method: Method = loaded.method
         step = ckpt.position_of(loaded.checkpoint).step
         return cls(loaded.folder, loaded.config, method.to(pick_device(device)).eval(), step)
-
-    def untrained(self) -> Self | None:
-        """The same model with fresh initial weights, drawn from the seed of its training; None for a method that is not
-        registered."""
-        method = fresh_method(self.config, self.method.assets)
-        return None if method is None else type(self)(self.folder, self.config, method.to(self.device).eval(), 0)
 
     @property
     def device(self) -> torch.device:
