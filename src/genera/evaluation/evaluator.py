@@ -184,8 +184,11 @@ def require(condition: object, what: str) -> None:
 
 
 def diagnose(figures: Figures, evaluators: Sequence[Evaluator]) -> list[Finding]:
-    """Findings of all rules: warnings, good results, notes. A use with a warning is never called good."""
+    """Findings of all rules: warnings, good results, notes. A use with a warning is never called good, and one that has
+    a verdict never unknown (a latent, say, implies reconstructions of texts or of images)."""
     findings = [finding for evaluator in evaluators for rule in evaluator.rules for finding in rule(figures)]
     warned = {finding.use for finding in findings if finding.use and finding.level == "warning"}
-    findings = [finding for finding in findings if finding.level != "good" or finding.use not in warned]
+    judged = {finding.use for finding in findings if finding.grade not in ("", "unknown")}
+    dropped = {"good": warned, "unknown": judged}
+    findings = [f for f in findings if f.use not in dropped.get("good" if f.level == "good" else f.grade, ())]
     return sorted(findings, key=lambda f: ("warning", "good", "note").index(f.level))
