@@ -188,10 +188,10 @@ def said(figures):
             "ignore the context: the context of another dialogue costs 0.10 nats a response.",
         ),
         (SOUND | {"response_swap_share": 0.01}, "costs 6.00 nats a response, 1.0% of its nats"),
-        (SOUND | {"distinct_2_across": 0.1}, "Responses are poor: distinct pairs of words 0.1 (one pair: 0"),
+        (SOUND | {"distinct_2_across": 0.1}, "Responses are poor: distinct pairs of words 10 % (one pair: 0 %"),
         (
             SOUND | {"valid_responses": 0.05},
-            "Responses are poor: right responses 0.05 (responses to other contexts: 0.02",
+            "Responses are poor: right responses 5 % (responses to other contexts: 2 %",
         ),
         (SOUND | {"bleu_f1": 0.31}, "Responses are poor: BLEU F1 0.31"),
         (SOUND | {"fluency_responses": 300.0}, "Responses are poor: perplexity under a reference model 300"),
@@ -208,7 +208,7 @@ def test_the_diagnosis_warns_in_words(figures, words):
 def test_the_diagnosis_praises_only_what_it_knows():
     (finding,) = said(SOUND)
     assert finding.level == "good"
-    assert finding.finding.startswith("Responses are good: right responses 0.95")
+    assert finding.finding.startswith("Responses are good: right responses 95 %")
     one_reference = {k: v for k, v in SOUND.items() if k not in ("valid_responses", "bleu_f1_references")}
     (finding,) = said(one_reference)
     assert "unknown" in finding.finding

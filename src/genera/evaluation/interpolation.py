@@ -1,15 +1,14 @@
 """Evaluator `interpolation`: are interpolated items valid, and do they progress?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from genera.engine.capabilities import Decodes, Encodes
-from genera.evaluation.advice import of_a_poor_latent
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options, require
 from genera.evaluation.item_types import ITEM_TYPES, Shown, in_parts, item_type
-from genera.evaluation.reconstruction import FIDELITY
-from genera.evaluation.verdict import Check, Use, verdict
+from genera.evaluation.text_uses import INTERPOLATIONS
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition
 
 POINTS = 11
@@ -105,59 +104,6 @@ def paths_between(evaluation: Evaluation, count: int) -> tuple[list[list[Any]], 
     return evaluation.once(("paths", count), make)
 
 
-# -- diagnosis --------------------------------------------------------------------------------------------------------
-
-BETWEEN = "whether the sentences between are fluent"
-SENTENCES = Use(
-    name="interpolations",
-    checks=(
-        replace(FIDELITY, question="whether both ends are reconstructed"),
-        Check(
-            measure="grammatical_interpolations",
-            question=BETWEEN,
-            worst=0.0,
-            best=1.0,
-            worst_is="random words",
-            best_is="the world's sentences",
-        ),
-        Check(
-            measure="fluency_interpolations",
-            question=BETWEEN,
-            worst="fluency_unigram",
-            best="fluency_data",
-            worst_is="independent words",
-            best_is="held-out sentences",
-            also=(("shuffled sentences", "fluency_shuffled"),),
-            scale="log",
-            span=0.2,
-        ),
-        Check(
-            measure="swap_share",
-            question="whether the decoder uses the latent",
-            worst=0.0,
-            best=1.0,
-            worst_is="a latent without effect",
-            best_is="a latent that determines the sentence",
-            poor=0.2,
-            good=0.5,
-        ),
-    ),
-    questions=("whether both ends are reconstructed", BETWEEN),
-    advice={
-        "good": "Interpolations and analogies start from what was read and stay sentences.",
-        "fair": "Read the examples: some ends or steps are wrong.",
-        "poor": of_a_poor_latent,
-        "unknown": "Run `genera evaluate` without --measures, on data with a training split.",
-    },
-    names={
-        "bleu_reconstruction": "BLEU of the reconstructed ends",
-        "grammatical_interpolations": "grammatical interpolations",
-        "fluency_interpolations": "perplexity under a reference model",
-        "swap_share": "nats saved by the latent",
-    },
-    implied_by=("au",),
-)
-
 EVALUATOR = Evaluator(
     name="interpolation",
     question="Are interpolated items valid, and do they progress from one end to the other?",
@@ -166,5 +112,5 @@ EVALUATOR = Evaluator(
     needs=(Encodes, Decodes),
     items=tuple(ITEM_TYPES),
     options=InterpolationOptions,
-    rules=(verdict(SENTENCES),),
+    rules=(verdict(INTERPOLATIONS),),
 )

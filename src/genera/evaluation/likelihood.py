@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from genera.engine.capabilities import Scores
-from genera.evaluation.advice import UNDERTRAINED, reconstructs
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.item_types import ITEM_TYPES, item_type
 from genera.evaluation.latent import KL
 from genera.evaluation.sentences import sentence_model
+from genera.evaluation.text_uses import LIKELIHOODS
 from genera.evaluation.untrained import ITEMS, untrained
-from genera.evaluation.verdict import Check, Use, verdict
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Figures, Finding, evidence
 
 SCORED_AT_ONCE = 50
@@ -246,41 +246,6 @@ def loose_bound(figures: Figures) -> Iterator[Finding]:
         )
 
 
-def of_a_poor_likelihood(figures: Figures) -> str:
-    if reconstructs(figures):
-        return (
-            "An autoencoder whose latents lie far from the prior assigns data a low likelihood: reconstruct and encode "
-            "with it, and do not compare its perplexity. A model of the density needs --beta 1."
-        )
-    return UNDERTRAINED
-
-
-SENTENCES = Use(
-    name="likelihoods",
-    checks=(
-        Check(
-            measure="ppl_word",
-            question="whether they beat independent words",
-            worst="ppl_word_unigram",
-            best="ppl_word_trigram",
-            worst_is="independent words",
-            best_is="trigrams of the training sentences",
-            also=(("an untrained model", "ppl_word_untrained"),),
-            scale="log",
-            span=0.1,
-        ),
-    ),
-    questions=("whether they beat independent words",),
-    advice={
-        "good": "The perplexity compares with other models' on the same sentences.",
-        "fair": "Train for more steps, or start from pre-trained parts.",
-        "poor": of_a_poor_likelihood,
-        "unknown": "Measure on data with a training split and at least 100 items.",
-    },
-    names={"ppl_word": "perplexity per word"},
-    implied_by=("ppl_word",),
-)
-
 EVALUATOR = Evaluator(
     name="likelihood",
     question="How probable is held-out data under the model?",
@@ -289,5 +254,5 @@ EVALUATOR = Evaluator(
     needs=(Scores,),
     items=tuple(ITEM_TYPES),
     options=LikelihoodOptions,
-    rules=(verdict(SENTENCES), below_the_floor, loose_bound),
+    rules=(verdict(LIKELIHOODS), below_the_floor, loose_bound),
 )

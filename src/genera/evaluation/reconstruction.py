@@ -1,20 +1,19 @@
 """Evaluator `reconstruction`: how well are items reconstructed after encoding and decoding?"""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from genera.engine.capabilities import Decodes, Encodes, ScoresGiven
-from genera.evaluation.advice import of_a_poor_latent
+from genera.evaluation import image_uses, text_uses
 from genera.evaluation.blocks import Curves
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.factor_bars import factor_bars, mean_over_factors
-from genera.evaluation.image_uses import RECONSTRUCTIONS
 from genera.evaluation.item_types import ITEM_TYPES, Shown, in_parts, item_type
 from genera.evaluation.sentences import reconstructions
 from genera.evaluation.untrained import ITEMS, untrained, untrained_run
-from genera.evaluation.verdict import Check, Use, verdict
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Estimate, Figures, Finding
 
 SHOWN = 24
@@ -266,45 +265,6 @@ def _by_length(evaluation: Evaluation, items: Sequence[Any], words: Sequence[int
 
 # -- diagnosis --------------------------------------------------------------------------------------------------------
 
-ADVICE: dict[str, str | Callable[[Figures], str]] = {
-    "good": "The latent keeps what was read: reconstruct and encode with this model.",
-    "fair": "Read the examples before you rely on them; longer training or a larger --latent-size brings them nearer.",
-    "poor": of_a_poor_latent,
-    "unknown": "Run `genera evaluate` without --measures, on at least 100 items.",
-}
-NAMES = {
-    "bleu_reconstruction": "BLEU",
-    "distinct_reconstructions": "distinct reconstructions",
-    "distinct_inputs": "distinct inputs",
-}
-FIDELITY = Check(
-    measure="bleu_reconstruction",
-    question="whether they match the input",
-    worst="bleu_unrelated",
-    best=100.0,
-    worst_is="an unrelated sentence",
-    best_is="a perfect model",
-    also=(("an untrained model", "bleu_untrained"),),
-)
-SENTENCES = Use(
-    name="reconstructions",
-    checks=(
-        FIDELITY,
-        Check(
-            measure="distinct_reconstructions",
-            question="whether they differ",
-            worst=0.0,
-            best="distinct_inputs",
-            worst_is="one sentence for all",
-            best_is="the inputs",
-        ),
-    ),
-    questions=("whether they match the input", "whether they differ"),
-    advice=ADVICE,
-    names=NAMES,
-    implied_by=("kl", "au", "exact_reconstruction"),
-)
-
 
 def dependence_on_length(figures: Figures) -> Iterator[Finding]:
     lengths = figures.facts.get("lengths", {})
@@ -346,5 +306,5 @@ EVALUATOR = Evaluator(
     needs=(Encodes, Decodes),
     items=tuple(ITEM_TYPES),
     options=ReconstructionOptions,
-    rules=(verdict(SENTENCES), verdict(RECONSTRUCTIONS), dependence_on_length),
+    rules=(verdict(text_uses.RECONSTRUCTIONS), verdict(image_uses.RECONSTRUCTIONS), dependence_on_length),
 )

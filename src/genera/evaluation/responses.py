@@ -7,7 +7,8 @@ from genera.engine.capabilities import Responds
 from genera.evaluation.blocks import Examples, Line
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.sentences import spread
-from genera.evaluation.verdict import Check, Use, verdict
+from genera.evaluation.text_uses import RESPONSES
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Estimate
 
 SHOWN = 24
@@ -241,70 +242,6 @@ def measure(evaluation: Evaluation, options: ResponsesOptions) -> None:
 
 
 # -- diagnosis --------------------------------------------------------------------------------------------------------
-
-
-FITS = "whether they fit the context"
-VARIETY = "whether they vary"
-FLUENCY = "whether they are fluent"
-RESPONSES = Use(
-    name="responses",
-    checks=(
-        Check(
-            measure="valid_responses",
-            question=FITS,
-            worst="valid_unrelated",
-            best=1.0,
-            worst_is="responses to other contexts",
-            best_is="the world's responses",
-        ),
-        Check(
-            measure="bleu_f1",
-            question=FITS,
-            worst="bleu_f1_unrelated",
-            best="bleu_f1_references",
-            worst_is="responses to other contexts",
-            best_is="real responses",
-            span=0.02,
-        ),
-        Check(
-            measure="distinct_2_across",
-            question=VARIETY,
-            worst=0.0,
-            best="distinct_2_across_data",
-            worst_is="one pair",
-            best_is="real responses to different contexts",
-            good=0.5,
-            poor=0.2,
-        ),
-        Check(
-            measure="fluency_responses",
-            question=FLUENCY,
-            worst="fluency_unigram",
-            best="fluency_data",
-            worst_is="independent words",
-            best_is="real responses",
-            also=(("shuffled responses", "fluency_shuffled"),),
-            scale="log",
-            span=0.2,
-        ),
-    ),
-    questions=(FITS, VARIETY, FLUENCY),
-    advice={
-        "good": "Responses fit contexts that training did not show; read the examples.",
-        "fair": "Read the examples; train for more steps, or start from pre-trained parts.",
-        "poor": "Train for more steps or on more dialogues. Responses that are alike vary more at a higher "
-        "--temperature.",
-        "unknown": "Read the examples: without several references a context, or a world, nothing tells whether a "
-        "response fits.",
-    },
-    names={
-        "valid_responses": "right responses",
-        "bleu_f1": "BLEU F1",
-        "distinct_2_across": "distinct pairs of words",
-        "fluency_responses": "perplexity under a reference model",
-    },
-    implied_by=("response_nats", "bleu_f1"),
-)
 
 
 def _bleu_f1(responses: Responses, references: Responses) -> Estimate:

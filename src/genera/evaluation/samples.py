@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genera.engine.capabilities import Samples
-from genera.evaluation.advice import HOLES, of_poor_samples
+from genera.evaluation.advice import HOLES
 from genera.evaluation.blocks import Examples, Line
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.sentences import prior_samples, real_sentences, spread
-from genera.evaluation.verdict import Check, Use, verdict
+from genera.evaluation.text_uses import SAMPLES
+from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
 
 SHOWN = 24
@@ -254,105 +255,6 @@ def latent_holes(figures: Figures) -> Iterator[Finding]:
         )
 
 
-FLUENCY = "whether they are fluent"
-VARIETY = "whether they vary"
-SENTENCES = Use(
-    name="samples",
-    checks=(
-        Check(
-            measure="grammatical_samples",
-            question=FLUENCY,
-            worst=0.0,
-            best=1.0,
-            worst_is="random words",
-            best_is="the world's sentences",
-        ),
-        Check(
-            measure="fluency_samples",
-            question=FLUENCY,
-            worst="fluency_unigram",
-            best="fluency_data",
-            worst_is="independent words",
-            best_is="held-out sentences",
-            also=(("shuffled sentences", "fluency_shuffled"),),
-            scale="log",
-            span=0.2,
-        ),
-        Check(
-            measure="distinct_samples",
-            question=VARIETY,
-            worst=0.0,
-            best="distinct_samples_data",
-            worst_is="one sentence",
-            best_is="real sentences",
-        ),
-        Check(
-            measure="distinct_2",
-            question=VARIETY,
-            worst=0.0,
-            best="distinct_2_data",
-            worst_is="one pair",
-            best_is="real sentences",
-        ),
-        Check(
-            measure="self_bleu",
-            question=VARIETY,
-            worst=100.0,
-            best="self_bleu_data",
-            worst_is="one sentence",
-            best_is="real sentences",
-            span=5,
-        ),
-        Check(
-            measure="vocabulary_coverage",
-            question=VARIETY,
-            worst=0.0,
-            best="vocabulary_coverage_data",
-            worst_is="no word",
-            best_is="training sentences",
-        ),
-        Check(
-            measure="length_match",
-            question="whether they are as long",
-            worst=0.0,
-            best=1.0,
-            worst_is="other lengths",
-            best_is="the lengths of real sentences",
-        ),
-        Check(
-            measure="novel",
-            question="whether they are new",
-            worst=0.0,
-            best="novel_data",
-            worst_is="copies of training sentences",
-            best_is="held-out sentences",
-            span=0.1,
-        ),
-    ),
-    questions=(FLUENCY, VARIETY),
-    advice={
-        "good": "Samples are as fluent and as varied as real sentences by these measures; read the examples.",
-        "fair": "Read the examples; train for more steps, or start from pre-trained parts.",
-        "poor": of_poor_samples,
-        "unknown": "Run `genera evaluate` without --measures, on data with a training split.",
-    },
-    names={
-        "grammatical_samples": "grammatical samples",
-        "fluency_samples": "perplexity under a reference model",
-        "fluency_data": "perplexity of held-out sentences",
-        "fluency_unigram": "perplexity of independent words",
-        "fluency_shuffled": "perplexity of shuffled sentences",
-        "distinct_samples": "distinct samples",
-        "distinct_2": "distinct word pairs",
-        "self_bleu": "self-BLEU",
-        "vocabulary_coverage": "vocabulary covered",
-        "length_match": "match of lengths",
-        "novel": "novel samples",
-    },
-    implied_by=("ppl_word",),
-)
-
-
 EVALUATOR = Evaluator(
     name="samples",
     question="Are unconditional samples of a text model grammatical, novel and as varied as real sentences?",
@@ -361,5 +263,5 @@ EVALUATOR = Evaluator(
     needs=(Samples,),
     items=("text",),
     options=SamplesOptions,
-    rules=(verdict(SENTENCES), latent_holes),
+    rules=(verdict(SAMPLES), latent_holes),
 )

@@ -106,6 +106,8 @@ class Use:
     """Measure → its name within a sentence."""
     implied_by: tuple[str, ...] = ()
     """Figures that show that the model has this use; with one of them the verdict is never silent."""
+    unless: tuple[str, ...] = ()
+    """Figures of other types of items, whose use of this name is judged by other checks; with one, it stays silent."""
 
     def advise(self, grade: str, figures: Figures) -> str:
         advice = self.advice[grade]
@@ -139,6 +141,8 @@ def name_of(use: Use, value: str, titles: Mapping[str, str] | None = None) -> st
 
 def _judge(use: Use, figures: Figures) -> Iterator[Finding]:
     """One finding; none where nothing of the use was measured."""
+    if any(key in figures for key in use.unless):
+        return
     grades = {check: grade for check in use.checks if (grade := check.grade(figures)) is not None}
     answered = {check.question for check in grades}
     missing = [question for question in use.questions if question not in answered]
