@@ -113,6 +113,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
         files = {name: sharding.gathered(tensors, ranks) for name, tensors in files.items()}
         training, shares = sharding.divided(training)
     files["training"] = training
+    moved = [name for name, trainee in step.trainees.items() if ranks.agree(float(trainee.has_moved()))]
 
     target = folder / name_of(position.step)
     with atomic(target) if ranks.main else nullcontext() as temporary:
@@ -140,6 +141,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
                     "scaler": step.scaler.state_dict() if step.scaler else None,
                     "values": method.training_values(),
                     "telemetry": step.telemetry.counts,
+                    "moved": moved,
                     "files": fingerprints,
                 },
             )
@@ -304,6 +306,7 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
                 alike = value.shape == parameter.shape
                 entries.setdefault(int(index), {})[field] = _placed(value, parameter) if alike else value
         trainee.player.optimiser.load_state_dict({"state": entries, "param_groups": state["groups"][name]})
+        trainee.resume(moved=name in state.get("moved", step.trainees))  # older checkpoints do not say
         for tensor, mean in zip(trainee.followed, trainee.average, strict=False):
             mean.copy_(_placed(averages[names[id(tensor)]], mean))
     if step.scaler:

@@ -73,7 +73,7 @@ class TrainConfig:
                 len(budgets) == 1,
                 f"give exactly one budget of --steps, --epochs, --minutes (got {budgets or 'none'})",
             ),
-            (all(0 < getattr(self, name) < math.inf for name in budgets), "the budget must be above 0, and finite"),
+            (not any(getattr(self, name) <= 0 for name in budgets), "the budget must be above 0"),
             (0 <= self.seed < 2**32, f"--seed must lie in [0, 2^32), got {self.seed}"),
             (self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}"),
             (self.accumulate >= 1, f"--accumulate must be at least 1, got {self.accumulate}"),
@@ -140,10 +140,33 @@ class RunConfig:
 
     def check(self) -> None:
         """Raise one GeneraError with the error messages of all parts."""
-        complaints = [c for part in (self.data, self.train, self.model) for c in part.check()]
-        complaints += self.model.check_data(self.data)
+        parts = (self.data, self.train, self.model)
+        wrong = {option: complaint for part in parts for option, complaint in number_complaints(part).items()}
+        others = [c for part in parts for c in part.check()] + self.model.check_data(self.data)
+        complaints = [*wrong.values(), *(c for c in others if c.partition(" ")[0] not in wrong)]
         if complaints:
             raise GeneraError("; ".join(complaints) + ".")
+
+
+LARGEST_RATE = 1000.0
+"""Largest learning rate; the highest published ones are below 100 (SGD for language models)."""
+
+
+def number_complaints(config: Any, prefix: str = "--") -> dict[str, str]:
+    """Option → complaint for the numbers of a config and of those in it that are NaN or infinite, and for learning
+    rates (`lr`, `d_lr`, …) of any optimiser that no training survives."""
+    complaints: dict[str, str] = {}
+    for f in fields(config):
+        value, option = getattr(config, f.name), prefix + f.name.replace("_", "-")
+        if is_dataclass(value) and not isinstance(value, type):
+            complaints |= number_complaints(value, f"{option}.")
+            continue
+        numbers = [v for v in (value if isinstance(value, tuple | list) else [value]) if isinstance(v, float)]
+        if not all(map(math.isfinite, numbers)):
+            complaints[option] = f"{option} must be a finite number, got {value}"
+        elif (f.name == "lr" or f.name.endswith("_lr")) and any(v > LARGEST_RATE for v in numbers):
+            complaints[option] = f"{option} must be at most {LARGEST_RATE:g}, got {value:g}"
+    return complaints
 
 
 def budget_of(train: TrainConfig) -> dict[str, float]:

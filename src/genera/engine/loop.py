@@ -15,6 +15,7 @@ from genera.engine.config import TrainConfig
 from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, memory_megabytes
 from genera.engine.method import Method, Stage
+from genera.engine.outcome import check_moved, check_weights
 from genera.engine.ranks import Ranks
 from genera.engine.runtime import prefetched
 from genera.engine.step import Step
@@ -99,6 +100,9 @@ def run_stage(
             stopping = _agreed_stop(stop, at.stage_step, ranks)
             if improved or over or stopping or at.stage_step % config.checkpoint_every == 0:
                 step.check()
+                check_weights(method, ranks, at.step)
+                if over:
+                    check_moved(step.trainees, ranks, at.stage_step)
                 folder.check_present()
                 ckpt.save(folder.checkpoints, method, step, at, config.keep)
                 if ranks.main:

@@ -16,6 +16,11 @@ from genera.engine.player import Player, Terms
 from genera.engine.ranks import Ranks
 from genera.errors import GeneraError
 
+SAMPLE = 4096
+"""Number of values of a parameter that are compared to see whether it moves."""
+SMALLEST_MOVE = 1e-12
+"""Changes below it, such as those of an infinite epsilon in Adam, are none."""
+
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -47,6 +52,21 @@ class Trainee:
     """Whether the optimiser can skip a step on the device for a non-finite gradient (fused Adam, SGD, …)."""
     sharded: bool
     """Whether each rank holds a shard of the tensors above (DTensors); `objective` gathers them while it runs."""
+    start: list[Tensor]
+    """A sample of each parameter as it was when the stage began, or was resumed."""
+    moved: bool = False
+    """Whether a parameter is known to have moved since the stage began; checkpoints hold it."""
+
+    def resume(self, moved: bool) -> None:
+        """Compare with the current parameters from now on. moved: whether they had moved before."""
+        self.start, self.moved = [_sample(p).clone() for p in self.parameters], self.moved or moved
+
+    def has_moved(self) -> bool:
+        """Whether a parameter of this rank has moved. Synchronises with the device until one has."""
+        if not self.moved:
+            pairs = zip(map(_sample, self.parameters), self.start, strict=True)
+            self.moved = any(bool((now - then).abs().gt(SMALLEST_MOVE).any()) for now, then in pairs)
+        return self.moved
 
     def set_rates(self, multiplier: float) -> None:
         """Set the learning rates of the parameter groups to their initial values times `multiplier`."""
@@ -156,7 +176,14 @@ def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: R
         staging=list(_staging(player.network)),
         guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
         sharded=sharded,
+        start=[_sample(p).clone() for p in parameters],
     )
+
+
+def _sample(parameter: Tensor) -> Tensor:
+    """The first values of this rank's part of a parameter."""
+    part = parameter.detach()
+    return (part.to_local() if hasattr(part, "to_local") else part).flatten()[:SAMPLE]
 
 
 def layers_of(players: dict[str, Player]) -> list[Block]:
