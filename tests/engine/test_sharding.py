@@ -131,8 +131,8 @@ def test_a_damaged_share_is_named(broken, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_sharded_ranks_and_nothing_moves(tmp_path):
-    done = start(SPEC, tmp_path / "run", *SHARDED, "model.lr=1.0e+30", ranks=2)
-    assert "is not finite at step 2" in done.stderr
+    done = start(SPEC, tmp_path / "run", *SHARDED, "model.latent_init=1.0e+30", ranks=2)
+    assert "is not finite at step 1" in done.stderr
     assert "the weights are unchanged" in done.stderr
 
 
