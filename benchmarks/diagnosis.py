@@ -4,7 +4,6 @@ Images are of Fashion-MNIST where $GENERA_DATA has it. The gallery is in tests/g
 """
 
 import importlib
-import pkgutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,30 +11,27 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import gallery
-
 from genera.evaluation.verdict import grades
 
 
 def main() -> None:
-    modules = [name for _, name, _ in pkgutil.iter_modules(gallery.__path__) if not name.startswith("test_")]
+    gallery = importlib.import_module("gallery")
     counted: Counter[tuple[str, str]] = Counter()
-    for module in modules:
-        kind = ""
-        for specimen in importlib.import_module(f"gallery.{module}").SPECIMENS:
-            if specimen.kind != kind:
-                kind = specimen.kind
-                print(f"\n### {kind}\n\n| model | use | is | verdict | decided by |\n|---|---|---|---|---|")
-            with TemporaryDirectory() as folder:
-                stored = specimen.evaluate(Path(folder))
-            given = grades(stored.diagnosis)
-            for use, truth in specimen.uses.items():
-                grade = given.get(use, "none")
-                counted[truth, grade] += 1
-                print(
-                    f"| {specimen.name} | {use} | {truth} | {grade} | {reason(stored.diagnosis, use, grade)} |",
-                    flush=True,
-                )
+    kind = ""
+    for specimen in gallery.specimens():
+        if specimen.kind != kind:
+            kind = specimen.kind
+            print(f"\n### {kind}\n\n| model | use | is | verdict | decided by |\n|---|---|---|---|---|")
+        with TemporaryDirectory() as folder:
+            stored = specimen.evaluate(Path(folder))
+        given = grades(stored.diagnosis)
+        for use, truth in specimen.uses.items():
+            grade = given.get(use, "none")
+            counted[truth, grade] += 1
+            print(
+                f"| {specimen.name} | {use} | {truth} | {grade} | {reason(stored.diagnosis, use, grade)} |",
+                flush=True,
+            )
     print("\n### Confusion\n")
     columns = [*dict.fromkeys(grade for _, grade in sorted(counted))]
     print(f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")

@@ -4,6 +4,8 @@
 package has its `SPECIMENS`.
 """
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,3 +36,9 @@ class Specimen:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name}"
+
+
+def specimens() -> list[Specimen]:
+    """Those of every module."""
+    modules = [name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("test_")]
+    return [one for name in modules for one in importlib.import_module(f"gallery.{name}").SPECIMENS]

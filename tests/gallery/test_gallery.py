@@ -2,11 +2,9 @@
 
 import pytest
 
-from gallery import ALLOWED, Specimen, images, navigation
+from gallery import ALLOWED, Specimen, specimens
 from genera.evaluation.verdict import grades
 from genera.measures import in_domain
-
-SPECIMENS = [*images.SPECIMENS, *navigation.SPECIMENS]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,7 +14,7 @@ def quick():
         yield
 
 
-@pytest.mark.parametrize("specimen", SPECIMENS, ids=str)
+@pytest.mark.parametrize("specimen", specimens(), ids=str)
 def test_the_verdict_is_right(specimen: Specimen, tmp_path):
     stored = specimen.evaluate(tmp_path)
     given = grades(stored.diagnosis)
