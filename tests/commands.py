@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genera.cli.crash import EXIT
 from genera.cli.main import main
 
 TINY = "train optimus:nano --data world:captions-small --limit 2000 --steps 60 --batch-size 16 --vocabulary 400"
@@ -42,8 +43,11 @@ class Result:
         return message.removeprefix("error: ")
 
 
-def genera(*words: object, typed: str = "") -> Result:
-    """Run `genera WORDS` with `typed` on standard input, as the `genera` script would."""
+def genera(*words: object, typed: str = "", crashes: bool = False) -> Result:
+    """Run `genera WORDS` with `typed` on standard input, as the `genera` script would.
+
+    crashes: an exception that no command explains is expected; otherwise it fails the test.
+    """
     out, err, code = io.StringIO(), io.StringIO(), 0
     keyboard, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(typed.encode()))
     try:
@@ -56,7 +60,10 @@ def genera(*words: object, typed: str = "") -> Result:
                 code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     finally:
         sys.stdin = keyboard
-    return Result(code, out.getvalue(), err.getvalue())
+    said = err.getvalue()
+    if code == EXIT and not crashes:
+        raise AssertionError(Path(said.rstrip(".\n").rpartition(" is in ")[2]).read_text())
+    return Result(code, out.getvalue(), said)
 
 
 def train(out: Path, *words: object) -> Result:

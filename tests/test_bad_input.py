@@ -205,7 +205,7 @@ def test_standard_input_that_is_not_text(run):
 
 def test_words_that_are_not_text(run):
     message = refused("reconstruct", "run", "a cat", os.fsdecode(b"caf\xe9"))
-    assert message == r"the sentence 'caf\udce9' is not UTF-8; write whole characters."
+    assert message == r"the argument 'caf\udce9' is not UTF-8; write it in UTF-8, or rename the file."
 
 
 # run folders

@@ -2,11 +2,13 @@
 
 import importlib
 import keyword
+import os
 import sys
 import time
 from contextlib import suppress
 
 from genera import __version__
+from genera.cli.crash import OPTION, VARIABLE, check_arguments, crash, print_traceback
 from genera.errors import GeneraError, Stopped, unknown
 
 COMMANDS = {
@@ -44,6 +46,8 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `genera` script."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    shown = OPTION in arguments or VARIABLE in os.environ
+    arguments = [word for word in arguments if word != OPTION]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return
@@ -58,16 +62,16 @@ def main(arguments: list[str] | None = None) -> None:
         return
     name, *rest = arguments
     try:
+        check_arguments(arguments)
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
         module = f"{name}_" if keyword.iskeyword(name) else name
         importlib.import_module(f"genera.cli.{module}").main(rest)
         sys.stdout.flush()
     except GeneraError as error:
-        from genera.console import PATIENCE, is_main_rank
-
-        if not is_main_rank():
-            time.sleep(PATIENCE)
+        if shown:
+            print_traceback(error)
+        _give_way()
         sys.exit(f"error: {error}")
     except Stopped as stopped:  # saved but not finished: 130 after Ctrl-C, 143 after SIGTERM, as in shells
         from genera.console import say
@@ -82,6 +86,24 @@ def main(arguments: list[str] | None = None) -> None:
 
         discard(sys.stdout)
         sys.exit(141)
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # also panics of Rust libraries, which are no Exceptions
+        if shown:
+            print_traceback(error)
+        sentence, code = crash(error, arguments)
+        _give_way()
+        print(f"error: {sentence}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _give_way() -> None:
+    """On other ranks than the main one, wait: torchrun ends all ranks soon after the first failure, so that only one
+    error is printed."""
+    from genera.console import PATIENCE, is_main_rank
+
+    if not is_main_rank():
+        time.sleep(PATIENCE)
 
 
 def overview() -> str:
@@ -90,6 +112,7 @@ def overview() -> str:
 
 usage: genera COMMAND [options]      `genera COMMAND --help` describes a command
        --quiet                       print only results and errors
+       --traceback                   print the Python traceback of an error
 
 {commands}
 

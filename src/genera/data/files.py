@@ -11,7 +11,7 @@ from typing import IO, NamedTuple, cast
 from genera.data.cache import file_hash
 from genera.data.splits import SPLIT_NAMES, SPLITS, split_named
 from genera.errors import GeneraError, unknown
-from genera.files import GZIP_ERRORS, gzip_problem, open_file
+from genera.files import GZIP_ERRORS, gzip_problem, open_file, reading
 
 LONGEST_LINE = 1 << 24
 """Longest line, in bytes, that is read; no model reads a text of this length."""
@@ -37,6 +37,11 @@ def split_files(rest: str) -> tuple[tuple[str, Path], ...]:
 
 def find_files(rest: str) -> list[Path]:
     """The files at `rest` (a file, a glob or a folder), sorted by name. Raises GeneraError when there are none."""
+    with reading(rest):
+        return named(_find(rest))
+
+
+def _find(rest: str) -> list[Path]:
     path = Path(rest).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
@@ -51,7 +56,7 @@ def find_files(rest: str) -> list[Path]:
             raise GeneraError(f"no file matches {rest}; check the pattern and quote it in the shell.")
     else:
         raise missing(path, "file")
-    return named(files)
+    return files
 
 
 def named(files: list[Path]) -> list[Path]:
