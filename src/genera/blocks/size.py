@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 from genera.errors import GeneraError
 
+MOST_LAYERS = 10_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerShape:
@@ -28,6 +30,8 @@ class TransformerShape:
         for field in fields(self):
             if field.type is int and getattr(self, field.name) < 1:
                 raise GeneraError(f"{field.name} is {getattr(self, field.name)}; a transformer needs at least 1.")
+        if self.layers > MOST_LAYERS:
+            raise GeneraError(f"layers is {self.layers}; a transformer has at most {MOST_LAYERS:,}.")
         if self.hidden % self.heads:
             raise GeneraError(
                 f"hidden size {self.hidden} does not split into {self.heads} heads; "

@@ -19,6 +19,7 @@ from genera.engine.config import RunConfig, budget_of, to_dict
 from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
+from genera.engine.memory import check_memory
 from genera.engine.method import Method, Stage
 from genera.engine.parents import inherit, parents
 from genera.engine.ranks import Ranks, join_ranks
@@ -106,6 +107,7 @@ class _Training:
 def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> _Training:
     """Open the data, build the method, and load the weights and artefacts to start from."""
     implementation = registry.entry(config.method).load()
+    check_memory(implementation, config)
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
     method = _build(implementation, config, data.assets, ranks)

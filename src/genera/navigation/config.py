@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from genera.data.text.config import SMALLEST_VOCABULARY
+from genera.data.text.config import SMALLEST_VOCABULARY, vocabulary_complaints
 
 Layout: TypeAlias = Literal["block", "tiled"]
 Supervision: TypeAlias = Literal["planner", "player", "trusted"]
@@ -50,6 +50,7 @@ class NavigationConfig:
             for name, value in values.items()
             if value is not None and value < lowest[name]
         ]
+        wrong += vocabulary_complaints(self.vocabulary)
         if self.angle_size <= 0 or self.angle_size % 4:
             wrong.append(f"--angle-size must be a positive multiple of 4, got {self.angle_size}")
         return wrong

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genera.data.text.config import SMALLEST_VOCABULARY
+from genera.data.text.config import SMALLEST_VOCABULARY, vocabulary_complaints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class ParallelConfig:
             for name, value in values.items()
             if value is not None and value < lowest[name]
         ]
+        wrong += vocabulary_complaints(self.vocabulary)
         if 0 < self.batch_tokens < self.max_tokens:
             wrong.append(
                 f"--batch-tokens {self.batch_tokens} is below --max-tokens {self.max_tokens}; every pair must fit"

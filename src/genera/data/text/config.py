@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 SMALLEST_VOCABULARY = 300  # the 256 bytes, the special tokens and a few merges
+LARGEST_VOCABULARY = 1 << 24
+
+
+def vocabulary_complaints(size: int) -> list[str]:
+    return [f"--vocabulary must be at most {LARGEST_VOCABULARY}, got {size}"] if size > LARGEST_VOCABULARY else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,7 @@ class TokenConfig:
         lowest = {"max_words": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY, "limit": 1}
         values = {name: getattr(self, name) for name in lowest}
         wrong = [f"--bucket-noise must be 0 or above, got {self.bucket_noise}"] if self.bucket_noise < 0 else []
-        return wrong + [
+        return [*wrong, *vocabulary_complaints(self.vocabulary)] + [
             f"--{name.replace('_', '-')} must be at least {lowest[name]}, got {value}"
             for name, value in values.items()
             if value is not None and value < lowest[name]

@@ -5,7 +5,8 @@ never as the special id.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,7 +17,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from genera.data.text.pairs import PAIR, halves
 from genera.errors import GeneraError
-from genera.files import read_json, write_json, write_text
+from genera.files import read_bytes, read_json, write_json, write_text
 
 Kind: TypeAlias = Literal["wordpiece", "bpe"]
 
@@ -49,8 +50,13 @@ class Tokeniser:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # encode literal special tokens as ordinary text
-        self.kind = kind
+        self.kind, self._name = kind, name
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        if max(vocabulary.values()) >= len(vocabulary):
+            raise GeneraError(
+                f"{name} has {len(vocabulary)} tokens with ids up to {max(vocabulary.values())}; ids 0 … "
+                f"{len(vocabulary) - 1} were expected."
+            )
         self.pad, self.bos, self.eos = (vocabulary[token.content] for token in special)
         self.size: int = tokenizer.get_vocab_size()
         self._tokenizer = tokenizer
@@ -74,7 +80,8 @@ class Tokeniser:
         return [a + b[1:] * (PAIR in text) for text, a, b in zip(texts, first, second, strict=True)]
 
     def _wrapped(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        with _explained(f"{self._name} cannot encode these texts"):
+            encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [[self.bos, *encoding.ids, self.eos] for encoding in encoded]
 
     def decode_batch(self, ids: NDArray[np.integer] | Sequence[Sequence[int]]) -> list[str]:
@@ -82,7 +89,8 @@ class Tokeniser:
         rows = []
         for row in ids.tolist() if isinstance(ids, np.ndarray) else map(list, ids):
             rows.append(row[: row.index(self.eos)] if self.eos in row else row)
-        texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
+        with _explained(f"{self._name} cannot decode these ids"):
+            texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
         return [text.removeprefix(" ") for text in texts] if self.kind == "bpe" else texts
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -125,13 +133,8 @@ class Tokeniser:
         folder = Path(where).expanduser()
         if not folder.is_dir():
             folder = _download(str(where))
-        try:
+        with _explained(f"the tokeniser in {folder} is not readable"):
             return cls(_read(folder, kind), kind, str(where))
-        except GeneraError:
-            raise
-        except Exception as error:  # the tokenizers library raises bare Exceptions
-            reason = str(error).splitlines()[0]
-            raise GeneraError(f"the tokeniser in {folder} is not readable ({reason}); restore its files.") from None
 
     @classmethod
     def train(cls, kind: Kind, texts: Callable[[], Iterable[str]], vocabulary: int) -> "Tokeniser":
@@ -188,12 +191,25 @@ def sketch(kind: Kind, where: str | None, vocabulary: int) -> Tokeniser:
     return Tokeniser(_bpe({str(i): i for i in range(count)}, []), kind, "the sketch")
 
 
+@contextmanager
+def _explained(problem: str) -> Iterator[None]:
+    """Turn the errors of the library into a sentence: bare Exceptions, and panics of its Rust code (as for a regular
+    expression that backtracks for too long), which are BaseExceptions."""
+    try:
+        yield
+    except (GeneraError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise GeneraError(f"{problem} ({reason}); restore its files or use another tokeniser.") from None
+
+
 # -- files and the hub ------------------------------------------------------------------------------------------------
 
 
 def _read(folder: Path, kind: Kind) -> Tokenizer:
     if (folder / "tokenizer.json").exists():
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return Tokenizer.from_str(read_bytes(folder / "tokenizer.json").decode())
     if kind == "wordpiece" and (folder / "vocab.txt").exists():
         vocabulary = models.WordPiece.read_file(str(folder / "vocab.txt"))
         config = folder / "tokenizer_config.json"
