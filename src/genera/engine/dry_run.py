@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genera.data.batch import Batch
 from genera.engine import registry
 from genera.engine.config import RunConfig, to_dict
+from genera.engine.memory import countable
 from genera.engine.method import Method, Stage
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
@@ -59,8 +60,7 @@ def dry_run(config: RunConfig) -> dict[str, Any]:
     """
     implementation = registry.entry(config.method).load()
     assets, batch = implementation.dataset.sketch(config.data, config.train.batch_size)
-    nowhere = torch.device("meta")
-    with nowhere:
+    with torch.device("meta"), countable(config):
         method = implementation(config.model, assets)
     for reference in method.references.values():
         reference.sketch()

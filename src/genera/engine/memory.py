@@ -1,6 +1,7 @@
 """Refuse a model that does not fit in memory before anything is read or allocated."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -21,15 +22,11 @@ def check_memory(implementation: Any, config: RunConfig) -> None:
     checked.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), countable(config):
             assets, _ = implementation.dataset.sketch(config.data, 1)
             method = implementation(config.model, assets)
     except GeneraError:
         raise
-    except RuntimeError as error:
-        if "overflow" in str(error):
-            raise GeneraError(f"this model has more weights than can be counted; lower {_largest(config)}.") from None
-        return
     except Exception:  # whatever another package's method does without memory
         return
     parameters = sum(parameter.numel() for parameter in method.parameters())
@@ -39,6 +36,17 @@ def check_memory(implementation: Any, config: RunConfig) -> None:
             f"this model has {parameters:.3g} parameters, whose weights alone take {size / 2**30:,.0f} GB, and this "
             f"machine has {physical_memory() / 2**30:,.0f} GB of memory; lower {_largest(config)}."
         )
+
+
+@contextmanager
+def countable(config: RunConfig) -> Iterator[None]:
+    """Raise GeneraError, with the options to lower, where a tensor without memory overflows torch's 64-bit sizes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise GeneraError(f"this model has more weights than can be counted; lower {_largest(config)}.") from None
 
 
 def _largest(config: RunConfig) -> str:
