@@ -11,7 +11,7 @@ SMALL = "--data world:captions-small --limit 300 --steps 2"
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ("optimus:nano --encoder.hidden 1000000000", "more weights than can be counted; lower --encoder.hidden 1000000000."),
+        ("optimus:nano --encoder.hidden 1000000000", "weights than can be counted; lower --encoder.hidden 1000000000."),
         ("optimus:nano --latent-size 1000000000000", "lower --latent-size 1000000000000."),
         ("optimus:nano --encoder.layers 100000000", "layers is 100000000; a transformer has at most 10,000."),
         ("gpt2-lm:nano --vocabulary 10000000000", "--vocabulary must be at most 16777216, got 10000000000."),

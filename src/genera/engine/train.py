@@ -61,15 +61,16 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
             return folder
         try:
             _train(config, folder, ranks, resume)
-        except GeneraError as error:
-            if ranks.main and folder.status()["state"] != "done":  # a finished run stays done until it trains again
-                with suppress(GeneraError):  # a full disk prevents this too
-                    folder.write_status("failed", step=folder.saved_step(), message=str(error))
-            raise
         except (KeyboardInterrupt, BrokenPipeError):  # before training began, or the second Ctrl-C
             with suppress(GeneraError):
                 if ranks.main and folder.status()["state"] != "done":
                     folder.write_status("stopped", step=folder.saved_step())
+            raise
+        except Exception as error:
+            message = str(error) if isinstance(error, GeneraError) else f"{type(error).__name__} ({error})"
+            if ranks.main and folder.status()["state"] != "done":  # a finished run stays done until it trains again
+                with suppress(GeneraError):  # a full disk prevents this too
+                    folder.write_status("failed", step=folder.saved_step(), message=message)
             raise
     return folder
 
