@@ -1,5 +1,6 @@
 """Evaluator `fluency`: does a model write sentences that another language model finds likely?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,8 +93,11 @@ def _perplexity(nats: Nats, sentences: Sequence[str]) -> Estimate:
 
     from genera.measures.likelihood import per_word
 
-    words = torch.tensor([len(sentence.split()) for sentence in sentences])
-    return per_word(torch.from_numpy(nats(sentences)), words)
+    words, values = np.array([len(sentence.split()) for sentence in sentences]), nats(sentences)
+    read = ~np.isnan(values)
+    if not read.any():
+        return Estimate(math.inf, None, len(sentences))
+    return per_word(torch.from_numpy(values[read]), torch.from_numpy(words[read]))
 
 
 EVALUATOR = Evaluator(

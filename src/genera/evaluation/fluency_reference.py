@@ -14,7 +14,7 @@ from genera.evaluation.sentences import sentence_model
 from genera.files import read_json
 
 Nats = Callable[[Sequence[str]], NDArray[np.float64]]
-"""Sentences → −log p of each with its end, (N,)."""
+"""Sentences → −log p of each with its end, (N,); NaN for one that the model cannot read, such as an empty one."""
 
 AT_ONCE = 64
 """Sentences scored together."""
@@ -64,11 +64,29 @@ def _of_run(path: str | Path, evaluation: Evaluation) -> Nats:
 
     def nats(sentences: Sequence[str]) -> NDArray[np.float64]:
         generator = run.generator(evaluation.seed)
-        parts = []
+
+        def score(some: Sequence[str]) -> list[float]:
+            weights = model.score(some, SAMPLES, generator=generator).log_weights
+            return (np.log(len(weights)) - weights.logsumexp(0)).tolist()
+
+        def score_one(sentence: str) -> float:
+            try:
+                return score([sentence])[0]
+            except GeneraError:  # longer than it reads: in parts
+                words = sentence.split()
+                parts = [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
+                if len(words) == 1:
+                    parts = [sentence[: len(sentence) // 2], sentence[len(sentence) // 2 :]]
+                return sum(map(score_one, parts)) if all(parts) else np.nan
+
+        values: list[float] = []
         for i in range(0, len(sentences), AT_ONCE):
-            weights = model.score(sentences[i : i + AT_ONCE], SAMPLES, generator=generator).log_weights
-            parts.append((np.log(len(weights)) - weights.logsumexp(0)).cpu().numpy())
-        return np.concatenate(parts)
+            some = sentences[i : i + AT_ONCE]
+            try:
+                values += score(some)
+            except GeneraError:
+                values += map(score_one, some)
+        return np.array(values)
 
     return nats
 
@@ -91,12 +109,18 @@ def _of_gpt2(folder: Path, device: Any) -> Nats:
     @torch.no_grad()
     def nats(sentences: Sequence[str]) -> NDArray[np.float64]:
         parts = []
-        for i in range(0, len(sentences), AT_ONCE):
-            encoded = tokeniser.encode_batch(sentences[i : i + AT_ONCE])
-            rows = [torch.tensor([begin, *ids[1:-1], end][: limit + 1]) for ids in encoded]
+        windows, owners = [], []
+        for number, ids in enumerate(tokeniser.encode_batch(sentences)):
+            targets_of_one = [*ids[1:-1], end]
+            for first in range(0, len(targets_of_one), limit):
+                windows.append(torch.tensor([begin, *targets_of_one[first : first + limit]]))
+                owners.append(number)
+        for i in range(0, len(windows), AT_ONCE):
+            rows = windows[i : i + AT_ONCE]
             targets = torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], True, outside).to(device)
             inputs = torch.nn.utils.rnn.pad_sequence([row[:-1] for row in rows], True, end).to(device)
             parts.append(-sequence_log_likelihood(model(inputs), model.tokens.weight, targets, outside))
-        return torch.cat(parts).double().cpu().numpy()
+        summed = np.bincount(owners, torch.cat(parts).double().cpu().numpy(), len(sentences))
+        return summed.astype(np.float64)
 
     return nats

@@ -287,8 +287,8 @@ RESPONSES = Use(
             best="distinct_2_across_data",
             worst_is="one pair",
             best_is="real responses to different contexts",
-            good=0.5,
-            poor=0.2,
+            good=0.4,
+            poor=0.15,
         ),
         Check(
             measure="fluency_responses",

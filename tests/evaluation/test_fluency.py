@@ -1,0 +1,72 @@
+"""Fluency: perplexities under a reference model, of trigrams, of a run, or of a GPT-2 in the Hugging Face layout."""
+
+import json
+import math
+
+import pytest
+
+import genera
+from genera import worlds
+from genera.errors import GeneraError
+from genera.evaluation.evaluate import evaluate
+from genera.evaluation.settings import EvaluateConfig
+from genera.measures.kneser_ney import SentenceModel
+from genera.report.export import export_run
+
+COUNT = 60
+
+
+def fluency(run, *, reference=None, **config):
+    settings = EvaluateConfig(measures=("fluency",), **config)
+    return evaluate(run, settings, fluency={"count": COUNT, "reference": reference})
+
+
+def test_trigrams_of_the_training_split_are_the_default(copied):
+    run = copied()
+    stored = fluency(run)
+    v = stored.values
+    corpus = run.method.dataset.open(run.config.data, run.method.assets)
+
+    assert v["fluency_data"] < 5 < 30 < v["fluency_shuffled"]
+    assert v["fluency_data"] < v["fluency_unigram"] < v["fluency_reconstructions"]  # pieces of words
+    assert {"fluency_samples", "fluency_interpolations"} <= set(v)
+    samples = run.sample(COUNT, max_tokens=run.config.data.max_tokens)
+    nats = SentenceModel(corpus.items("train", corpus.size("train"))).nats(samples)
+    words = sum(len(sample.split()) + 1 for sample in samples)
+    assert v["fluency_samples"] == pytest.approx(math.exp(nats.sum() / words))
+    assert v.facts["fluency_reference"] == "a trigram model of the training split"
+
+
+def test_a_run_and_its_exported_folder_judge_alike(copied, trained_lm, tmp_path):
+    judge = genera.load(trained_lm, device="cpu")
+    by_run = fluency(copied(), reference=str(trained_lm)).values
+    assert by_run["fluency_data"] > 1
+    export_run(judge, tmp_path / "shared")
+    by_folder = fluency(copied(), reference=str(tmp_path / "shared")).values
+    for name in ("fluency_data", "fluency_shuffled", "fluency_unigram"):
+        assert by_folder[name] == pytest.approx(by_run[name], rel=1e-4)
+    assert by_run["fluency_samples"] > 100  # some are longer than the judge reads, which it reads in parts
+    assert by_folder["fluency_samples"] > 100
+
+
+def test_another_reference_is_another_evaluation(copied, trained_lm):
+    run = copied()
+    names = {fluency(run).name, fluency(run, reference=str(trained_lm)).name}
+    assert len(names) == 2
+
+
+def test_a_reference_that_cannot_judge_is_refused(copied, tmp_path):
+    with pytest.raises(GeneraError, match=r"nowhere is neither a run folder .* nor a GPT-2"):
+        fluency(copied(), reference="nowhere")
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(GeneraError, match="model_type 'llama'; only gpt2 can judge fluency so far, not Llama"):
+        fluency(copied(), reference=str(tmp_path / "llama"))
+
+
+def test_data_without_a_training_split_needs_a_reference(copied, trained_lm, tmp_path):
+    (tmp_path / "mine.txt").write_text("\n".join(worlds.load("captions-small").sentences(40, seed=9, split="test")))
+    data = f"text:{tmp_path}/mine.txt"
+    with pytest.raises(GeneraError, match="needs a training split to fit its trigram model to"):
+        fluency(copied(), data=data)
+    assert "fluency_samples" in fluency(copied(), data=data, reference=str(trained_lm)).values
