@@ -6,7 +6,7 @@ import pytest
 
 from genera.errors import GeneraError
 from genera.evaluation.label_blocks import guide_blocks, probe_blocks
-from genera.evaluation.storage import chosen, stored_in
+from genera.evaluation.storage import chosen, read, stored_in
 from genera.files import write_json
 from genera.report.compare import comparison_table
 from genera.report.page import write_report
@@ -151,3 +151,22 @@ def test_damaged_files_are_named(run):
     (run / "evaluation.json").write_text("[]")
     with pytest.raises(GeneraError, match=r"evaluation\.json is damaged"):
         write_report(run)
+
+
+def test_the_entropy_floor_is_read_with_the_sign_of_the_bounds(tmp_path):
+    definition = {"name": "nll_floor", "title": "Entropy floor", "unit": "nats/item", "better": "neither", "text": ""}
+    figures = [
+        {"measure": "nll_floor", "value": 17.3, "error": 0.1, "n": 500},
+        {"measure": "elbo", "value": -23.4, "error": 0.1, "n": 500},
+    ]
+    entry = {"question": "", "options": {}, "seconds": 1.0, "figures": figures, "blocks": [], "facts": {}}
+    told = {
+        "method": "optimus", "preset": "nano", "data": "world:captions", "split": "test", "step": 3, "settings": {},
+        "written": 1.0, "results": {"likelihood": entry | {"measures": [definition]}},
+        "diagnosis": [{"level": "note", "finding": "", "advice": "", "evidence": {"nll_floor": 17.3, "elbo": -23.4}}],
+    }  # fmt: skip
+    write_json(tmp_path / "old.json", told)
+    stored = read(tmp_path / "old.json")
+    assert {figure.key: figure.value for figure in stored.figures} == {"log_likelihood_of_world": -17.3, "elbo": -23.4}
+    assert stored.definitions["log_likelihood_of_world"].title == "Log-likelihood under the world"
+    assert stored.diagnosis[0]["evidence"] == {"log_likelihood_of_world": -17.3, "elbo": -23.4}

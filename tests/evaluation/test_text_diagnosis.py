@@ -8,7 +8,7 @@ from genera.evaluation.registry import definition, evaluators
 from genera.measures.schema import Figure, Figures
 
 COMMON = {
-    "latent_size": 32, "mi_ceiling": 7.6, "nll_floor": 16.72,
+    "latent_size": 32, "mi_ceiling": 7.6, "log_likelihood_of_world": -16.72,
     "bleu_unrelated": 4.4, "bleu_untrained": 0.0, "distinct_inputs": 0.99,
     "ppl_word_unigram": 49.5, "ppl_word_trigram": 3.6, "ppl_word_untrained": 4680.0,
     "distinct_samples_data": 1.0, "distinct_2_data": 0.06, "self_bleu_data": 88.0, "novel_data": 1.0,
@@ -174,7 +174,7 @@ def test_dependence_on_length():
 
 def test_rules_are_silent_without_their_figures():
     assert diagnose({}) == []
-    assert diagnose({"kl": float("nan"), "elbo": float("inf"), "nll_floor": 16.7}) == []
+    assert diagnose({"kl": float("nan"), "elbo": float("inf"), "log_likelihood_of_world": -16.7}) == []
     assert not fired({"kl": 2.0}, "nearly unused")  # reconstructions were not looked at
 
 

@@ -23,7 +23,7 @@ FIGURES = {
         "ppl_word": 3.83,
         "ppl_token": 3.51,
         "ppl_token_bos_eos": 3.22,
-        "nll_floor": 16.72,
+        "log_likelihood_of_world": -16.72,
         "mi": 7.52,
         "mi_ceiling": math.log(2000),
         "au": 32,

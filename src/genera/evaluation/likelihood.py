@@ -11,7 +11,7 @@ from genera.evaluation.sentences import sentence_model
 from genera.evaluation.text_uses import LIKELIHOODS
 from genera.evaluation.untrained import ITEMS, untrained
 from genera.evaluation.verdict import verdict
-from genera.measures.schema import Definition, Figures, Finding, evidence
+from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
 
 SCORED_AT_ONCE = 50
 FEW = 10
@@ -142,12 +142,12 @@ MEASURES = (
         headline=True,
     ),
     Definition(
-        "nll_floor",
-        "Entropy floor",
+        "log_likelihood_of_world",
+        "Log-likelihood under the world",
         "nats/item",
         "neither",
-        "Mean −log p(x) of the items under the world that generated them. No correct bound on log p(x) exceeds its "
-        "negative on average.",
+        "Mean log p(x) of the items under the world that generated them, negative: minus the entropy of the data. No "
+        "correct bound on log p(x) exceeds it on average.",
         "",
         _GROUP,
     ),
@@ -194,7 +194,7 @@ def measure(evaluation: Evaluation, options: LikelihoodOptions) -> None:
     if evaluation.data.kind == "text":
         _text_references(evaluation, items)
     if (floor := kind.entropy_floor(items, evaluation.data.world)) is not None:
-        evaluation.record("nll_floor", floor)
+        evaluation.record("log_likelihood_of_world", Estimate(-floor.value, floor.error, floor.n))
     evaluation.note(importance_samples=options.samples)
 
 
@@ -216,16 +216,17 @@ def _text_references(evaluation: Evaluation, items: Sequence[str]) -> None:
 
 
 def below_the_floor(figures: Figures) -> Iterator[Finding]:
-    floor = figures.get("nll_floor")
+    of_world = figures.get("log_likelihood_of_world")
     bounds = {n: v for n, v in figures.items() if n.partition("/")[0] in ("elbo", "log_likelihood", "iw_bound")}
-    if floor is None or not bounds:
+    if of_world is None or not bounds:
         return
     best = max(bounds, key=bounds.__getitem__)
-    if -bounds[best] < floor - max(0.1, 0.01 * floor):  # room for the noise of a finite sample
+    if bounds[best] > of_world + max(0.1, -0.01 * of_world):  # room for the noise of a finite sample
         yield Finding(
             "warning",
-            f"The bound is impossible: {-bounds[best]:.2f} nats an item, below the data's entropy of {floor:.2f}.",
-            {best: bounds[best], "nll_floor": floor},
+            f"The bound is impossible: {bounds[best]:.2f} nats an item, above the {of_world:.2f} of the world that "
+            "made the items.",
+            {best: bounds[best], "log_likelihood_of_world": of_world},
             "The model reads what it predicts, or its likelihood is wrong: check the causal mask, whether the measured "
             "items are training items, and whether the end of sentence is predicted. Do not rely on any figure of "
             "this run.",

@@ -137,7 +137,34 @@ def stored_in(run: Path) -> list[Stored]:
     """
     old = read_evaluation(run)
     every = sorted(map(read, (run / FOLDER).glob("*.json")), key=lambda stored: (stored.written, stored.name))
-    return ([] if old is None else [Stored(name="evaluation", **old)]) + every
+    return ([] if old is None else [with_one_sign(Stored(name="evaluation", **old))]) + every
+
+
+def with_one_sign(stored: Stored) -> Stored:
+    """An evaluation of an older version in the current convention: the entropy floor, positive beside negative bounds,
+    becomes the log-likelihood under the world."""
+    old, new = "nll_floor", "log_likelihood_of_world"
+    if not any(figure["measure"] == old for result in stored.results.values() for figure in result["figures"]):
+        return stored
+
+    def figure(told: dict[str, Any]) -> dict[str, Any]:
+        if told["measure"] != old:
+            return told
+        return told | {"measure": new, "value": None if told["value"] is None else -told["value"]}
+
+    results = {
+        name: result
+        | {
+            "figures": [figure(told) for told in result["figures"]],
+            "measures": [asdict(definitions()[new]) if d["name"] == old else d for d in result["measures"]],
+        }
+        for name, result in stored.results.items()
+    }
+    diagnosis = [
+        finding | {"evidence": {new if k == old else k: -v if k == old else v for k, v in finding["evidence"].items()}}
+        for finding in stored.diagnosis
+    ]
+    return replace(stored, results=results, diagnosis=diagnosis)
 
 
 def read(path: Path) -> Stored:
@@ -145,8 +172,9 @@ def read(path: Path) -> Stored:
     values = read_json(path)
     known = {f.name for f in fields(Stored)}
     try:
-        return Stored(name=path.stem, **{key: value for key, value in values.items() if key in known})
-    except (TypeError, AttributeError):
+        stored = Stored(name=path.stem, **{key: value for key, value in values.items() if key in known})
+        return with_one_sign(stored)
+    except (TypeError, AttributeError, KeyError):
         raise GeneraError(
             f"{path} is damaged (it is not an evaluation); delete it and run `genera evaluate`."
         ) from None
