@@ -61,6 +61,121 @@ def test_quantize_mode_changes_what_the_next_layer_sees():
     assert torch.equal(network(images()), plain)
 
 
+def dcgan(in_place=True):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 4, 2, 1), nn.LeakyReLU(0.2, inplace=in_place)),
+        *(nn.Conv2d(8, 16, 4, 2, 1), nn.BatchNorm2d(16), nn.LeakyReLU(0.2, inplace=in_place)),
+        nn.Conv2d(16, 1, 4),
+    )
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("mode", ["commit", "quantize"])
+def test_a_discriminator_may_activate_in_place(mode, layout):
+    gradients = []
+    for in_place in (False, True):
+        network = dcgan(in_place).to(memory_format=layout)
+        fq = genera.quantize(network, after=["0", "3"], example=images(1), codes=8, mode=mode)
+        (network(images().to(memory_format=layout)).sum() + fq.commitment().sum()).backward()
+        gradients.append([p.grad for p in network.parameters()])
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_discriminator_of_another_precision_is_quantised(dtype):
+    network = judge().to(dtype)
+    fq = genera.quantize(network, after=["0.1"], example=images(1).to(dtype), codes=8, mode="quantize")
+    out = network(images().to(dtype))
+    assert out.dtype == dtype
+    (out.sum() + fq.commitment().sum()).backward()
+    fq.commit()
+    (q,) = fq.quantisers
+    assert q.codes.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+
+
+def test_a_discriminator_in_eval_mode_teaches_the_dictionary_nothing():
+    network = judge()
+    fq = genera.quantize(network, after=["0.0"], example=images(1), codes=4)
+    before = {k: v.clone() for k, v in fq.state_dict().items()}
+    network.eval()
+    network(images())
+    assert fq.commitment().shape == (4,)
+    with fq.learning(fake=slice(2), real=slice(2, None)):
+        network(images())
+    fq.commit()
+    assert all(torch.equal(v, before[k]) for k, v in fq.state_dict().items())
+    network.train()
+    network(images())
+    fq.commit()
+    assert not torch.equal(fq.quantisers[0].codes, before["quantisers.0.codes"])
+
+
+class Twice(nn.Module):
+    """The same layer on two crops."""
+
+    def __init__(self, other_rows=0):
+        super().__init__()
+        self.layer, self.other_rows = nn.Conv2d(3, 4, 3), other_rows
+
+    def forward(self, x):
+        other = x[self.other_rows :, :, 1:] if len(x) > 1 else x
+        return self.layer(x).mean((1, 2, 3)).sum() + self.layer(other).mean()
+
+
+def test_the_calls_of_a_layer_add_up():
+    network = Twice()
+    fq = genera.quantize(network, after=["layer"], example=images(1), codes=4)
+    (q,) = fq.quantisers
+    for _ in range(2):  # the second pass replaces the first
+        network(images())
+    counts = q.staged[q.size * q.channels : -2]
+    assert counts.sum() == 2 * 4 * (14 * 14 + 13 * 14)
+    assert fq.commitment().shape == (4,)
+    q.eval()
+    network(images())
+    together = fq.commitment()
+    apart = []
+    for x in (images(), images()[:, :, 1:]):
+        network.layer(x)
+        apart.append(fq.commitment())
+    torch.testing.assert_close(together, apart[0] + apart[1])
+
+
+def test_calls_of_a_layer_on_other_rows_are_one_sentence():
+    network = Twice(other_rows=1)
+    genera.quantize(network, after=["layer"], example=images(1), codes=4)
+    with pytest.raises(GeneraError, match="layer 'layer' runs on 4 rows and on 3 rows in one forward pass"):
+        network(images())
+
+
+def test_a_layer_has_one_dictionary():
+    network = judge()
+    fq = genera.quantize(network, after=["0.0"], example=images(1), codes=4)
+    with pytest.raises(GeneraError, match=r"layer '0\.0' already has a dictionary; call remove\(\)"):
+        genera.quantize(network, after=["0.1", "0.0"], example=images(1), codes=4)
+    genera.quantize(network, after=["0.1"], example=images(1), codes=4)
+    fq.remove()
+    genera.quantize(network, after=["0.0"], example=images(1), codes=4)
+
+
+def test_inserting_leaves_the_global_generator_alone():
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.layer(x + torch.randn_like(x))
+
+    network = Noisy()
+    before = torch.get_rng_state()
+    fq = genera.quantize(network, after=["layer"], example=images(1), codes=4)
+    assert torch.equal(torch.get_rng_state(), before)
+    again = genera.quantize(Noisy(), after=["layer"], example=images(1), codes=4)
+    assert not torch.equal(fq.quantisers[0].codes, again.quantisers[0].codes)  # Noisy() has drawn from it
+
+
 def test_the_commitment_is_the_sum_over_layers():
     network = judge()
     fq = genera.quantize(network, after=["0.0", "0.1"], example=images(1), codes=4)

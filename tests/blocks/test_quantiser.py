@@ -34,6 +34,34 @@ def test_a_large_lookup_is_cut_into_chunks(monkeypatch):
     assert torch.equal(q.look_up(h), whole)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("offset", [0, 300, 1000])
+def test_a_common_offset_costs_no_digits(offset, dtype):
+    """At spread 1. Without centring, float32 gives 13 % wrong codes at offset 300 and 79 % at 1000."""
+    q = quantiser(codes=64, channels=32, init="data", ema="ones").to(dtype)
+    spread = 8 if dtype == torch.bfloat16 else 1  # bf16 has steps of 8 at 1000
+    h = offset + spread * features(rows=32, channels=32)
+    q(h.to(dtype))
+    q.commit()
+    again = (h + 0.3 * spread * features(rows=32, channels=32, seed=2)).to(dtype)
+    q(again)
+    exact = torch.cdist(by_place(again).double(), q.codes.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    assert torch.equal(q.indices.flatten(), exact.argmin(1))
+
+
+def test_far_unused_codes_do_not_spoil_the_lookup():
+    """In the release, unused codes are at 1e5 of their start: too far for a centre of all codes."""
+    q, h = quantiser(codes=64, channels=8), features(rows=8, channels=8)
+    for _ in range(2):
+        q(h)
+        q.commit()
+    assert q.codes.abs().max() > 1e4
+    q(h)
+    near = q.codes.abs().amax(1) < 100
+    exact = torch.cdist(by_place(h).double(), q.codes[near].double()).argmin(1)
+    assert torch.equal(q.indices.flatten(), near.nonzero()[:, 0][exact])
+
+
 # the update
 
 
@@ -206,6 +234,41 @@ def test_bf16_features_are_looked_up_in_fp32():
     assert q.commitment.dtype == torch.float32
     exact = torch.cdist(by_place(h.float()), q.codes).argmin(1)
     assert torch.equal(q.indices.flatten(), exact)
+
+
+def test_float64_features_are_quantised_in_float64():
+    q, h = quantiser(mode="quantize", weight=2.0).double(), features().double().requires_grad_()
+    out = q(h)
+    assert out.dtype == q.commitment.dtype == q.codes.dtype == torch.float64
+    code = q.codes[q.indices].permute(0, 3, 1, 2)
+    assert torch.equal(out, code)
+    torch.testing.assert_close(q.commitment, 2.0 * (h - code).square().mean((1, 2, 3)), rtol=1e-12, atol=0)
+    q.commit()
+    assert q.codes.dtype == torch.float64
+    float32 = quantiser()
+    assert float32(h) is h
+    assert float32.codes.dtype == torch.float32
+
+
+def test_a_cast_to_half_precision_keeps_the_dictionary():
+    q = quantiser()
+    before = q.codes.clone()
+    for cast in (torch.bfloat16, torch.float16):
+        q.to(cast)
+        assert torch.equal(q.codes, before)
+        assert {buffer.dtype for buffer in q.buffers()} == {torch.float32}
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("settings", [{}, {"mode": "quantize"}, {"mode": "quantize", "warmup": 2}])
+def test_the_next_layer_may_overwrite_its_input(settings, layout):
+    gradients = []
+    for in_place in (False, True):
+        q, x = quantiser(**settings), features().requires_grad_()
+        out = torch.nn.functional.leaky_relu(q((2 * x).to(memory_format=layout)), 0.2, inplace=in_place)
+        (out.square().sum() + q.commitment.sum()).backward()
+        gradients.append(x.grad)
+    assert torch.equal(*gradients)
 
 
 def test_channels_last_is_the_same():

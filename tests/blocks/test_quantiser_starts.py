@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from genera.blocks import quantiser as module
+from genera.blocks.quantiser import FeatureQuantiser
 from small_quantisers import by_place, features, quantiser
 
 
@@ -25,6 +27,27 @@ def test_a_dictionary_begins_with_the_features_it_sees_first():
     assert torch.equal(out, h)
     q(h)
     assert q.commitment.min() > 0
+
+
+def test_candidates_do_not_pile_up_without_updates(monkeypatch):
+    monkeypatch.setattr(module, "CANDIDATES", 300)
+    q = quantiser(codes=20, init="data", ema="ones")
+    for seed in range(10):
+        q(features(rows=8, seed=seed))  # 128 candidates each
+    kept = torch.cat(q._candidates["all"])
+    assert len(kept) == 256
+    newest = {tuple(f) for seed in (8, 9) for f in by_place(features(rows=8, seed=seed)).tolist()}
+    assert {tuple(f) for f in kept.tolist()} == newest
+
+
+def test_a_dictionary_draws_from_a_generator_of_its_own():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = FeatureQuantiser(3, 4), FeatureQuantiser(3, 4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.codes, second.codes)
+    torch.manual_seed(6)
+    assert not torch.equal(FeatureQuantiser(3, 4).codes, first.codes)
 
 
 def test_dead_codes_move_to_features_of_the_turn():

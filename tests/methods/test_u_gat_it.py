@@ -141,6 +141,28 @@ def test_unbiased_variances():
     assert_close(layer, (x - mean) / (variance + 1e-5).sqrt())
 
 
+@pytest.mark.parametrize("correction", [0, 1])
+def test_a_single_position_has_no_variance(correction):
+    x, ones = torch.randn(2, 5, 1, 1), torch.ones(1, 5)
+    mixed = layer_instance_norm(x, torch.full((5,), 0.3), ones, ones * 0, correction=correction)
+    variance, mean = torch.var_mean(x, 1, correction=correction, keepdim=True)
+    assert_close(mixed, 0.7 * (x - mean) / (variance + 1e-5).sqrt(), atol=1e-4, rtol=0)
+    assert torch.isfinite(layer_instance_norm(x[:, :1], ones[0, :1], ones[:, :1], ones[:, :1], correction=1)).all()
+
+
+def test_float64_is_normalised_in_float64_and_bf16_in_float32():
+    x, rho, ones = torch.randn(3, 5, 6, 7).double() * 4 + 200, torch.rand(5).double(), torch.ones(1, 5).double()
+    share = rho[:, None, None]
+    expected = share * F.instance_norm(x) + (1 - share) * F.layer_norm(x, x.shape[1:])
+    mixed = layer_instance_norm(x, rho, ones, ones * 0)
+    assert mixed.dtype == torch.float64
+    assert_close(mixed, expected, atol=1e-10, rtol=0)
+    half = layer_instance_norm(x.bfloat16(), rho.float(), ones.float(), ones.float() * 0)
+    assert half.dtype == torch.bfloat16
+    rounded = layer_instance_norm(x.bfloat16().double(), rho, ones, ones * 0)
+    assert_close(half.double(), rounded, atol=0.02, rtol=0.01)
+
+
 @pytest.mark.parametrize(("release", "share"), [("tensorflow", 0.9), ("pytorch", 0.9)])
 def test_both_programs_begin_with_the_same_mixture(release, share):
     """ρ = 1 less 0.1, or ρ = 0.9; LIN begins as a layer norm."""

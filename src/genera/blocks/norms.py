@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
+from genera.blocks.precision import full
+
 Norm = Literal["batch", "group"]
 Statistics = Literal["running", "batch"]
 
@@ -53,7 +55,7 @@ class BatchNorm(nn.Module):
 
     def _over_ranks(self, x: Tensor) -> Tensor:
         """F.batch_norm over the rows of all ranks; gradients flow to every rank through the shared moments."""
-        var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        var, mean = torch.var_mean(full(x), (0, 2, 3), correction=0)
         mean, square = all_reduce(torch.stack([mean, var + mean.square()])) / dist.get_world_size()
         var = square - mean.square()
         with torch.no_grad():

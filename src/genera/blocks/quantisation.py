@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genera.blocks.quantiser import ALL, FeatureQuantiser, commit
+from genera.blocks.precision import full
+from genera.blocks.quantiser import ALL, FeatureQuantiser, commit, own_generator
 from genera.blocks.quantiser_config import QuantiserConfig
 from genera.errors import GeneraError, unknown
 
@@ -48,7 +49,8 @@ class Quantisation(nn.Module):
         super().__init__()
         self.config = config
         self.layers = tuple(layers)
-        self.quantisers = nn.ModuleList(FeatureQuantiser(at.channels, at.codes, config) for at in layers)
+        generator = own_generator()
+        self.quantisers = nn.ModuleList(FeatureQuantiser(at.channels, at.codes, config, generator) for at in layers)
         self._handles: list[Any] = []
         self._losses: dict[str, Tensor] = {}
 
@@ -57,13 +59,18 @@ class Quantisation(nn.Module):
         return list(self.quantisers)  # type: ignore[arg-type]
 
     def commitment(self) -> Tensor:
-        """α-weighted commitment losses (B,) of the discriminator's last forward pass, summed over layers."""
+        """α-weighted commitment losses (B,) of the discriminator's last forward pass, summed over layers and over the
+        calls of a layer that runs several times."""
         terms = [q.commitment for q in self._each]
         if any(term is None for term in terms):
             raise GeneraError("no commitment loss: the discriminator has not run since the last call.")
+        self._forget()
+        return torch.stack(terms).sum(0)  # type: ignore[arg-type]
+
+    def _forget(self, *_: Any) -> None:
+        """Drop the commitment losses, at the start of each forward pass."""
         for q in self._each:
             q.commitment = None
-        return torch.stack(terms).sum(0)  # type: ignore[arg-type]
 
     @contextmanager
     def learning(
@@ -71,13 +78,15 @@ class Quantisation(nn.Module):
     ) -> Iterator[None]:
         """Context for one forward pass of the discriminator. `terms` then includes these rows, and only they update the
         dictionaries, subject to `update_from` and `update_on_generator_steps`; without rows there is no update (for
-        gradient penalties). Outside this context, all rows update the dictionaries."""
+        gradient penalties). Outside this context, all rows update the dictionaries. A discriminator in eval mode never
+        does."""
         rows = {}
         counted = self.config.update_on_generator_steps or not generator_step
         if fake is not None and counted and self.config.update_from != "real":
             rows["fake"] = fake
         if real is not None and self.config.update_from != "fake":
             rows["real"] = real
+        self._forget()
         for q in self._each:
             q.learns_from = rows
         try:
@@ -126,7 +135,9 @@ def quantize(module: nn.Module, after: Sequence[str], *, example: Any, **setting
 
     example: an input of the module or a tuple of inputs; one forward pass in eval mode determines the feature sizes.
     settings: fields of QuantiserConfig; `codes` may be one number.
-    Raises GeneraError for an unknown path or setting, and for a layer that does not run or has no (B, C, H, W) output.
+    The state of torch's global generator does not change; the first codes depend on it.
+    Raises GeneraError for an unknown path or setting, and for a layer that does not run, has no (B, C, H, W) output or
+    has a dictionary already.
     """
     known = QuantiserConfig.__dataclass_fields__
     for name in settings:
@@ -152,6 +163,8 @@ def insert(module: nn.Module, config: QuantiserConfig, example: Any) -> Quantisa
     for path in after:
         if path not in places:
             raise unknown(f"layer of {type(module).__name__}", path, places)
+        if any(getattr(hook, "func", None) is _quantised for hook in places[path]._forward_hooks.values()):
+            raise GeneraError(f"layer {path!r} already has a dictionary; call remove() on its quantisation first.")
     features = _features({path: places[path] for path in after}, module, example)
     sizes = config.codes * (len(after) if len(config.codes) == 1 else 1)
     layers = [
@@ -160,19 +173,31 @@ def insert(module: nn.Module, config: QuantiserConfig, example: Any) -> Quantisa
     ]
     quantisation = Quantisation(config, layers)
     for quantiser, h in zip(quantisation._each, features.values(), strict=True):
-        quantiser.to(h.device)
+        quantiser.to(h.device, full(h).dtype)
+    quantisation._handles.append(module.register_forward_pre_hook(quantisation._forget))
     for path, quantiser in zip(after, quantisation._each, strict=True):
-        quantisation._handles.append(places[path].register_forward_hook(partial(_quantised, quantiser)))
+        quantisation._handles.append(places[path].register_forward_hook(partial(_quantised, quantiser, path)))
     return quantisation
 
 
-def _quantised(quantiser: FeatureQuantiser, layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return quantiser(output)
+def _quantised(quantiser: FeatureQuantiser, path: str, layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """The hook of a layer. The commitment losses of its calls in one forward pass add up."""
+    before = quantiser.commitment
+    result = quantiser(output, learn=layer.training)
+    if before is not None:
+        if len(before) != len(output):
+            raise GeneraError(
+                f"layer {path!r} runs on {len(before)} rows and on {len(output)} rows in one forward pass; a quantised "
+                "layer needs equally many rows in each of its calls."
+            )
+        quantiser.commitment = before + quantiser.commitment
+    return result
 
 
 @torch.no_grad()
 def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> dict[str, Tensor]:
-    """(B, C, H, W) output of each layer when `module` runs on `example`, in eval mode so that no statistics change."""
+    """(B, C, H, W) output of each layer when `module` runs on `example`, in eval mode so that no statistics change, and
+    without a change of the global generators."""
     outputs: dict[str, Any] = {}
 
     def note(path: str, layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -180,8 +205,10 @@ def _features(places: dict[str, nn.Module], module: nn.Module, example: Any) -> 
 
     handles = [layer.register_forward_hook(partial(note, path)) for path, layer in places.items()]
     modes = {m: m.training for m in module.modules()}
+    gpus = {p.device.index for p in module.parameters() if p.device.type == "cuda"}
     try:
-        module.eval()(*(example if isinstance(example, tuple) else (example,)))
+        with torch.random.fork_rng(gpus):
+            module.eval()(*(example if isinstance(example, tuple) else (example,)))
     finally:
         for m, mode in modes.items():
             m.training = mode

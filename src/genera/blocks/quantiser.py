@@ -4,12 +4,13 @@
 Shapes: B rows, C channels, H × W positions, N = B·H·W features, K codes.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
 from genera.blocks.precision import full_precision
@@ -21,6 +22,8 @@ LOOKUP_CELLS = 2**22
 """Distances (features × codes) computed at once: small enough to stay in the CPU cache."""
 CANDIDATES_PER_ROW = 16
 """Features per row that are candidates for initial and revived codes."""
+CANDIDATES = 2**15
+"""Candidates kept of each kind of rows between two updates: about as many, the newest."""
 
 ALL = slice(None)
 
@@ -30,7 +33,10 @@ class FeatureQuantiser(nn.Module):
 
     `forward` looks up features and, in training, stages their counts and sums. `commit` then updates the dictionary
     once, so the result does not depend on ranks or accumulated parts. There are no learnable parameters. `config.after`
-    and `config.codes` are ignored.
+    and `config.codes` are ignored. The dictionary is float32, or float64 after `.double()`; other casts leave it as is.
+
+    generator: draws the first codes, on the CPU. Without one, they depend on the state of torch's global generator,
+    which does not change.
     """
 
     codes: Tensor
@@ -41,7 +47,9 @@ class FeatureQuantiser(nn.Module):
     staged: Tensor
     seen: Tensor
 
-    def __init__(self, channels: int, codes: int, config: QuantiserConfig | None = None) -> None:
+    def __init__(
+        self, channels: int, codes: int, config: QuantiserConfig | None = None, generator: Generator | None = None
+    ) -> None:
         super().__init__()
         self.config = config = config or QuantiserConfig()
         self.channels, self.size = channels, codes
@@ -54,9 +62,12 @@ class FeatureQuantiser(nn.Module):
         self._candidates: dict[str, list[Tensor]] = {}
         self._staged = False
 
-        first = torch.randn(codes, channels)
+        generator = own_generator() if generator is None else generator
+        first = torch.randn(codes, channels, generator=generator, device="cpu")
         if config.init == "variance_scaling":
-            nn.init.trunc_normal_(first, std=channels**-0.5, a=-2 * channels**-0.5, b=2 * channels**-0.5)
+            std = channels**-0.5
+            nn.init.trunc_normal_(first, std=std, a=-2 * std, b=2 * std, generator=generator)
+        first = first.to(torch.get_default_device())
         self.register_buffer("codes", first)
         self.register_buffer("counts", torch.zeros(codes))
         self.register_buffer("sums", torch.zeros(codes, channels))
@@ -71,30 +82,45 @@ class FeatureQuantiser(nn.Module):
 
     # forward
 
-    def forward(self, h: Tensor) -> Tensor:
-        """h: (B, C, H, W) → the same features, or their codes (see QuantiserConfig.mode)."""
+    def forward(self, h: Tensor, learn: bool = True) -> Tensor:
+        """h: (B, C, H, W) → the same features, or their codes (see QuantiserConfig.mode).
+
+        learn: whether the features update the dictionary in training mode.
+        """
         with full_precision(h):
-            features = h.permute(0, 2, 3, 1).float().contiguous()
+            # A copy, since the next layer may overwrite h, and the backward pass of the commitment needs the features.
+            features = h.permute(0, 2, 3, 1).to(self.codes.dtype, memory_format=torch.contiguous_format, copy=True)
             flat = features.detach().flatten(0, 2)
             index = self.look_up(flat)
             code = self.codes.index_select(0, index).view_as(features)
             squares = mse_loss(features, code, reduction="none").sum((1, 2, 3))
             self.commitment = self.config.weight * self.ready * (squares / features[0].numel())
             self.indices = index.view(features.shape[:3])
-            if self.training:
+            if self.training and learn:
                 self._stage(features.detach(), self.indices, squares.detach())
         if self.config.mode == "commit":
             return h
         if self.config.warmup or self.config.init == "data":
             code = torch.where((self.updates >= self.config.warmup) & (self.ready > 0), code, features.detach())
-        return StraightThrough.apply(h, code.permute(0, 3, 1, 2).to(h.dtype))
+        return StraightThrough.apply(h, code.permute(0, 3, 1, 2))
 
     @torch.no_grad()
     def look_up(self, features: Tensor) -> Tensor:
-        """features: (N, C) float32 → (N,) nearest code of each, the first on ties."""
-        norms = self.codes.square().sum(1)
-        parts = features.split(max(1, LOOKUP_CELLS // self.size))  # ‖f‖² is the same for all codes and omitted
-        return torch.cat([torch.addmm(norms, part, self.codes.t(), alpha=-2).argmin(1) for part in parts])
+        """features: (N, C) in the dtype of the codes → (N,) nearest code of each, the first on ties.
+
+        ‖e‖² - 2 f·e, without the ‖f‖² that all codes share, is exact only near the origin: both are centred first.
+        """
+        centre = self.centre()
+        codes = self.codes - centre
+        norms = codes.square().sum(1)
+        parts = features.split(max(1, LOOKUP_CELLS // self.size))
+        return torch.cat([torch.addmm(norms, part - centre, codes.t(), alpha=-2).argmin(1) for part in parts])
+
+    def centre(self) -> Tensor:
+        """(C,) the mean of recent features; of the codes before any were seen. Not always of the codes, since unused
+        ones can be far from the data."""
+        total = self.counts.sum()
+        return torch.where(total > 0, self.sums.sum(0) / total.clamp(min=SMOOTHING), self.codes.mean(0))
 
     # learning
 
@@ -112,7 +138,10 @@ class FeatureQuantiser(nn.Module):
             if self.needs_candidates:  # the same positions of every row, on any rank or part
                 positions = self._shuffled(features.shape[1] * features.shape[2])[:CANDIDATES_PER_ROW]
                 chosen = features[rows].flatten(1, 2)[:, positions].flatten(0, 1)
-                self._candidates.setdefault(kind, []).append(chosen)
+                kept = self._candidates.setdefault(kind, [])
+                kept.append(chosen)
+                while len(kept) > 1 and sum(map(len, kept)) > CANDIDATES:
+                    del kept[0]
 
     @property
     def needs_candidates(self) -> bool:
@@ -154,7 +183,8 @@ class FeatureQuantiser(nn.Module):
     def _place(self, which: Tensor, codes: Tensor) -> None:
         """Set the codes marked in `which` (K,) to `codes` (K, C), and their averages to a count of one feature."""
         share = self._share(self.updates)
-        count = (self.updates > 0).float() if self.config.ema == "release" else share  # the released code starts from 0
+        # the released code starts from 0
+        count = (self.updates > 0).to(share) if self.config.ema == "release" else share
         self.codes.copy_(torch.where(which[:, None], codes, self.codes))
         self.counts.copy_(torch.where(which, count, self.counts))
         self.sums.copy_(torch.where(which[:, None], codes * share, self.sums))
@@ -165,6 +195,15 @@ class FeatureQuantiser(nn.Module):
         for _ in range(2):  # integer hash: mixes high bits into low ones
             key = ((key ^ (key >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
         return key.argsort(stable=True)
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Casts of the model to half precision leave the dictionary's averages as they are."""
+
+        def applied(buffer: Tensor) -> Tensor:
+            result = function(buffer)
+            return buffer.to(result.device) if result.dtype in (torch.bfloat16, torch.float16) else result
+
+        return super()._apply(applied, recurse)
 
     # telemetry
 
@@ -180,15 +219,21 @@ class FeatureQuantiser(nn.Module):
 
 
 class StraightThrough(torch.autograd.Function):
-    """(h, code) → code; the gradient is passed to h unchanged."""
+    """(h, code) → code, in memory of its own so that the next layer may overwrite it; the gradient is passed to h
+    unchanged."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, code: Tensor) -> Tensor:
-        return code.view_as(code)
+        return code.to(h.dtype, copy=True)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
+
+
+def own_generator() -> Generator:
+    """A generator whose seed is a hash of the state of torch's global generator, which does not change."""
+    return torch.Generator().manual_seed(zlib.crc32(torch.get_rng_state().numpy().tobytes()))
 
 
 @torch.no_grad()
@@ -204,7 +249,7 @@ def commit(quantisers: Sequence[FeatureQuantiser]) -> None:
         dist.all_reduce(flat)
         staged = list(flat.split([len(s) for s in staged]))
     for quantiser, total, some in zip(quantisers, staged, candidates, strict=True):
-        quantiser._move(total, some)
+        quantiser._move(total.to(quantiser.codes.dtype), some)
         quantiser.staged.zero_()
         quantiser._candidates, quantiser._staged = {}, False
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from genera.blocks.equalised import EqualisedConv2d, EqualisedLinear, ModulatedConv2d, activate
 from genera.blocks.fir import filter2d, upsample2d
+from genera.blocks.precision import full
 from genera.blocks.running_mean import RunningMean
 from genera.errors import GeneraError
 from genera.methods.stylegan2.config import StyleGan2Config
@@ -160,7 +161,7 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
         raise GeneraError(
             f"{rows} images of one rank and part do not divide into groups of {size}; change --batch-size."
         )
-    groups = x.float().unflatten(0, (-1, size))  # (groups, size, C, H, W)
+    groups = full(x).unflatten(0, (-1, size))  # (groups, size, C, H, W)
     deviation = (groups.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
     channel = deviation.repeat_interleave(size)[:, None, None, None].expand(-1, 1, height, width)
     return torch.cat([x, channel.to(x.dtype)], 1)

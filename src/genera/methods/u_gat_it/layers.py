@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genera.blocks.precision import full_precision
+from genera.blocks.precision import full, full_precision
 from genera.blocks.spectral import Spectral, SpectralLinear
 
 Release = Literal["tensorflow", "pytorch"]
@@ -56,17 +56,18 @@ def layer_instance_norm(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, *, 
     """γ (ρ IN(x) + (1 - ρ) LN(x)) + β (equation 1 of the paper), as one multiplication and addition per channel.
 
     x (B, C, H, W), rho (C,), gamma and beta (B or 1, C). IN has the moments of H × W, LN of C × H × W; `correction` 1
-    takes the unbiased variances.
+    takes the unbiased variances; that of a single value is 0. Computes in float32, or in float64 for such an x.
     """
     with full_precision(x):
-        rho, gamma, beta = rho.float(), gamma.float(), beta.float()
-        variance, mean = torch.var_mean(x.float(), (2, 3), correction=0)  # (B, C)
+        wide = full(x)
+        rho, gamma, beta = (weight.to(wide.dtype) for weight in (rho, gamma, beta))
+        variance, mean = torch.var_mean(wide, (2, 3), correction=0)  # (B, C)
         all_mean = mean.mean(1, keepdim=True)
         all_variance = (variance + (mean - all_mean).square()).mean(1, keepdim=True)
         if correction:
             positions = x.shape[2] * x.shape[3]
-            variance = variance * (positions / (positions - 1))
-            all_variance = all_variance * (x[0].numel() / (x[0].numel() - 1))
+            variance = variance * (positions / max(1, positions - 1))
+            all_variance = all_variance * (x[0].numel() / max(1, x[0].numel() - 1))
         of_instance, of_layer = rho * torch.rsqrt(variance + EPSILON), (1 - rho) * torch.rsqrt(all_variance + EPSILON)
         scale = gamma * (of_instance + of_layer)
         shift = beta - gamma * (of_instance * mean + of_layer * all_mean)
