@@ -48,6 +48,38 @@ def test_one_iteration_a_turn_however_often_the_layer_runs():
     torch.testing.assert_close(once.u.norm(), torch.tensor(1.0))
 
 
+def test_several_iterations_a_turn_are_several_turns_at_once():
+    slow, fast = layers()[1], layers()[1]
+    fast.iterations = 3
+    for _ in range(3):
+        run(slow)
+        slow.commit()
+    run(fast)
+    fast.commit()
+    assert torch.equal(fast.u, slow.u)
+
+
+def test_orthogonal_weights_stay_near_norm_one_while_they_learn():
+    """A weight that grows in one direction after another."""
+    worst = {}
+    for iterations in (1, 3):
+        torch.manual_seed(0)
+        layer = SpectralLinear(64, 32, eps=1e-8)
+        nn.init.orthogonal_(layer.weight)
+        layer.iterations = iterations
+        norms = []
+        for turn in range(200):
+            if turn % 50 == 0:
+                out, back = (nn.functional.normalize(torch.randn(size), dim=0) for size in (32, 64))
+            with torch.no_grad():
+                layer.weight += 0.01 * out[:, None] * back
+            norms.append(torch.linalg.matrix_norm(layer.normalised(), 2).item())
+            layer.commit()
+        worst[iterations] = max(norms)
+    assert worst[1] > 1.05
+    assert worst[3] < 1.05
+
+
 def test_eval_mode_moves_nothing():
     for layer in layers():
         layer.eval()

@@ -30,6 +30,7 @@ CHANGES = {
     "test_statistics": "running",
     "first_weights": "orthogonal",
     "spectral_eps": 0.05,
+    "spectral_iterations": 3,
     "d_steps": 2,
     "optimiser": "nadam",
     "g_lr": 2e-2,

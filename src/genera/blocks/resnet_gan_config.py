@@ -69,6 +69,8 @@ class ResNetGanConfig:
     """Weight initialisation: N(0, 0.02²), or orthogonal."""
     spectral_eps: float = 1e-8
     """Minimum norm in the power iteration of spectral normalisation."""
+    spectral_iterations: int = 1
+    """Power iterations of spectral normalisation per turn; more keep the norm of orthogonal weights nearer to 1."""
 
     d_steps: int = 4
     """Discriminator turns per generator turn, each on different rows."""
@@ -92,6 +94,10 @@ class ResNetGanConfig:
             (self.shared_embedding >= 0, f"--shared-embedding must be 0 or above, got {self.shared_embedding}"),
             (not self.hierarchical or self.shared_embedding > 0, "--hierarchical needs a --shared-embedding above 0"),
             (self.spectral_eps > 0, f"--spectral-eps must be above 0, got {self.spectral_eps}"),
+            (
+                self.spectral_iterations >= 1,
+                f"--spectral-iterations must be at least 1, got {self.spectral_iterations}",
+            ),
             (self.d_steps >= 1, f"--d-steps must be at least 1, got {self.d_steps}"),
             (self.g_lr > 0 and self.d_lr > 0, f"--g-lr and --d-lr must be above 0, got {self.g_lr} and {self.d_lr}"),
             (

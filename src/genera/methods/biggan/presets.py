@@ -36,6 +36,7 @@ NANO = BigGanConfig(
     betas=(0.0, 0.9),
     test_statistics="running",
     first_weights="orthogonal",
+    spectral_iterations=3,
 )
 
 PAPER_TRAIN = TrainConfig(epochs=500, batch_size=256, clip=0, ema=0.9999, ema_start=1000, validate_every=0)

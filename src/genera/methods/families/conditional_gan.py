@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genera.blocks.quantisation import insert
 from genera.blocks.resnet_gan import Generator, initialise
 from genera.blocks.resnet_gan_config import ResNetGanConfig
+from genera.blocks.spectral import Spectral
 from genera.data.images.dataset import ImageAssets, ImageBatch, ImageData
 from genera.engine.method import Method
 from genera.engine.optimisers import gan_player
@@ -38,6 +39,9 @@ class ConditionalGan(Method):
         self.classes = max(1, len(assets.classes))
         self.generator = Generator(config, assets.size, assets.channels, self.classes)
         self.discriminator = self.make_discriminator(assets.size, assets.channels)
+        for layer in self.modules():
+            if isinstance(layer, Spectral):
+                layer.iterations = config.spectral_iterations
         image = torch.zeros(1, assets.channels, assets.size, assets.size)
         inputs = (image, torch.zeros(1, dtype=torch.int64)) if self.discriminator.conditional else image
         self.quantisation = insert(self.discriminator, config.quantiser, inputs)

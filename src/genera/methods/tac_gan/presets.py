@@ -39,6 +39,7 @@ NANO = TacGanConfig(
     betas=(0.0, 0.9),
     test_statistics="running",
     first_weights="orthogonal",
+    spectral_iterations=3,
 )
 NANO_TRAIN = TrainConfig(steps=3000, batch_size=16, clip=0, ema=0.99, ema_start=100, validate_every=0)
 
