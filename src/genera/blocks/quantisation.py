@@ -184,13 +184,13 @@ def _quantised(quantiser: FeatureQuantiser, path: str, layer: nn.Module, inputs:
     """The hook of a layer. The commitment losses of its calls in one forward pass add up."""
     before = quantiser.commitment
     result = quantiser(output, learn=layer.training)
-    if before is not None:
+    if before is not None and quantiser.commitment is not None:
         if len(before) != len(output):
             raise GeneraError(
                 f"layer {path!r} runs on {len(before)} rows and on {len(output)} rows in one forward pass; a quantised "
                 "layer needs equally many rows in each of its calls."
             )
-        quantiser.commitment = before + quantiser.commitment
+        quantiser.commitment = quantiser.commitment + before
     return result
 
 
