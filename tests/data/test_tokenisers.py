@@ -27,6 +27,24 @@ def bpe():
     return Tokeniser.train("bpe", lambda: TEXTS, 400)
 
 
+# -- lower case and words that are never split
+
+
+def test_a_vocabulary_in_lower_case_and_with_whole_words(tmp_path, wordpiece):
+    texts = ["<NAV> Is the SOFA near ? <ORA> Walk to the Café .", "<TAR> lamp"] * 3
+    tags = ("<NAV>", "<ORA>", "<TAR>")
+    made = Tokeniser.train("wordpiece", lambda: texts, 300, lowercase=True, whole=tags)
+    assert made.size <= 300
+    one, two = made.encode_batch(["<NAV> the SOFA <TAR> café", "<NAV>THE sofa<TAR> CAFE"])
+    assert one == two
+    assert made.pieces(one) == ["[CLS]", "<NAV>", "the", "sofa", "<TAR>", "cafe", "[SEP]"]
+    made.save(tmp_path)
+    again = Tokeniser.load(tmp_path, "wordpiece")
+    assert again.encode_batch(texts) == made.encode_batch(texts)
+    assert not any(any(mark in piece for mark in "<>NOT") for piece in made.pieces(range(5, made.size - 3)))
+    assert wordpiece.encode_batch(["The"]) != wordpiece.encode_batch(["the"])  # case is kept by default
+
+
 # -- the layout that published weights expect ----------------------------------------------------------
 
 

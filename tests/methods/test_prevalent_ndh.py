@@ -46,12 +46,12 @@ def test_five_histories(data, row):
     assert texts["none"] == ""
     assert texts["target"].endswith(episode.target.split()[-1])
     assert "ORA" not in texts["target"]
-    assert texts["oracle_ans"].count("< ORA >") == 1
+    assert texts["oracle_ans"].count("<ORA>") == 1
     assert "NAV" not in texts["oracle_ans"]
     assert last_answer.split()[1] in texts["oracle_ans"]
-    assert (texts["nav_q_oracle_ans"].count("< NAV >"), texts["nav_q_oracle_ans"].count("< ORA >")) == (1, 1)
+    assert (texts["nav_q_oracle_ans"].count("<NAV>"), texts["nav_q_oracle_ans"].count("<ORA>")) == (1, 1)
     assert last_question.split()[0] in texts["nav_q_oracle_ans"]
-    assert texts["all"].count("< NAV >") == len(episode.turns) // 2
+    assert texts["all"].count("<NAV>") == len(episode.turns) // 2
 
 
 def test_long_dialogues_keep_the_first_token_and_the_newest_words(data, row):
@@ -65,7 +65,7 @@ def test_long_dialogues_keep_the_first_token_and_the_newest_words(data, row):
 def test_a_dialogue_without_turns_is_its_target(data):
     row = next(i for i, episode in enumerate(data.table("train").episodes) if not episode.turns)
     episode = data.table("train").episodes[row]
-    assert read(ndh_agent(data.assets), data, row) == f"< TAR > {episode.target}"
+    assert read(ndh_agent(data.assets), data, row) == f"<TAR> {episode.target}"
 
 
 def test_instructions_are_no_dialogues():

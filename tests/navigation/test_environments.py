@@ -177,6 +177,23 @@ def test_a_split_without_goals_has_no_progress():
     assert env.step(np.array([1]))[1].tolist() == [0]
 
 
+@pytest.mark.parametrize(("actions", "last"), [("panoramic", 13), ("low-level", 5)])
+def test_actions_that_do_not_exist_are_refused(actions, last):
+    env = NavigationEnv(pair(), actions=actions)
+    env.reset(seed=0)
+    for wrong in (99, -1, last + 1):
+        with pytest.raises(GeneraError, match=f"action {wrong} does not exist; the actions .* are 0 … {last}"):
+            env.step(wrong)
+    env.step(last)
+    several = NavigationVectorEnv(pair(), 2, actions=actions)
+    several.reset(seed=0)
+    with pytest.raises(GeneraError, match=f"action {last + 1} does not exist"):
+        several.step(np.array([0, last + 1]))
+    for wrong in ([1], [0.5, 1.0], [[0, 1]]):
+        with pytest.raises(GeneraError, match="actions must be 2 integers, one per agent"):
+            several.step(np.array(wrong))
+
+
 def test_bad_settings():
     with pytest.raises(GeneraError, match="at least one episode"):
         NavigationVectorEnv(EpisodeTable(street(), ()), 1)

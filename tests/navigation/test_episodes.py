@@ -16,6 +16,7 @@ from genera.navigation.episodes import (
     read_routes,
 )
 from genera.navigation.sources import open_navigation
+from genera.navigation.walkers import shortest
 from small_graphs import EDGES, POSITIONS, entries, street, table_of
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -60,6 +61,15 @@ def test_r2r_test_split_has_no_goals(write):
     assert (table.goals < 0).all()
     assert np.isinf(table.goal_distance(table.start, np.arange(3))).all()
     table.check()
+
+
+def test_a_single_viewpoint_beside_paths_is_its_own_goal(write):
+    content = [R2R[0], {**R2R[1], "path": ["v4"]}]
+    episodes = read_r2r(write("R2R_val_seen.json", json.dumps(content)))
+    assert [episode.goals for episode in episodes] == [("v2",)] * 3 + [("v4",)]
+    table = EpisodeTable(street(), tuple(episodes))
+    table.check()
+    assert shortest(table).tolist() == [[0, 1, 2]] * 3 + [[4, -1, -1]]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,17 @@ def test_folder_and_archives_give_the_same_graphs(folder, form, cache):
     assert len(list(cache.iterdir())) == 1
 
 
+def test_flags_may_be_ones_and_zeros(folder):
+    file = folder / "connectivity" / "street_connectivity.json"
+    content = json.loads(file.read_text())
+    for entry in content:
+        entry["included"] = int(entry["included"])
+        for field in ("visible", "unobstructed"):
+            entry[field] = list(map(int, entry[field]))
+    file.write_text(json.dumps(content))
+    assert same(Graphs.open(file.parent), street())
+
+
 def test_the_cache_follows_the_content(folder, cache):
     file = folder / "connectivity" / "street_connectivity.json"
     Graphs.open(file.parent)
@@ -159,8 +170,8 @@ BAD = {
         change(3, "unobstructed", [True]),
         r"viewpoint 3 field 'unobstructed' is not 8 times true or false",
     ),
-    "numbers as flags": (change(3, "unobstructed", [0] * 8), "viewpoint 3 field 'unobstructed' is not 8 times"),
-    "included": (change(4, "included", 1), "viewpoint 4 field 'included' is not true or false"),
+    "numbers as flags": (change(3, "unobstructed", [0, 2] * 4), "viewpoint 3 field 'unobstructed' is not 8 times"),
+    "included": (change(4, "included", 2), "viewpoint 4 field 'included' is not true or false"),
     "duplicate": (change(5, "image_id", "v1"), "viewpoint 5 field 'image_id' repeats 'v1' of viewpoint 1"),
     "asymmetric": (
         change(0, "unobstructed", [False] * 8),

@@ -93,6 +93,11 @@ def test_missing_episodes_are_an_error_unless_allowed(table, write):
         ([entry("0", "v0", "vX"), entry("1", "v4")], "episode 0: unknown viewpoint of scan street: 'vX'"),
         ([entry("0")], "entry 0: the trajectory of 0 is empty"),
         ([{"instr_id": "0", "trajectory": [3]}], r"each step of 0 must be \[viewpoint, heading, elevation\]"),
+        (
+            [{"instr_id": "0", "trajectory": [["v0", 0, 0], ["v1", float("nan"), 0]]}],
+            r"entry 0: step 2 of 0 has the heading and elevation \[nan, 0\]; finite numbers were expected",
+        ),
+        ([{"instr_id": "0", "trajectory": [["v0", "north", 0]]}], "step 1 of 0 has the heading and elevation"),
         ([{"instr_id": "0"}], "entry 0 is not an object with instr_id"),
         ([{"instr_id": "0", "agent_pose": ["v0"], "agent_ask": 2}], "agent_ask of 0 must be a list"),
         ({}, "is not a list of"),

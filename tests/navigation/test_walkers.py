@@ -23,9 +23,11 @@ def test_walks_on_the_street():
     assert straightest(table).tolist() == [[0, 1, 2, 3, 2, 1], [4, 1, 0, 1, 2, 3]]
 
 
-def test_shortest_goes_to_the_nearest_goal_and_stays_where_none_can_be_reached():
-    table = table_of(street(), ["v0"], ["v0"], goals=[["v3", "v4"], ["v5"]])
-    assert shortest(table).tolist() == [[0, 1, 4], [0, -1, -1]]
+def test_shortest_goes_to_the_nearest_goal_and_names_one_that_cannot_be_reached():
+    table = table_of(street(), ["v0"], ["v0"], goals=[["v3", "v4"], ["v5", "v1"]])
+    assert shortest(table).tolist() == [[0, 1, 4], [0, 1, -1]]
+    with pytest.raises(GeneraError, match="episode 1: no path leads from its start v0 to its goal v5"):
+        shortest(table_of(street(), ["v0"], ["v0"], goals=[["v3", "v4"], ["v5"]]))
     with pytest.raises(GeneraError, match="goals of this split are not public"):
         shortest(table_of(street(), ["v0"], goals=[[]]))
 

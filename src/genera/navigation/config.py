@@ -41,6 +41,8 @@ class NavigationConfig:
     """WordPiece tokeniser for instructions: a directory or a hub name [trained on the training instructions]."""
     vocabulary: int = 2000
     """Maximum vocabulary size of a tokeniser trained on the instructions."""
+    cased: bool = False
+    """Train that tokeniser on the instructions as they are written [in lower case, as BERT uncased]."""
 
     def check(self) -> list[str]:
         lowest = {"limit": 1, "view_size": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY}
@@ -53,4 +55,6 @@ class NavigationConfig:
         wrong += vocabulary_complaints(self.vocabulary)
         if self.angle_size <= 0 or self.angle_size % 4:
             wrong.append(f"--angle-size must be a positive multiple of 4, got {self.angle_size}")
+        if self.cased and self.tokeniser is not None:
+            wrong.append("--cased is for a tokeniser trained on the instructions; drop it, or --tokeniser")
         return wrong

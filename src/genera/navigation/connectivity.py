@@ -2,7 +2,7 @@
 
 A file is a list of viewpoints, indexed by their order: `image_id`, `pose` (16 floats, row-major 4 x 4, metres, z up),
 `included`, `unobstructed` (flags for all viewpoints of the file), and `visible` and `height`, which the simulator does
-not use.
+not use. Flags are true and false, or 1 and 0.
 """
 
 import hashlib
@@ -160,7 +160,7 @@ def _problem(entry: Any, n: int) -> str | None:
     checks: dict[str, tuple[Callable[[Any], bool], str]] = {
         "image_id": (lambda value: isinstance(value, str) and value != "", "a viewpoint id"),
         "pose": (lambda value: _finite(value) and len(value) == 16, "16 finite numbers"),
-        "included": (lambda value: isinstance(value, bool), "true or false"),
+        "included": (_flag, "true or false"),
         "unobstructed": (lambda value: _flags(value) and len(value) == n, f"{n} times true or false"),
         "visible": (lambda value: _flags(value) and len(value) == n, f"{n} times true or false"),
     }
@@ -176,7 +176,11 @@ def _finite(value: Any) -> bool:
 
 
 def _flags(value: Any) -> bool:
-    return isinstance(value, list) and set(map(type, value)) <= {bool}
+    return isinstance(value, list) and all(map(_flag, value))
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))
 
 
 def _repeated(viewpoint: str, earlier: dict[str, int]) -> str | None:

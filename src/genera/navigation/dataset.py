@@ -17,7 +17,7 @@ from genera.data.vocabularies.words import SPECIAL, WordVocabulary
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
 from genera.navigation.config import Layout, NavigationConfig
-from genera.navigation.episodes import EpisodeTable
+from genera.navigation.episodes import TAGS, EpisodeTable
 from genera.navigation.features import Views, open_features
 from genera.navigation.graphs import Graphs
 from genera.navigation.scenery import SCENERY, imagined_scenery, read_scenery, synthetic_views
@@ -113,11 +113,7 @@ class NavigationData:
         slots = 1 + int(graphs.degrees.max())
         if assets is None:
             texts = [episode.instruction for episode in source.table("train", config.supervision).episodes]
-            tokeniser = (
-                Tokeniser.train("wordpiece", lambda: texts, config.vocabulary)
-                if config.tokeniser is None
-                else Tokeniser.load(config.tokeniser, "wordpiece")
-            )
+            tokeniser = _tokeniser(config, source.task, texts)
             words = WordVocabulary.build(texts)
             assets = NavigationAssets(
                 tokeniser, words, config.view_size, config.angle_size, config.layout, max(slots, MOST_SLOTS)
@@ -186,6 +182,8 @@ class NavigationData:
     @classmethod
     def sketch(cls, config: NavigationConfig, batch_size: int) -> tuple[NavigationAssets, Batch]:
         """Assets of the right sizes and a batch of rows, without reading data."""
+        if config.features is None and not _world(config.data):
+            say(INVENTED.format(data=config.data))
         assets = NavigationAssets(
             sketch("wordpiece", config.tokeniser, config.vocabulary),
             WordVocabulary([*SPECIAL, *map(str, range(config.vocabulary))]),
@@ -197,9 +195,34 @@ class NavigationData:
         return assets, Batch(ids=torch.arange(batch_size))
 
 
+def _tokeniser(config: NavigationConfig, task: str, instructions: list[str]) -> Tokeniser:
+    """The tokeniser of `config`, or a new one in which the tags of NDH are whole tokens. A given one reads tags as
+    text, as published."""
+    if config.tokeniser is not None:
+        return Tokeniser.load(config.tokeniser, "wordpiece")
+    tags = tuple(TAGS.values()) if task == "ndh" else ()
+    return Tokeniser.train("wordpiece", lambda: instructions, config.vocabulary, lowercase=not config.cased, whole=tags)
+
+
+INVENTED = (
+    "warning: without --features, the views of {data} are invented: their rooms and landmarks are random, and the "
+    "instructions do not describe them. Figures are not comparable with published ones."
+)
+
+
 def _views(config: NavigationConfig, source: NavigationSource) -> Views:
     if config.features is not None:
         return open_features(config.features, source.graphs, config.allow_missing)
     known = source.folder / SCENERY
-    scenery = read_scenery(known, source.graphs) if known.exists() else imagined_scenery(source.graphs)
+    if known.exists():
+        scenery = read_scenery(known, source.graphs)
+    else:
+        say(INVENTED.format(data=config.data))
+        scenery = imagined_scenery(source.graphs)
     return synthetic_views(source.graphs, scenery, config.view_size)
+
+
+def _world(spec: str) -> bool:
+    """Whether the views of a source show the rooms and landmarks of its instructions, without opening it."""
+    scheme, _, rest = spec.partition(":")
+    return scheme == "world" or (Path(rest).expanduser() / SCENERY).exists()

@@ -61,6 +61,7 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         self._slots = slots(self.graphs) if self.panoramic else None
         self._ahead = None if self.panoramic else ahead(self.graphs)
         count = self._slots.node.shape[1] if self._slots else len(LOW_LEVEL)
+        self._actions = count
         self.single_action_space = spaces.Discrete(count)
         self.single_observation_space = self._space(count)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
@@ -101,6 +102,9 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """actions: (B,) integers of the action space; those of agents whose episode has ended are not used. Raises
+        GeneraError for others."""
+        actions = self._checked(actions)
         running = ~(self.terminated | self.truncated)
         stops = running & (actions == STOP)
         self._move(np.where(running, actions, STOP))
@@ -112,6 +116,16 @@ class NavigationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         nearer = (self.goal_distance < before).astype(np.float64) - (self.goal_distance > before)
         rewards = np.where(stops, np.where(self.goal_distance < RADIUS, 2.0, -2.0), nearer)
         return self._observe(), rewards, self.terminated.copy(), self.truncated.copy(), self._info()
+
+    def _checked(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        given, last = np.asarray(actions), self._actions - 1
+        if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
+            raise GeneraError(
+                f"actions must be {self.num_envs} integers, one per agent; got {given.dtype} of shape {given.shape}."
+            )
+        if wrong := given[(given < 0) | (given > last)].tolist():
+            raise GeneraError(f"action {wrong[0]} does not exist; the actions of this environment are 0 … {last}.")
+        return given
 
     def _move(self, action: NDArray[np.int64]) -> None:
         if self.panoramic:

@@ -59,10 +59,15 @@ class Route:
 
 
 def read_r2r(path: Path) -> list[Episode]:
-    """One episode for each instruction of an R2R file. Raises GeneraError with the file, entry and field."""
+    """One episode for each instruction of an R2R file. Raises GeneraError with the file, entry and field.
+
+    A test split, whose goals are hidden, has only the start of every path. A single viewpoint beside longer paths is a
+    path of length 0, and its goal is its start.
+    """
     episodes = []
-    for where, entry in _entries(path):
-        route = _names(entry, "path", where)
+    routes = [(where, entry, _names(entry, "path", where)) for where, entry in _entries(path)]
+    hidden = all(len(route) == 1 for _, _, route in routes)
+    for where, entry, route in routes:
         for j, instruction in enumerate(_instructions(entry, where)):
             episodes.append(
                 Episode(
@@ -71,13 +76,16 @@ def read_r2r(path: Path) -> list[Episode]:
                     path=route,
                     heading=_number(entry, "heading", where),
                     instruction=instruction,
-                    goals=route[1:][-1:],
+                    goals=() if hidden else route[-1:],
                 )
             )
     return _unique(episodes, path)
 
 
 # -- NDH --------------------------------------------------------------------------------------------------------------
+
+TAGS = {"navigator": "<NAV>", "oracle": "<ORA>", "target": "<TAR>"}
+"""What precedes the turns of each role and the target in the text of an NDH dialogue."""
 
 
 def read_ndh(path: Path, supervision: Supervision = "trusted") -> list[Episode]:
@@ -129,8 +137,7 @@ def dialogue_text(turns: Sequence[tuple[str, str]], target: str, history: Histor
         return ""
     last_answer = [(role, text) for role, text in turns if role == "oracle"][-1:]
     kept = {"target": (), "oracle_ans": last_answer, "nav_q_oracle_ans": turns[-2:], "all": turns}[history]
-    tags = {"navigator": "<NAV>", "oracle": "<ORA>"}
-    return " ".join([*(f"{tags[role]} {text}" for role, text in kept), f"<TAR> {target}"])
+    return " ".join([*(f"{TAGS[role]} {text}" for role, text in kept), f"{TAGS['target']} {target}"])
 
 
 def _turns(entry: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
@@ -252,6 +259,10 @@ class EpisodeTable:
         for row, step in np.argwhere(~stays)[:1]:
             a, b = (self.graphs.names[node] for node in self.reference[row, step : step + 2])
             raise GeneraError(f"episode {self.episodes[row].id}: its path goes from {a} to {b}, which is not an edge.")
+        self.check_reachable()
+
+    def check_reachable(self) -> None:
+        """Raises GeneraError for an episode whose goals are known, but cannot be reached from its start."""
         lost = np.isinf(self.goal_distance(self.start, np.arange(len(self)))) & (self.goals[:, 0] >= 0)
         for row in np.flatnonzero(lost)[:1]:
             episode = self.episodes[row]

@@ -147,6 +147,12 @@ def _entry(entry: Any, where: str) -> tuple[str, list[str], int]:
     viewpoints = [step[0] if isinstance(step, list) and step else step for step in steps]
     if not all(isinstance(viewpoint, str) for viewpoint in viewpoints):
         raise GeneraError(f"{where}: each step of {name} must be [viewpoint, heading, elevation].")
+    for number, step in enumerate(steps, start=1):
+        pose = step[1:] if isinstance(step, list) else []
+        if not all(isinstance(angle, int | float) and abs(angle) < np.inf for angle in pose):
+            raise GeneraError(
+                f"{where}: step {number} of {name} has the heading and elevation {pose}; finite numbers were expected."
+            )
     asked = entry.get("agent_ask", [])
     if not isinstance(asked, list):
         raise GeneraError(f"{where}: agent_ask of {name} must be a list, with a 1 for each request.")

@@ -18,9 +18,10 @@ def stop(table: EpisodeTable, seed: int = 0) -> Paths:
 
 
 def shortest(table: EpisodeTable, seed: int = 0) -> Paths:
-    """Follows the shortest path to the goal; stays if there is none. Raises GeneraError when a goal is unknown."""
+    """Follows the shortest path to the goal. Raises GeneraError when a goal is unknown or cannot be reached."""
     if (table.goals[:, 0] < 0).any():
         raise GeneraError("the goals of this split are not public, so there is no shortest path; use another agent.")
+    table.check_reachable()
     column = nearest(table.graphs, table.start, table.goals)[1]
     goal = np.take_along_axis(table.goals, column[:, None], axis=1)[:, 0]
     path = [table.start]

@@ -137,12 +137,28 @@ class Tokeniser:
             return cls(_read(folder, kind), kind, str(where))
 
     @classmethod
-    def train(cls, kind: Kind, texts: Callable[[], Iterable[str]], vocabulary: int) -> "Tokeniser":
+    def train(
+        cls,
+        kind: Kind,
+        texts: Callable[[], Iterable[str]],
+        vocabulary: int,
+        *,
+        lowercase: bool = False,
+        whole: Sequence[str] = (),
+    ) -> "Tokeniser":
         """Learn at most `vocabulary` tokens from `texts()`, which is read once (bpe) or twice (wordpiece).
 
         Deterministic: the same texts give the same ids on every machine.
+
+        wordpiece only: lowercase: lower the case and strip accents, as BERT uncased. whole: words that are one token
+        each wherever they occur, such as tags; they get the last ids.
         """
-        tokenizer = _train_bpe(texts, vocabulary) if kind == "bpe" else _train_wordpiece(texts, vocabulary)
+        if kind == "bpe":
+            assert not lowercase
+            assert not whole
+            return cls(_train_bpe(texts, vocabulary), kind, "the trained tokeniser")
+        tokenizer = _train_wordpiece(lambda: _without(whole, texts()), vocabulary - len(whole), lowercase)
+        tokenizer.add_tokens([AddedToken(word, normalized=False) for word in whole])
         return cls(tokenizer, kind, "the trained tokeniser")
 
 
@@ -254,11 +270,18 @@ def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer
     return tokenizer
 
 
-def _train_wordpiece(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tokenizer:
+def _without(words: Sequence[str], texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for word in words:
+            text = text.replace(word, " ")
+        yield text
+
+
+def _train_wordpiece(texts: Callable[[], Iterable[str]], vocabulary: int, lowercase: bool) -> Tokenizer:
     """The library numbers the single-character pieces "##c" in the order of a randomly seeded hash map, so results
     vary. Passing the alphabet, and the pieces as special tokens, makes training deterministic.
     """
-    tokenizer = _wordpiece({"[UNK]": 0})
+    tokenizer = _wordpiece({"[UNK]": 0}, lowercase)
     counts: Counter[str] = Counter()
     for text in texts():
         counts.update(tokenizer.normalizer.normalize_str(text))
@@ -271,7 +294,7 @@ def _train_wordpiece(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tok
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts(), trainer)
-    return _wordpiece(tokenizer.get_vocab())
+    return _wordpiece(tokenizer.get_vocab(), lowercase)
 
 
 def _train_bpe(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tokenizer:
