@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 import transformers
 
+from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import generate
 from genera.blocks.decoding_options import Decoding
-from genera.blocks.gpt2 import Gpt2
 from genera.blocks.pretrained import export_weights
 from genera.blocks.size import TransformerSize
 
@@ -34,10 +34,10 @@ SIZES = {
 }
 
 
-def models(size: TransformerSize, *, ends: bool) -> tuple[Gpt2, transformers.GPT2LMHeadModel]:
+def models(size: TransformerSize, *, ends: bool) -> tuple[Decoder, transformers.GPT2LMHeadModel]:
     """The same random decoder twice. ends: END has probability 1/MEAN_LENGTH everywhere; else it hardly comes."""
     torch.manual_seed(0)
-    ours = Gpt2(size).eval()
+    ours = Decoder(size).eval()
     if ends:
         with torch.no_grad():
             # The last LayerNorm's bias adds one constant to the logit of END, and nearly nothing to the others.

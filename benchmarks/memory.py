@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import genera
-from genera.blocks.size import from_scratch
+from genera.blocks.size import DecoderShape, EncoderShape, from_scratch
 from genera.console import console
 from genera.engine.config import RunConfig
 from genera.engine.dry_run import dry_run
@@ -26,7 +26,7 @@ from genera.engine.step import Step
 from genera.engine.trainees import enrol
 from genera.methods.optimus.method import Optimus
 
-SHAPE = from_scratch(layers=6, hidden=384, heads=6, positions=512)
+SHAPE = {"layers": 6, "hidden": 384, "heads": 6, "positions": 512}
 CASES: list[tuple[str, int, dict[str, object]]] = [
     ("plain", 1, {}),
     ("--checkpointing", 1, {"checkpointing": True}),
@@ -39,7 +39,13 @@ CASES: list[tuple[str, int, dict[str, object]]] = [
 
 def configured(options: dict[str, object]) -> RunConfig:
     config = genera.configure(
-        "optimus:small", encoder=SHAPE, decoder=SHAPE, vocabulary=10_000, max_tokens=128, batch_size=16, **options
+        "optimus:small",
+        encoder=from_scratch(EncoderShape, **SHAPE),
+        decoder=from_scratch(DecoderShape, **SHAPE),
+        vocabulary=10_000,
+        max_tokens=128,
+        batch_size=16,
+        **options,
     )
     return replace(config, train=replace(config.train, device="cpu"))
 

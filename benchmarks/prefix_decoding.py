@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import choose, generate
 from genera.blocks.decoding_options import Decoding
-from genera.blocks.gpt2 import Gpt2
 from genera.blocks.size import TransformerSize
 
 ROWS, TIMED, TOKENS, MEAN_LENGTH, ROUNDS = 256, 12, 64, 15, 3
@@ -33,11 +33,11 @@ SIZES = {
 }
 
 
-def grounded(size: TransformerSize, *, ends: bool) -> tuple[Gpt2, Tensor, Tensor]:
+def grounded(size: TransformerSize, *, ends: bool) -> tuple[Decoder, Tensor, Tensor]:
     """A random decoder, and memories and embeddings of as many latents. ends: EOS has probability
     1/MEAN_LENGTH everywhere; else it hardly comes."""
     torch.manual_seed(0)
-    model = Gpt2(size).eval()
+    model = Decoder(size).eval()
     memory = torch.randn(ROWS, size.layers, size.heads, 1, size.hidden // size.heads)
     embedding = torch.randn(ROWS, size.hidden)
     with torch.no_grad():
@@ -49,7 +49,7 @@ def grounded(size: TransformerSize, *, ends: bool) -> tuple[Gpt2, Tensor, Tensor
 
 
 @torch.inference_mode()
-def original(rows: Tensor, model: Gpt2, memory: Tensor, embedding: Tensor) -> Tensor:
+def original(rows: Tensor, model: Decoder, memory: Tensor, embedding: Tensor) -> Tensor:
     """These rows one by one, the whole prefix for every token."""
     written = torch.full((len(rows), TOKENS), PAD)
     uniform = torch.rand(len(memory), TOKENS, generator=torch.Generator().manual_seed(1))
@@ -67,7 +67,7 @@ def original(rows: Tensor, model: Gpt2, memory: Tensor, embedding: Tensor) -> Te
     return written
 
 
-def ours(model: Gpt2, memory: Tensor, embedding: Tensor) -> Tensor:
+def ours(model: Decoder, memory: Tensor, embedding: Tensor) -> Tensor:
     start = torch.full((len(memory), 1), BOS)
     generator = torch.Generator().manual_seed(1)
     return generate(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genera.blocks.bert import Bert
-from genera.blocks.gpt2 import Gpt2
+from genera.blocks.decoder import Decoder
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.pretrained import export_weights
 from genera.blocks.size import TransformerSize
@@ -43,7 +43,7 @@ class Head(nn.Module):
 class Ours(nn.Module):
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
-        self.encoder, self.head, self.decoder = Bert(size, pooler=True), Head(size), Gpt2(size)
+        self.encoder, self.head, self.decoder = Bert(size, pooler=True), Head(size), Decoder(size)
 
     def forward(self, ids: Tensor) -> Tensor:
         feature = self.encoder.pooled(self.encoder(ids, ids != PAD))

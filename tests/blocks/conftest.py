@@ -7,8 +7,8 @@ import torch
 import transformers
 
 from genera.blocks.bert import Bert
-from genera.blocks.gpt2 import Gpt2
-from genera.blocks.pretrained import load_weights, read_size
+from genera.blocks.decoder import Decoder
+from genera.blocks.pretrained import DECODERS, ENCODERS, load_weights, read_size
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +45,13 @@ def _jitter(model: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture
 def bert(bert_folder: Path) -> Bert:
-    model = Bert(read_size(bert_folder, "bert"), pooler=True)
+    model = Bert(read_size(bert_folder, ENCODERS), pooler=True)
     load_weights(model, bert_folder)
     return model
 
 
 @pytest.fixture
-def gpt2(gpt2_folder: Path) -> Gpt2:
-    model = Gpt2(read_size(gpt2_folder, "gpt2"))
+def gpt2(gpt2_folder: Path) -> Decoder:
+    model = Decoder(read_size(gpt2_folder, DECODERS))
     load_weights(model, gpt2_folder)
     return model

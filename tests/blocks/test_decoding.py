@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import choose, generate
 from genera.blocks.decoding_options import Decoding
-from genera.blocks.gpt2 import Gpt2
 from genera.blocks.size import TransformerSize
 from genera.errors import GeneraError
 
@@ -13,11 +13,11 @@ GREEDY = Decoding(max_tokens=10)
 
 
 @pytest.fixture
-def model() -> Gpt2:
+def model() -> Decoder:
     """Sharp enough to have clear winners, and to end some rows early."""
     torch.manual_seed(3)
     size = TransformerSize(layers=2, hidden=16, heads=2, feed_forward=32, vocabulary=7, positions=16)
-    gpt2 = Gpt2(size).eval()
+    gpt2 = Decoder(size).eval()
     with torch.no_grad():
         for parameter in gpt2.parameters():
             parameter.normal_(std=0.6)
@@ -32,7 +32,7 @@ def latents(count: int) -> dict[str, torch.Tensor]:
     }
 
 
-def recomputed(model: Gpt2, prompt: list[int], steps: int, memory=None, embedding=None) -> list[int]:
+def recomputed(model: Decoder, prompt: list[int], steps: int, memory=None, embedding=None) -> list[int]:
     """Greedy decoding of one row with the whole prefix computed anew for each token."""
     ids = list(prompt)
     while len(ids) - len(prompt) < steps and END not in ids[len(prompt) :]:

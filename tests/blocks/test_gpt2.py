@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from genera.blocks.gpt2 import Gpt2
+from genera.blocks.decoder import Decoder
 from genera.blocks.pretrained import export_weights
 from genera.blocks.size import GPT2_SMALL, TransformerSize
 from genera.errors import GeneraError
@@ -16,7 +16,7 @@ BATCH, LENGTH = 3, 6
 INJECTIONS = [(False, False), (True, False), (False, True), (True, True)]
 
 
-def inputs(gpt2: Gpt2, memory: bool = True, embedding: bool = True) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def inputs(gpt2: Decoder, memory: bool = True, embedding: bool = True) -> tuple[Tensor, Tensor | None, Tensor | None]:
     dice = torch.Generator().manual_seed(2)
     size = gpt2.size
     ids = torch.randint(size.vocabulary, (BATCH, LENGTH), generator=dice)
@@ -26,7 +26,7 @@ def inputs(gpt2: Gpt2, memory: bool = True, embedding: bool = True) -> tuple[Ten
     return ids, z, e
 
 
-def by_hand(gpt2: Gpt2, ids: Tensor, memory: Tensor | None, embedding: Tensor | None) -> Tensor:
+def by_hand(gpt2: Decoder, ids: Tensor, memory: Tensor | None, embedding: Tensor | None) -> Tensor:
     """The decoder again, one row, one head and one query at a time, from the paper's words."""
     width = gpt2.size.hidden // gpt2.size.heads
     rows = []
@@ -147,7 +147,9 @@ def test_padding_on_the_right_changes_nothing(gpt2):
 
 
 def test_checkpointing_with_memory_and_dropout_changes_no_gradient():
-    gpt2 = Gpt2(TransformerSize(layers=2, hidden=8, heads=2, feed_forward=16, vocabulary=9, positions=8, dropout=0.3))
+    gpt2 = Decoder(
+        TransformerSize(layers=2, hidden=8, heads=2, feed_forward=16, vocabulary=9, positions=8, dropout=0.3)
+    )
     ids, z, e = inputs(gpt2)
     found = []
     for gpt2.blocks.checkpointing in (False, True):
@@ -159,7 +161,9 @@ def test_checkpointing_with_memory_and_dropout_changes_no_gradient():
 
 
 def test_dropout_acts_in_training_alone():
-    gpt2 = Gpt2(TransformerSize(layers=1, hidden=8, heads=2, feed_forward=16, vocabulary=9, positions=8, dropout=0.5))
+    gpt2 = Decoder(
+        TransformerSize(layers=1, hidden=8, heads=2, feed_forward=16, vocabulary=9, positions=8, dropout=0.5)
+    )
     ids, _, _ = inputs(gpt2)
     assert not torch.equal(gpt2(ids), gpt2(ids))
     gpt2.eval()
@@ -180,14 +184,14 @@ def test_bfloat16_training_and_decoding_stay_close_to_float32(gpt2):
 
 def test_small_has_the_published_number_of_parameters():
     with torch.device("meta"):
-        count = sum(p.numel() for p in Gpt2(GPT2_SMALL).parameters())
+        count = sum(p.numel() for p in Decoder(GPT2_SMALL).parameters())
     assert round(count / 1e6, 2) == 124.44
 
 
 def test_initial_weights_have_the_published_spread():
     torch.manual_seed(0)
     size = TransformerSize(layers=8, hidden=64, heads=4, feed_forward=256, vocabulary=500, positions=64)
-    gpt2 = Gpt2(size)
+    gpt2 = Decoder(size)
     for name, parameter in gpt2.named_parameters():
         if "norm" in name or name.endswith("bias"):
             assert (parameter == (1 if name.endswith("norm.weight") else 0)).all(), name
@@ -203,5 +207,5 @@ def test_the_memory_takes_one_position(gpt2):
     gpt2(ids[:, :15], memory=memory)
     with pytest.raises(GeneraError, match=r"17 tokens \(memory included\) exceeds the 16 positions"):
         gpt2(ids, memory=memory)
-    with pytest.raises(GeneraError, match=r"Gpt2\.cache"):
+    with pytest.raises(GeneraError, match=r"Decoder\.cache"):
         gpt2(ids[:, :1], memory=memory, cache=gpt2.cache(1, 4))

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from genera.blocks.bert import Bert
-from genera.blocks.gpt2 import Gpt2
-from genera.blocks.pretrained import export_weights, find, load_weights, read_size, write_folder
+from genera.blocks.decoder import Decoder
+from genera.blocks.pretrained import DECODERS, export_weights, find, load_weights, read_size, write_folder
 from genera.errors import GeneraError
 
 
@@ -54,7 +54,7 @@ def test_prefixes_old_names_heads_and_half_precision_are_understood(bert, bert_f
         tensors = {name.removeprefix("transformer."): t.half() for name, t in tensors.items()}
         return tensors | {"h.0.attn.bias": torch.ones(1, 1, 16, 16), "lm_head.weight": torch.zeros(40, 24)}
 
-    again = Gpt2(gpt2.size)
+    again = Decoder(gpt2.size)
     load_weights(again, copy(gpt2_folder, tmp_path, bare))
     for name, tensor in state(gpt2).items():
         assert_close(again.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
@@ -64,7 +64,7 @@ def test_shards_are_read_and_a_lost_one_is_named(gpt2, gpt2_folder, tmp_path):
     transformers.GPT2LMHeadModel.from_pretrained(gpt2_folder).save_pretrained(tmp_path, max_shard_size="20KB")
     shards = sorted(tmp_path.glob("model-*.safetensors"))
     assert len(shards) > 2
-    again = Gpt2(gpt2.size)
+    again = Decoder(gpt2.size)
     load_weights(again, tmp_path)
     for name, tensor in state(gpt2).items():
         assert torch.equal(again.state_dict()[name], tensor), name
@@ -109,7 +109,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_is_changed(gpt2, gpt2_folde
 def test_a_model_that_would_be_computed_differently_is_refused(request, tmp_path, kind, change, named):
     folder = request.getfixturevalue(f"{kind}_folder")
     with pytest.raises(GeneraError, match=named):
-        read_size(copy(folder, tmp_path, **change), kind)
+        read_size(copy(folder, tmp_path, **change), (kind,))
 
 
 def test_an_incomplete_config_is_refused(gpt2_folder, tmp_path):
@@ -118,7 +118,7 @@ def test_an_incomplete_config_is_refused(gpt2_folder, tmp_path):
     del entries["n_layer"]
     (folder / "config.json").write_text(json.dumps(entries))
     with pytest.raises(GeneraError, match="no entry 'n_layer'"):
-        read_size(folder, "gpt2")
+        read_size(folder, DECODERS)
 
 
 def test_folders_without_safe_weights_are_refused_with_a_way_out(gpt2, gpt2_folder, tmp_path):
@@ -153,7 +153,7 @@ def test_a_written_folder_is_computed_alike_by_transformers_and_read_again(bert,
     theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "gpt2").eval()
     assert_close(theirs(ids).logits, gpt2.logits(gpt2.eval()(ids)))
     for model, kind in ((bert, "bert"), (gpt2, "gpt2")):
-        size = read_size(tmp_path / kind, kind)
+        size = read_size(tmp_path / kind, (kind,))
         assert size == model.size
         again = type(model)(size, pooler=True) if kind == "bert" else type(model)(size)
         load_weights(again, tmp_path / kind)

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from genera.blocks.decoder import Decoder
 from genera.blocks.decoding_options import Decoding
-from genera.blocks.gpt2 import Gpt2
 from genera.errors import GeneraError
 
 
@@ -24,11 +24,11 @@ class Writer(Protocol):
         ...
 
 
-class Gpt2Writer:
-    """`Writer` for GPT-2; memory and embedding as in `Gpt2.forward`."""
+class DecoderWriter:
+    """`Writer` for GPT-2; memory and embedding as in `Decoder.forward`."""
 
     def __init__(
-        self, model: Gpt2, batch: int, length: int, memory: Tensor | None = None, embedding: Tensor | None = None
+        self, model: Decoder, batch: int, length: int, memory: Tensor | None = None, embedding: Tensor | None = None
     ) -> None:
         self.model, self.embedding = model, embedding
         self.cache = model.cache(batch, length, memory)
@@ -43,7 +43,7 @@ class Gpt2Writer:
 
 
 def generate(
-    model: Gpt2,
+    model: Decoder,
     *,
     start: Tensor,
     decoding: Decoding,
@@ -56,7 +56,7 @@ def generate(
 ) -> Tensor:
     """Continue each row of `start` (B, T0) with a GPT-2, as `write` does, up to its last position.
 
-    memory, embedding: as in `Gpt2.forward`. Raises GeneraError when the prompt exceeds the number of positions.
+    memory, embedding: as in `Decoder.forward`. Raises GeneraError when the prompt exceeds the number of positions.
     """
     batch, prompt = start.shape
     positions = model.size.positions - (memory is not None)
@@ -64,7 +64,7 @@ def generate(
         raise GeneraError(f"a prompt of {prompt} tokens does not fit the {positions} positions left; shorten it.")
     decoding = replace(decoding, max_tokens=min(decoding.max_tokens, positions - prompt + 1))
     with torch.inference_mode():
-        writer = Gpt2Writer(model, batch, prompt + decoding.max_tokens - 1, memory, embedding)
+        writer = DecoderWriter(model, batch, prompt + decoding.max_tokens - 1, memory, embedding)
     return write(writer, start=start, decoding=decoding, end=end, pad=pad, forbid=forbid, generator=generator)
 
 

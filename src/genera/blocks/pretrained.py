@@ -1,8 +1,9 @@
-"""BERT and GPT-2 in the Hugging Face layout: read from a folder or the hub, written to a folder."""
+"""Transformers in the Hugging Face layout: read from a folder or the hub, written to a folder."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,83 +14,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from genera.blocks.bert import Bert
-from genera.blocks.gpt2 import Gpt2
-from genera.blocks.size import TransformerSize
+from genera.blocks.decoder import Decoder
+from genera.blocks.huggingface import FORMATS, Format, plain
+from genera.blocks.layouts import LLAMA, ROTARY_BASE
+from genera.blocks.size import T5Size, TransformerSize
+from genera.blocks.t5 import T5
 from genera.errors import GeneraError
 from genera.files import read_json, write_json, write_tensors
 
-# Our layer (with "{}" for the number of a block) → theirs. Several of theirs are concatenated into one of ours.
-_BERT = {
-    "tokens": ["embeddings.word_embeddings"],
-    "positions": ["embeddings.position_embeddings"],
-    "segments": ["embeddings.token_type_embeddings"],
-    "norm": ["embeddings.LayerNorm"],
-    "blocks.{}.attention.qkv": [f"encoder.layer.{{}}.attention.self.{part}" for part in ("query", "key", "value")],
-    "blocks.{}.attention.out": ["encoder.layer.{}.attention.output.dense"],
-    "blocks.{}.attention_norm": ["encoder.layer.{}.attention.output.LayerNorm"],
-    "blocks.{}.feed_forward.up": ["encoder.layer.{}.intermediate.dense"],
-    "blocks.{}.feed_forward.down": ["encoder.layer.{}.output.dense"],
-    "blocks.{}.feed_forward_norm": ["encoder.layer.{}.output.LayerNorm"],
-    "pooler": ["pooler.dense"],
-}
-_GPT2 = {
-    "tokens": ["wte"],
-    "positions": ["wpe"],
-    "blocks.{}.attention_norm": ["h.{}.ln_1"],
-    "blocks.{}.attention.qkv": ["h.{}.attn.c_attn"],
-    "blocks.{}.attention.out": ["h.{}.attn.c_proj"],
-    "blocks.{}.feed_forward_norm": ["h.{}.ln_2"],
-    "blocks.{}.feed_forward.up": ["h.{}.mlp.c_fc"],
-    "blocks.{}.feed_forward.down": ["h.{}.mlp.c_proj"],
-    "norm": ["ln_f"],
-}
-# Extra tensors in their files that a bare model does not need: heads, and buffers of old versions.
-BERT_EXTRAS = r"cls\..*|pooler\..*|classifier\..*|embeddings\.position_ids"
-GPT2_EXTRAS = r"lm_head\.weight|h\.\d+\.attn\.(masked_)?bias"
-_TENSORFLOW = {"gamma": "weight", "beta": "bias"}
 _INDEX = "model.safetensors.index.json"
-_CLASSES = {"bert": "BertModel", "gpt2": "GPT2LMHeadModel"}
-# Our sizes → entries of their config.json.
-_SIZES = {
-    "bert": {
-        "layers": "num_hidden_layers",
-        "hidden": "hidden_size",
-        "heads": "num_attention_heads",
-        "feed_forward": "intermediate_size",
-        "positions": "max_position_embeddings",
-        "vocabulary": "vocab_size",
-    },
-    "gpt2": {
-        "layers": "n_layer",
-        "hidden": "n_embd",
-        "heads": "n_head",
-        "feed_forward": "n_inner",
-        "positions": "n_positions",
-        "vocabulary": "vocab_size",
-    },
-}
-_DROPOUTS = {
-    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
-    "gpt2": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
-}
-# Other entries of config.json and the values that these blocks implement; the first is the default.
-_IMPLEMENTED: dict[str, dict[str, tuple[Any, ...]]] = {
-    "bert": {
-        "hidden_act": ("gelu",),
-        "layer_norm_eps": (1e-12,),
-        "position_embedding_type": ("absolute",),
-        "type_vocab_size": (2,),
-        "is_decoder": (False,),
-    },
-    "gpt2": {
-        "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-        "layer_norm_epsilon": (1e-5,),
-        "scale_attn_weights": (True,),
-        "scale_attn_by_inverse_layer_idx": (False,),
-        "add_cross_attention": (False,),
-        "tie_word_embeddings": (True,),
-    },
-}
+ENCODERS, DECODERS, PAIRS = ("bert", "roformer"), ("gpt2", "llama"), ("t5", "mt5")
+"""model_type of the files that a Bert, a Decoder and a T5 read"""
+
+Model = Bert | Decoder | T5
 
 
 def find(source: str | Path, wanted: Iterable[str] = ("config.json", "model*.safetensors", _INDEX)) -> Path:
@@ -109,29 +46,77 @@ def find(source: str | Path, wanted: Iterable[str] = ("config.json", "model*.saf
         ) from error
 
 
-def read_size(folder: str | Path, kind: str) -> TransformerSize:
-    """The size in config.json. kind: "bert" or "gpt2".
+def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
+    """The size and layout in config.json. kinds: the accepted values of its `model_type`.
 
     Raises GeneraError for another kind of model, or a variant that these blocks do not implement.
     """
     path = Path(folder) / "config.json"
     config = read_json(path)
-    if config.get("model_type") != kind:
-        raise GeneraError(f"{path} describes model_type {config.get('model_type')!r}; expected {kind!r}.")
-    for name, values in _IMPLEMENTED[kind].items():
+    kind = config.get("model_type")
+    if kind not in kinds:
+        raise GeneraError(f"{path} describes model_type {kind!r}; expected {' or '.join(map(repr, kinds))}.")
+    if kind == "t5" and str(config.get("feed_forward_proj", "relu")).startswith("gated"):
+        kind = "mt5"  # T5 1.1 has the same layout
+    form = FORMATS[kind]
+    for name, values in form.implemented.items():
         if config.get(name, values[0]) not in values:
             known = " or ".join(map(repr, values))
             raise GeneraError(f"{path}: {name} is {config[name]!r}; only {known} is implemented.")
-    dropouts = {name: config.get(name, 0.1) for name in _DROPOUTS[kind]}
+    if config.get("quantization_config") is not None:
+        raise GeneraError(f"{path}: the weights are quantised (quantization_config); fetch the unquantised model.")
+    dropouts = {name: config.get(name, 0.1) for name in form.dropouts}
     if len(set(dropouts.values())) > 1:
         raise GeneraError(f"{path} has several dropout rates, {dropouts}; set them to one value.")
     try:
-        if kind == "gpt2" and config.get("n_inner") is None:
-            config["n_inner"] = 4 * config["n_embd"]
-        sizes = {ours: config[theirs] for ours, theirs in _SIZES[kind].items()}
-        return TransformerSize(**sizes, dropout=dropouts[_DROPOUTS[kind][0]])
+        sizes = {ours: _entry(config, theirs, kind) for ours, theirs in form.sizes.items()}
     except KeyError as missing:
         raise GeneraError(f"{path} has no entry {missing}; fetch it again.") from None
+    sizes = {ours: value for ours, value in sizes.items() if value is not None}
+    if sizes.get("key_value_heads") == sizes["heads"]:
+        del sizes["key_value_heads"]
+    if sizes.get("head_size") == sizes["hidden"] / sizes["heads"]:
+        del sizes["head_size"]
+    dropout = next(iter(dropouts.values()), 0.0)
+    if kind == "llama":
+        tied, epsilon = config.get("tie_word_embeddings", False), config.get("rms_norm_eps", LLAMA.epsilon)
+        layout, base = replace(LLAMA, tied=tied, epsilon=float(f"{epsilon:.4g}")), _rotary_base(config, path)
+        return TransformerSize(
+            **sizes, dropout=dropout, layout=layout, rotary_base=None if base == ROTARY_BASE else base
+        )
+    if kind in PAIRS:
+        # transformers 5 writes tie_word_embeddings: true also where a file has its own output matrix.
+        tied = config.get("tie_word_embeddings", form.layout.tied) and "lm_head.weight" not in _stored_names(folder)
+        scaled = kind == "t5" and config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
+        layout, decoder_layers = replace(form.layout, tied=tied, scaled_output=scaled), config.get("num_decoder_layers")
+        return T5Size(**sizes, dropout=dropout, layout=layout, decoder_layers=decoder_layers or sizes["layers"])
+    return TransformerSize(**sizes, dropout=dropout, layout=form.layout)
+
+
+def _stored_names(folder: str | Path) -> set[str]:
+    names: set[str] = set()
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as file:
+            names |= set(file.keys())
+    return names
+
+
+def _entry(config: dict[str, Any], name: str, kind: str) -> Any:
+    """Optional entries have the defaults of transformers."""
+    if name == "n_inner" and config.get(name) is None:
+        return 4 * config["n_embd"]
+    if name in ("num_key_value_heads", "head_dim"):
+        return config.get(name)
+    return config.get(name, 512) if kind in PAIRS and name == "n_positions" else config[name]
+
+
+def _rotary_base(config: dict[str, Any], path: Path) -> float:
+    rope = config.get("rope_parameters") or {}
+    scaling = rope or config.get("rope_scaling") or {}
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    if kind != "default" or scaling.get("partial_rotary_factor", 1.0) != 1.0:
+        raise GeneraError(f"{path}: rotary positions of type {kind!r} are not implemented, only 'default'.")
+    return float(rope.get("rope_theta", config.get("rope_theta", ROTARY_BASE)))
 
 
 class Slot(NamedTuple):
@@ -140,37 +125,46 @@ class Slot(NamedTuple):
     parameter: Tensor
     names: list[str]
     transposed: bool = False
+    rows: list[int] | None = None
+    """of each part [equally many]"""
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """Views of the parameter, one for each name."""
+        rows = self.rows or [len(self.parameter) // len(self.names)] * len(self.names)
+        return list(self.parameter.detach().split(rows))
 
 
-def slots(model: Bert | Gpt2, prefix: str = "") -> list[Slot]:
-    """The parameters of `model` under their Hugging Face names, with `prefix` prepended.
+def format_of(model: Model) -> Format:
+    return FORMATS[model.layout.name]
 
-    GPT-2 stores projections (c_…) as (in, out), while a linear layer has (out, in).
-    """
-    table, targets = _BERT if isinstance(model, Bert) else _GPT2, []
+
+def slots(model: Model, prefix: str = "") -> list[Slot]:
+    """The parameters of `model` under their Hugging Face names, with `prefix` prepended."""
+    form, targets = format_of(model), []
     for name, parameter in model.named_parameters():
         layer, _, kind = name.rpartition(".")
         number = re.search(r"\d+", layer)
-        theirs = table[re.sub(r"\d+", "{}", layer)]
-        names = [f"{prefix}{part.format(number and number[0])}.{kind}" for part in theirs]
-        targets.append(Slot(parameter, names, ".c_" in names[0] and kind == "weight"))
+        theirs = [part.format(number and number[0]) for part in form.names[re.sub(r"\d+", "{}", layer)]]
+        transposed = kind == "weight" and bool(re.fullmatch(form.transposed, theirs[0]))
+        rows = model.size.projected_rows if layer.endswith(".qkv") and len(theirs) == 3 else None
+        targets.append(Slot(parameter, [f"{prefix}{part}.{kind}" for part in theirs], transposed, rows))
     return targets
 
 
-def load_weights(model: Bert | Gpt2, folder: str | Path) -> None:
-    """Load the model from model.safetensors or its shards. Names may have the prefix "bert." or "transformer.".
+def load_weights(model: Model, folder: str | Path) -> None:
+    """Load the model from model.safetensors or its shards, in any precision. Names may have a prefix such as "bert.".
 
     Raises GeneraError, before changing the model, with a list of all missing, unknown or misshapen tensors.
     """
-    extras = BERT_EXTRAS if isinstance(model, Bert) else GPT2_EXTRAS
     files = dict.fromkeys(weight_files(folder), "")
-    fill(slots(model), files, extras, f"the weights in {folder} do not fit {model.size}")
+    fill(slots(model), files, format_of(model).extras, f"the weights in {folder} do not fit {model.size}")
 
 
 def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) -> None:
     """Copy tensors from safetensors files into parameters.
 
-    files: file → prefix for its names, after removing "bert." or "transformer.".
+    files: file → prefix for its names, after removing their own, such as "bert.".
     extras: pattern of names to ignore. misfit: the beginning of the error message.
     Raises GeneraError, before changing a parameter, with a list of all missing, unknown or misshapen tensors.
     """
@@ -183,23 +177,23 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
                 raise GeneraError(f"{path} is missing; fetch it again.") from None
             except SafetensorError as error:
                 raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
-            stored |= {prefix + _plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            stored |= {prefix + plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         shapes = {name: tuple(file.get_slice(in_file).get_shape()) for name, (file, in_file) in stored.items()}
         if wrong := _misfits(targets, shapes, extras):
             raise GeneraError(f"{misfit}: {'; '.join(wrong)}.")
-        for parameter, names, transposed in targets:
-            parts = [file.get_tensor(name) for file, name in map(stored.__getitem__, names)]
-            parameter.copy_(torch.cat([part.T if transposed else part for part in parts]))
+        for slot in targets:  # tensor by tensor, so that no second copy of the model is in memory
+            for part, name in zip(slot.parts, slot.names, strict=True):
+                file, in_file = stored[name]
+                tensor = file.get_tensor(in_file)
+                part.copy_(tensor.T if slot.transposed else tensor)
 
 
 def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: str) -> list[str]:
     wrong, known = [], set()
-    for parameter, names, transposed in targets:
-        rows, *rest = parameter.shape
-        shape = (rows // len(names), *rest)
-        for name in names:
+    for slot in targets:
+        for part, name in zip(slot.parts, slot.names, strict=True):
             known.add(name)
-            wanted = shape[::-1] if transposed else shape
+            wanted = tuple(part.shape)[::-1] if slot.transposed else tuple(part.shape)
             if name not in shapes:
                 wrong.append(f"{name} is missing")
             elif shapes[name] != wanted:
@@ -207,40 +201,43 @@ def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: st
     return wrong + [f"{name} is unknown" for name in shapes if name not in known and not re.fullmatch(extras, name)]
 
 
-def export_weights(model: Bert | Gpt2) -> dict[str, Tensor]:
-    """The weights under Hugging Face names without prefix: a state dict of BertModel or GPT2Model."""
-    tensors = {}
-    for parameter, names, transposed in slots(model):
-        for name, part in zip(names, parameter.detach().chunk(len(names)), strict=True):
-            tensors[name] = (part.T if transposed else part).contiguous()
-    return tensors
+def export_weights(model: Model) -> dict[str, Tensor]:
+    """The weights under Hugging Face names without prefix: a state dict of BertModel, GPT2Model, LlamaModel, …"""
+    return {
+        name: (part.T if slot.transposed else part).contiguous()
+        for slot in slots(model)
+        for part, name in zip(slot.parts, slot.names, strict=True)
+    }
 
 
-def write_folder(model: Bert | Gpt2, folder: Path, **tokens: int) -> None:
-    """Write config.json and model.safetensors of a BertModel or a GPT2LMHeadModel into `folder`, creating it if needed.
+def write_folder(model: Model, folder: Path, **tokens: int) -> None:
+    """Write config.json and model.safetensors into `folder`, creating it if needed, as transformers reads them.
 
     tokens: special token entries of config.json, such as pad_token_id.
     """
-    kind = "bert" if isinstance(model, Bert) else "gpt2"
+    form, size, layout = format_of(model), model.size, model.layout
     folder.mkdir(parents=True, exist_ok=True)
+    sizes = {**vars(size), "key_value_heads": size.groups, "head_size": size.width}
     config = {
-        "model_type": kind,
-        "architectures": [_CLASSES[kind]],
-        **{theirs: getattr(model.size, ours) for ours, theirs in _SIZES[kind].items()},
-        **dict.fromkeys(_DROPOUTS[kind], model.size.dropout),
-        **{name: values[0] for name, values in _IMPLEMENTED[kind].items()},
+        "model_type": layout.name,
+        "architectures": [form.architecture],
+        **{theirs: sizes[ours] for ours, theirs in form.sizes.items()},
+        **dict.fromkeys(form.dropouts, size.dropout),
+        **{name: values[0] for name, values in form.implemented.items()},
         **tokens,
     }
+    if layout.name == "llama":
+        config |= {"rms_norm_eps": layout.epsilon, "tie_word_embeddings": layout.tied}
+        config["rope_parameters"] = {"rope_type": "default", "rope_theta": size.rotary_base or ROTARY_BASE}
+    if isinstance(size, T5Size):
+        config |= {"num_decoder_layers": size.decoder_layers, "is_encoder_decoder": True}
+        config |= {"tie_word_embeddings": layout.scaled_output if layout.name == "t5" else layout.tied}
     write_json(folder / "config.json", config)
-    prefix = "transformer." if kind == "gpt2" else ""
-    tensors = {prefix + name: tensor for name, tensor in export_weights(model).items()}
+    tensors = {
+        ("" if name.startswith("lm_head.") else form.prefix) + name: tensor
+        for name, tensor in export_weights(model).items()
+    }
     write_tensors(folder / "model.safetensors", tensors)
-
-
-def _plain(name: str) -> str:
-    """Removes the prefix and the TensorFlow names of LayerNorm, which bert-base-cased has on the hub."""
-    name = re.sub(r"^(bert|transformer)\.", "", name)
-    return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{_TENSORFLOW[m[1]]}", name)
 
 
 def weight_files(folder: str | Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """The networks of a text VAE: BERT → q(z|x) → GPT-2 that sees z as memory, in its embeddings, or both.
 
-Shapes: B sentences, S encoder tokens, T decoder tokens, H hidden, L decoder layers, A heads, P latent.
+Shapes: B sentences, S encoder tokens, T decoder tokens, H hidden, L decoder layers, G heads of keys and values of width
+D, P latent.
 """
 
 from typing import TypedDict
@@ -9,9 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from genera.blocks.bert import Bert
+from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import generate
 from genera.blocks.decoding_options import Decoding
-from genera.blocks.gpt2 import Gpt2
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.size import TransformerSize
 from genera.blocks.warm_start import warm_start
@@ -24,7 +25,7 @@ ROWS_AT_ONCE = 256
 
 
 class Conditions(TypedDict):
-    """z as Gpt2 takes it."""
+    """z as Decoder takes it."""
 
     memory: Tensor | None
     embedding: Tensor | None
@@ -44,12 +45,13 @@ class TextVae(nn.Module):
         super().__init__()
         self.config, self.encoder_pad, self.decoder_pad = config, encoder_pad, decoder_pad
         self.encoder = Bert(encoder, pooler=config.feature == "pooler")
-        self.decoder = Gpt2(decoder)
+        self.decoder = Decoder(decoder)
         self.encoder.blocks.checkpointing = self.decoder.blocks.checkpointing = config.checkpointing
         self.to_posterior = nn.Linear(encoder.hidden, 2 * config.latent_size, bias=False)  # W_E
         self.to_memory = self.to_embedding = None
         if config.injection != "embedding":
-            self.to_memory = nn.Linear(config.latent_size, decoder.layers * decoder.hidden, bias=False)  # W_M
+            slots = decoder.layers * decoder.groups * decoder.width
+            self.to_memory = nn.Linear(config.latent_size, slots, bias=False)  # W_M
         if config.injection != "memory":
             self.to_embedding = nn.Linear(config.latent_size, decoder.hidden, bias=False)  # W_D
         for layer in (self.to_posterior, self.to_memory, self.to_embedding):
@@ -94,16 +96,16 @@ class TextVae(nn.Module):
         return self.posterior(self.features(ids))
 
     def conditions(self, z: Tensor) -> Conditions:
-        """(B, P) → the memory (B, L, A, 1, H/A) and the embedding (B, H) of z (section 3.1)."""
+        """(B, P) → the memory (B, L, G, 1, D) and the embedding (B, H) of z (section 3.1)."""
         memory, size = None, self.decoder.size
         if self.to_memory is not None:
-            memory = self.to_memory(z).view(len(z), size.layers, size.heads, 1, size.hidden // size.heads)
+            memory = self.to_memory(z).view(len(z), size.layers, size.groups, 1, size.width)
         return {"memory": memory, "embedding": None if self.to_embedding is None else self.to_embedding(z)}
 
     def log_likelihood(self, ids: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,), of (B, T) BPE ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
         states = self.decoder(ids[:, :-1], **self.conditions(z))
-        return sequence_log_likelihood(states, self.decoder.tokens.weight, ids[:, 1:], self.decoder_pad)
+        return sequence_log_likelihood(states, self.decoder.output, ids[:, 1:], self.decoder_pad)
 
     def write(self, z: Tensor, tokeniser: Tokeniser, how: Decoding, generator: Generator | None) -> list[str]:
         """z: (B, P) → B sentences; `tokeniser` is the decoder's."""

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genera.blocks.size import BERT_BASE, GPT2_BASE, TransformerShape
+from genera.blocks.size import BERT_BASE, GPT2_BASE, DecoderShape, EncoderShape
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextVaeConfig:
     """The networks of Li et al. 2020: BERT encoder, Gaussian latent, GPT-2 decoder."""
 
-    encoder: TransformerShape = BERT_BASE
+    encoder: EncoderShape = BERT_BASE
     """Size of the BERT encoder; its vocabulary follows the tokeniser."""
-    decoder: TransformerShape = GPT2_BASE
+    decoder: DecoderShape = GPT2_BASE
     """Size of the GPT-2 decoder; its vocabulary follows the tokeniser."""
     pretrained_encoder: str | None = None
     """BERT weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genera.blocks.size import GPT2_BASE, TransformerShape
+from genera.blocks.size import GPT2_BASE, DecoderShape
 from genera.data.text.config import DataConfig
 from genera.engine.optimiser_config import OptimiserConfig
 
@@ -11,7 +11,7 @@ from genera.engine.optimiser_config import OptimiserConfig
 class Gpt2LmConfig(OptimiserConfig):
     """GPT-2 fine-tuned or trained from scratch, one sentence at a time."""
 
-    decoder: TransformerShape = GPT2_BASE
+    decoder: DecoderShape = GPT2_BASE
     """Size of the decoder; its vocabulary follows the tokeniser."""
     pretrained_decoder: str | None = None
     """Initial GPT-2 weights: a directory in Hugging Face layout or a hub name [random]."""

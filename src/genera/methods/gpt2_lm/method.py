@@ -8,11 +8,11 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
+from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import generate
 from genera.blocks.decoding_options import decoding
-from genera.blocks.gpt2 import Gpt2
 from genera.blocks.likelihood import sequence_log_likelihood
-from genera.blocks.pretrained import find, load_weights, read_size, write_folder
+from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
 from genera.blocks.warm_start import warm_start
 from genera.data.text.batches import TextBatch, collate
 from genera.data.text.corpus import DecoderCorpus
@@ -40,7 +40,7 @@ class Gpt2Lm(Method):
         super().__init__(config, assets)
         self.config: Gpt2LmConfig = config
         self.tokeniser = assets.decoder
-        self.decoder = Gpt2(config.decoder.sized(self.tokeniser.size))
+        self.decoder = Decoder(config.decoder.sized(self.tokeniser.size))
         self.decoder.blocks.checkpointing = config.checkpointing
 
     # training
@@ -65,7 +65,7 @@ class Gpt2Lm(Method):
     def log_likelihood(self, ids: Tensor) -> Tensor:
         """log p(x) in nats, (B,), of (B, T) ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
         states = self.decoder(ids[:, :-1])
-        return sequence_log_likelihood(states, self.decoder.tokens.weight, ids[:, 1:], self.tokeniser.pad)
+        return sequence_log_likelihood(states, self.decoder.output, ids[:, 1:], self.tokeniser.pad)
 
     # what the trained model can do
 
@@ -123,7 +123,7 @@ class Gpt2Lm(Method):
     @classmethod
     def from_export(cls, config: RunConfig, folder: Path) -> Self:
         method = cls(config.model, Tokenisers(encoder=None, decoder=Tokeniser.load(folder, "bpe")))
-        expected, size = method.decoder.size, read_size(folder, "gpt2")
+        expected, size = method.decoder.size, read_size(folder, DECODERS)
         if replace(size, init=expected.init) != expected:
             raise GeneraError(f"{folder} is of size {size}, and genera.json in it says {expected}.")
         load_weights(method.decoder, folder)
@@ -135,7 +135,7 @@ class Gpt2Lm(Method):
         origin.only("source", "decoder_tokeniser", because="gpt2-lm is one model, named as the source")
         if origin.source is None:
             raise GeneraError("an import of gpt2-lm needs a GPT-2 as its source: a directory or a hub name.")
-        size = read_size(find(origin.source), "gpt2")
+        size = read_size(find(origin.source), DECODERS)
         tokeniser = origin.decoder_tokeniser or origin.source
         data = replace(config.data, decoder_tokeniser=tokeniser, max_tokens=min(config.data.max_tokens, size.positions))
         model = replace(config.model, decoder=size.shape, pretrained_decoder=origin.source)

@@ -9,13 +9,13 @@ from genera.methods.gpt2_lm.config import Gpt2LmConfig
 PRESETS = {
     "nano": Preset(
         summary="2 layers of 64, from scratch; minutes on a laptop's CPU",
-        model=Gpt2LmConfig(decoder=size.NANO, lr=1e-3, warmup=100),
+        model=Gpt2LmConfig(decoder=size.NANO_DECODER, lr=1e-3, warmup=100),
         train=TrainConfig(epochs=4, batch_size=64),
         data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "small": Preset(
         summary="4 layers of 256, from scratch; an hour on a CPU, minutes on a GPU",
-        model=Gpt2LmConfig(decoder=size.SMALL, lr=5e-4, warmup=200),
+        model=Gpt2LmConfig(decoder=size.SMALL_DECODER, lr=5e-4, warmup=200),
         train=TrainConfig(epochs=4, batch_size=64),
         data=DataConfig(max_words=100, max_tokens=200),
     ),

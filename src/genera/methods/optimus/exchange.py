@@ -6,7 +6,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from genera.blocks.pretrained import BERT_EXTRAS, GPT2_EXTRAS, Slot, fill, find, read_size, slots, weight_files
+from genera.blocks.huggingface import FORMATS
+from genera.blocks.pretrained import DECODERS, ENCODERS, Slot, fill, find, read_size, slots, weight_files
 from genera.blocks.pretrained import write_folder as write_transformer
 from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.engine.config import RunConfig
@@ -24,8 +25,8 @@ _MAPS = {
 """Name in the original code (W_E, W_M, W_D) → ours."""
 _EXTRAS = "|".join(
     [
-        rf"encoder\.({BERT_EXTRAS})",
-        rf"decoder\.transformer\.({GPT2_EXTRAS})",
+        rf"encoder\.({FORMATS['bert'].extras})",
+        rf"decoder\.transformer\.({FORMATS['gpt2'].extras})",
         r"decoder\.lm_head\.weight",
         *map(re.escape, _MAPS),
     ]
@@ -73,8 +74,8 @@ def _maps(network: OptimusNetwork) -> list[Slot]:
 
 def read_folder(network: OptimusNetwork, folder: Path) -> None:
     """Fill `network` with what `write_folder` wrote. Raises GeneraError listing every tensor that does not fit."""
-    for side, kind in (("encoder", "bert"), ("decoder", "gpt2")):
-        expected, size = getattr(network, side).size, read_size(folder / side, kind)
+    for side, kinds in (("encoder", ENCODERS), ("decoder", DECODERS)):
+        expected, size = getattr(network, side).size, read_size(folder / side, kinds)
         if replace(size, init=expected.init) != expected:
             raise GeneraError(f"{folder / side} is of size {size}, and genera.json beside it says {expected}.")
     files = dict.fromkeys(weight_files(folder / "encoder"), _ENCODER)
@@ -113,7 +114,7 @@ def from_parts(config: RunConfig, origin: Origin) -> RunConfig:
         lacks = "--decoder GPT2" if origin.encoder else "--encoder BERT"
         both = "--encoder BERT and --decoder GPT2, or a source: an exported or an original Optimus"
         raise GeneraError(f"an import of optimus needs {lacks if origin.encoder or origin.decoder else both}.")
-    sizes = {"encoder": read_size(find(origin.encoder), "bert"), "decoder": read_size(find(origin.decoder), "gpt2")}
+    sizes = {"encoder": read_size(find(origin.encoder), ENCODERS), "decoder": read_size(find(origin.decoder), DECODERS)}
     model = replace(
         config.model,
         encoder=sizes["encoder"].shape,

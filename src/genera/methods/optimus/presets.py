@@ -9,9 +9,11 @@ from genera.engine.registry import Preset
 from genera.methods.optimus.config import OptimusConfig
 
 # From scratch at this size the tanh pooler and small latent maps keep the encoder on a plateau, hence mean and 0.1.
-NANO = OptimusConfig(encoder=size.NANO, decoder=size.NANO, feature="mean", latent_init=0.1, lr=1e-3, warmup=100)
-SMALL = replace(NANO, encoder=size.SMALL, decoder=size.SMALL, lr=5e-4, warmup=200)
-MINI_SIZE = size.from_scratch(layers=2, hidden=96, heads=4, positions=128)
+NANO = OptimusConfig(
+    encoder=size.NANO_ENCODER, decoder=size.NANO_DECODER, feature="mean", latent_init=0.1, lr=1e-3, warmup=100
+)
+SMALL = replace(NANO, encoder=size.SMALL_ENCODER, decoder=size.SMALL_DECODER, lr=5e-4, warmup=200)
+MINI_SIZE = {"layers": 2, "hidden": 96, "heads": 4, "positions": 128}
 WORLDS = "world:captions + world:captions-small + world:houses + world:houses-hanna"
 PAPER = OptimusConfig(pretrained_encoder="google-bert/bert-base-cased", pretrained_decoder="openai-community/gpt2")
 PAPER_DATA = DataConfig(
@@ -39,7 +41,11 @@ PRESETS = {
     ),
     "mini": Preset(
         summary="2+2 layers of 96, P = 32, on all texts of the embedded worlds; shipped as optimus-mini",
-        model=replace(NANO, encoder=MINI_SIZE, decoder=MINI_SIZE),
+        model=replace(
+            NANO,
+            encoder=size.from_scratch(size.EncoderShape, **MINI_SIZE),
+            decoder=size.from_scratch(size.DecoderShape, **MINI_SIZE),
+        ),
         train=TrainConfig(steps=5000, batch_size=64),
         data=DataConfig(data=WORLDS, max_words=40, max_tokens=100, bucket_noise=0.5),
     ),

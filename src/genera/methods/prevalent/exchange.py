@@ -40,7 +40,7 @@ def encoder_slots(encoder: NavigationEncoder) -> list[Slot]:
     """Every tensor of the encoder under its released name, without the prefix "bert."."""
     words = [
         Slot(parameter, [name.replace("encoder.layer.", "lalayer.") for name in names])
-        for parameter, names, _ in slots(encoder.words)
+        for parameter, names, *_ in slots(encoder.words)
     ]
     cross = [
         Slot(parameter, [f"addlayer.{number}.{part}.{kind}" for part in _CROSS[layer]])

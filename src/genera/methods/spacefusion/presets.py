@@ -10,7 +10,13 @@ from genera.methods.spacefusion.config import SpaceFusionConfig
 
 # From scratch at this size the tanh pooler and small latent maps keep the encoder on a plateau, hence mean and 0.1.
 NANO = SpaceFusionConfig(
-    encoder=size.NANO, decoder=size.NANO, feature="mean", latent_init=0.1, lr=1e-3, warmup=100, freeze_shared=False
+    encoder=size.NANO_ENCODER,
+    decoder=size.NANO_DECODER,
+    feature="mean",
+    latent_init=0.1,
+    lr=1e-3,
+    warmup=100,
+    freeze_shared=False,
 )
 NANO_DATA = DialogueConfig(max_words=40, max_tokens=64, max_context_tokens=128, vocabulary=2000, bucket_noise=0.5)
 NANO_TRAIN = TrainConfig(epochs=3, batch_size=64)

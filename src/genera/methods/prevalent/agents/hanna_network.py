@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genera.blocks.layouts import BERT
 from genera.blocks.recurrent import SoftDotAttention
 from genera.blocks.size import TransformerSize
 from genera.blocks.transformer import Block, initialise
@@ -75,10 +76,10 @@ class HannaNetwork(nn.Module):
         )
         self.scale = math.sqrt(hidden)
         self.words = nn.Embedding(vocabulary, hidden) if vocabulary else nn.Linear(inputs, hidden)
-        self.text = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
+        self.text = Block(size, BERT)
         self.views, self.slot = nn.Linear(features, hidden), nn.Linear(features, hidden)
         self.step = nn.Linear(3 * hidden, hidden)
-        self.history = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
+        self.history = Block(size, BERT)
         self.heed = SoftDotAttention(hidden, hidden)
         self.walk_query = nn.Linear(hidden, hidden)
         self.ask = nn.Sequential(nn.Linear(hidden + slots, hidden), nn.ReLU(), nn.Linear(hidden, 2 + len(REASONS)))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genera.blocks.bert import Bert
+from genera.blocks.layouts import BERT
 from genera.blocks.size import TransformerSize
 from genera.blocks.transformer import Attention, Block, initialise
 
@@ -24,10 +25,10 @@ class CrossLayer(nn.Module):
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
         self.dropout = size.dropout
-        self.attention = Attention(size)
+        self.attention = Attention(size, BERT)
         self.attention_norm = nn.LayerNorm(size.hidden, eps=_EPSILON)
-        self.text = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
-        self.image = Block(size, norm_first=False, gelu="none", epsilon=_EPSILON)
+        self.text = Block(size, BERT)
+        self.image = Block(size, BERT)
 
     def forward(self, text: Tensor, mask: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """text (B, L, D), mask (B, 1, 1, L) True at tokens, image (B, V, D) → both, updated from the same inputs."""
