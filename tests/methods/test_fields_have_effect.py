@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import genera
 from genera import worlds
-from genera.blocks.size import NANO, TransformerShape
+from genera.blocks.size import NANO_ENCODER, DecoderShape, EncoderShape
 from genera.data.text.config import DataConfig
 from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.engine import checkpoint, registry
@@ -104,6 +104,15 @@ class Change:
     """fields of the run, by place, under which it has an effect; with and without the change"""
 
 
+SHAPE = {
+    "layers": Change(1),
+    "hidden": Change(32),
+    "heads": Change(2),
+    "feed_forward": Change(64),
+    "positions": Change(120),
+    "dropout": Change(0.2),
+    "init": Change(0.1),
+}
 SGD, STEPS = {"model.optimiser": "sgd"}, {"model.schedule": "step", "model.decay_every": 1}
 # The mean of the weights takes the place of --ema. At this rate the validation loss rises, which triggers averaging.
 AVERAGED = {"train.ema": 0.0, "train.steps": 6, "train.validate_every": 1, "model.lr": 5.0}
@@ -161,14 +170,15 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "keep": Change(1, files),
         "track": Change(("tensorboard",), files),
     },
-    TransformerShape: {
-        "layers": Change(1),
-        "hidden": Change(32),
-        "heads": Change(2),
-        "feed_forward": Change(64),
-        "positions": Change(120),
-        "dropout": Change(0.2),
-        "init": Change(0.1),
+    EncoderShape: SHAPE | {"layout": Change("roformer")},
+    DecoderShape: SHAPE
+    | {
+        "layout": Change("llama"),
+        "key_value_heads": Change(2),
+        "head_size": Change(8),
+        "rotary_base": Change(500.0, under={"model.decoder.layout": "llama"}),
+        "epsilon": Change(1e-2),
+        "tied": Change(False),
     },
     Gpt2LmConfig: {
         "pretrained_decoder": Change(lambda files: str(files / "gpt2")),
@@ -251,10 +261,16 @@ def files_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Tokeniser.train(kind, lambda: texts, 305).save(folder / kind)
     bert = transformers.BertConfig(
         vocab_size=100, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
-        max_position_embeddings=NANO.positions,
+        max_position_embeddings=NANO_ENCODER.positions,
     )  # fmt: skip
     gpt2 = transformers.GPT2Config(
-        vocab_size=100, n_embd=64, n_layer=2, n_head=4, n_positions=NANO.positions, bos_token_id=0, eos_token_id=0
+        vocab_size=100,
+        n_embd=64,
+        n_layer=2,
+        n_head=4,
+        n_positions=NANO_ENCODER.positions,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     transformers.BertModel(bert).save_pretrained(folder / "bert")
     transformers.GPT2Model(gpt2).save_pretrained(folder / "gpt2")
