@@ -23,9 +23,10 @@ SAMPLES = 20
 
 
 def open_reference(evaluation: Evaluation, reference: str | None) -> tuple[Nats, str]:
-    """The nats of a reference model, and its name. reference: a run, a folder of a GPT-2, or None for trigrams.
+    """The nats of a reference model, and its name.
 
-    Raises GeneraError for a folder that is neither, and for a run without likelihoods of text; Lacks without a
+    reference: a run, or a folder of a GPT-2 or a Llama in the Hugging Face layout; None: a trigram model.
+    Raises GeneraError for a folder that is none of them, and for a run without likelihoods of text; Lacks without a
     reference and without a training split to fit the trigrams to.
     """
     from genera.engine.shipped import SHIPPED
@@ -39,16 +40,10 @@ def open_reference(evaluation: Evaluation, reference: str | None) -> tuple[Nats,
         return _of_run(reference if reference in SHIPPED else path, evaluation), reference
     if not (path / "config.json").is_file():
         raise GeneraError(
-            f"--fluency.reference {reference} is neither a run folder (with config.yaml) nor a GPT-2 in the Hugging "
-            "Face layout (with config.json, model.safetensors and tokenizer.json)."
+            f"--fluency.reference {reference} is neither a run folder (with config.yaml) nor a GPT-2 or Llama in the "
+            "Hugging Face layout (with config.json, model.safetensors and tokenizer.json)."
         )
-    kind = read_json(path / "config.json").get("model_type")
-    if kind != "gpt2":
-        raise GeneraError(
-            f"--fluency.reference {reference} is of model_type {kind!r}; only gpt2 can judge fluency so far, not "
-            "Llama and other layouts."
-        )
-    return _of_gpt2(path, evaluation.run.device), reference
+    return _of_decoder(path, evaluation.run.device), reference
 
 
 def _of_run(path: str | Path, evaluation: Evaluation) -> Nats:
@@ -91,19 +86,21 @@ def _of_run(path: str | Path, evaluation: Evaluation) -> Nats:
     return nats
 
 
-def _of_gpt2(folder: Path, device: Any) -> Nats:
+def _of_decoder(folder: Path, device: Any) -> Nats:
     import torch
 
-    from genera.blocks.gpt2 import Gpt2
+    from genera.blocks.decoder import Decoder
     from genera.blocks.likelihood import sequence_log_likelihood
-    from genera.blocks.pretrained import load_weights, read_size
+    from genera.blocks.pretrained import DECODERS, load_weights, read_size
     from genera.data.vocabularies.tokenisers import Tokeniser
 
-    model = Gpt2(read_size(folder, "gpt2"))
+    model = Decoder(read_size(folder, DECODERS))
     load_weights(model, folder)
     model.to(device).eval()
     tokeniser, config = Tokeniser.load(folder, "bpe"), read_json(folder / "config.json")
     begin, end = (config.get(f"{name}_token_id", model.size.vocabulary - 1) for name in ("bos", "eos"))
+    if (document := tokeniser.id_of("<|endoftext|>")) is not None:  # chat models have other tokens in config.json
+        begin = end = document
     limit, outside = model.size.positions, -100
 
     @torch.no_grad()
@@ -119,7 +116,7 @@ def _of_gpt2(folder: Path, device: Any) -> Nats:
             rows = windows[i : i + AT_ONCE]
             targets = torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], True, outside).to(device)
             inputs = torch.nn.utils.rnn.pad_sequence([row[:-1] for row in rows], True, end).to(device)
-            parts.append(-sequence_log_likelihood(model(inputs), model.tokens.weight, targets, outside))
+            parts.append(-sequence_log_likelihood(model(inputs), model.output, targets, outside))
         summed = np.bincount(owners, torch.cat(parts).double().cpu().numpy(), len(sentences))
         return summed.astype(np.float64)
 

@@ -69,6 +69,10 @@ class Tokeniser:
             raise GeneraError("this tokeniser has no [MASK] token; masked language modelling needs one.")
         return int(mask)
 
+    def id_of(self, token: str) -> int | None:
+        """The id of a token, None where the vocabulary has none such."""
+        return self._tokenizer.token_to_id(token)
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids per text, including bos and eos. A wordpiece tokeniser encodes a pair as [CLS] a [SEP] b
         [SEP], in one segment as in training; a bpe tokeniser joins the two with a space."""
