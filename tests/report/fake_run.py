@@ -55,6 +55,8 @@ FIGURES["collapsed"] = FIGURES["healthy"] | {
     "iw_bound/K=10": -16.73,
     "iw_bound": -16.73,
     "ppl_word": 3.25,
+    "ppl_token": 3.01,
+    "ppl_token_bos_eos": 2.77,
     "mi": -0.07,
     "au": 0,
     "likelihood_lost_on_swap": 0.02,
@@ -128,7 +130,7 @@ def write_evaluation(run, figures, *, items=2000, split="test", step=3125, block
 
 def figure_of(key, value, n):
     measure, _, samples = key.partition("/K=")
-    error = abs(value) * 0.004 if isinstance(value, int | float) and value % 1 else None
+    error = abs(value) * 0.004 if isinstance(value, int | float) else None
     return Figure(measure, value, error, n, samples=int(samples) if samples else None)
 
 

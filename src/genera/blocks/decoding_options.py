@@ -1,6 +1,8 @@
 """Decoding options. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -37,4 +39,30 @@ def decoding(options: Mapping[str, Any], **defaults: Any) -> Decoding:
     for name in options:
         if name not in known:
             raise unknown("decoding option", name, known)
-    return Decoding(**{**defaults, **options})
+    chosen = Decoding(**{**defaults, **options})
+    note_used([chosen])
+    return chosen
+
+
+_used: ContextVar[list[Decoding] | None] = ContextVar("decodings used", default=None)
+
+
+@contextmanager
+def decodings_used() -> Iterator[list[Decoding]]:
+    """The decodings that models use within the block, each once: what they did where an option was left to them."""
+    outer = _used.get()
+    used: list[Decoding] = []
+    token = _used.set(used)
+    try:
+        yield used
+    finally:
+        _used.reset(token)
+        if outer is not None:
+            note_used(used)
+
+
+def note_used(decodings: list[Decoding]) -> None:
+    """Count these as used, such as those of texts that were generated before and are read again."""
+    used = _used.get()
+    if used is not None:
+        used += [one for one in decodings if one not in used]

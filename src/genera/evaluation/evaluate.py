@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from genera.blocks.decoding_options import decodings_used
 from genera.console import say
 from genera.data.splits import WHOLE
 from genera.engine.config import from_dict
@@ -45,7 +46,8 @@ def evaluate(
         started = time.monotonic()
         evaluation.begin(known, config.of(known))
         try:
-            known.measure(evaluation, config.of(known))
+            with decodings_used() as used:
+                known.measure(evaluation, config.of(known))
         except Lacks as reason:
             del evaluation.results[known.name]
             lacking[known.name] = str(reason)
@@ -55,6 +57,8 @@ def evaluate(
                 ) from None
         else:
             evaluation.results[known.name].seconds = time.monotonic() - started
+            if used:
+                evaluation.results[known.name].facts["decoding"] = [asdict(one) for one in used]
     if not evaluation.results:
         raise GeneraError(_nothing(run, kind, lacking))
 

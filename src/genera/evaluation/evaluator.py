@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from genera.blocks.decoding_options import decodings_used, note_used
 from genera.errors import Lacks
 from genera.evaluation.blocks import Block, Picture
 from genera.measures.schema import Definition, Estimate, Figure, Figures, Finding
@@ -107,8 +108,12 @@ class Evaluation:
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """A value shared between evaluators, such as samples; computed on the first call."""
         if key not in self._shared:
-            self._shared[key] = make()
-        return self._shared[key]
+            with decodings_used() as used:
+                value = make()
+            self._shared[key] = value, used
+        value, used = self._shared[key]
+        note_used(used)
+        return value
 
     def begin(self, evaluator: Evaluator, options: Options) -> None:
         """Assign all following records to `evaluator`; called by the driver."""

@@ -3,7 +3,7 @@ their seed form one group."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from genera.report.seeds import Curve, Group, grouped
 
 SHOWN = ("picture", "examples")
 """Kinds of blocks that are shown side by side."""
+IMAGE_FORM = ("image_size", "channels", "limit")
+"""Settings of the data in which runs must agree whose images are compared by features."""
 SET = ("data", "split")
 """Fields in which the evaluations of the runs must agree."""
 
@@ -33,11 +35,12 @@ def comparison_table(run_folders: Sequence[str | Path], *, evaluation: str | Non
 
     {"runs": [{"run", "group", "method", "preset", "evaluation", "others", "data", "split", "step", "settings"}],
     "groups": [{"name", "runs": [name]}], "comparable": bool, "warnings": [str], "measures": {key: {"measure", "title",
-    "unit", "better", "group", "values": [{"value", "error", "n"} | None], "best": [index]}}}, with values and indices
-    by group.
+    "unit", "better", "group", "values": [{"value", "error", "n"} | None], "best": [index], "differs": str}}}, with
+    values and indices by group.
     A group of several runs has their mean as "value", "sd" over seeds, "error" sd/√runs, and "runs", the value of each.
-    `best` lists the best group and all groups within two standard errors of it; it is empty if the measure has no
-    direction, or if items or options differ.
+    `best` lists the best group and all groups within two standard errors of it. It is empty where that tells no group
+    from another, where a standard error is unknown, and where the measure has no direction. `differs` says why the
+    values of a row do not compare, such as other items, options, features or decoding; then `best` is empty, too.
 
     Raises:
         GeneraError: fewer than two runs, a folder without an evaluated run, or a run without that evaluation.
@@ -117,14 +120,11 @@ def _table(groups: Sequence[Group]) -> dict[str, Any]:
         if len({run[key] for run in runs}) > 1:
             each = ", ".join(f"{run['run']}: {run[key]}" for run in runs)
             warnings.append(f"Not comparable: the {key} differs ({each}).")
-    readings = [record.config.get("data") for record in records]
-    same_reading = all(reading == readings[0] for reading in readings)
     measures = {}
     for key, figure in _figures(records).items():
         entry = next(d for record in records if (d := record.measured.definitions.get(figure.measure)))
         values = [group.figure(key) for group in groups]
-        # Tokens are comparable only if the data was read the same way.
-        comparable = not warnings and (same_reading or entry.unit != "per token") and _measured_alike(records, key)
+        differs = "" if warnings else _differs(records, key, entry)
         measures[key] = {
             "measure": figure.measure,
             "title": ", ".join((entry.title, *figure.qualifiers)),
@@ -132,7 +132,8 @@ def _table(groups: Sequence[Group]) -> dict[str, Any]:
             "better": entry.better,
             "group": entry.group,
             "values": values,
-            "best": _best(entry, values) if comparable else [],
+            "best": [] if warnings or differs else _best(entry, values),
+            "differs": differs,
         }
     return {
         "runs": runs,
@@ -156,12 +157,49 @@ def _figures(records: Sequence[Record]) -> dict[str, Figure]:
     return dict(sorted(figures.items(), key=place))
 
 
-def _measured_alike(records: Sequence[Record], key: str) -> bool:
-    """Whether the evaluator of a figure had the same options in all runs, as far as known."""
-    stored = [record.measured for record in records if key in record.measures]
-    options = [one.results[one.evaluator_of(key)]["options"] for one in stored]
-    known = [each for each in options if each]
-    return all(each == known[0] for each in known)
+def _differs(records: Sequence[Record], key: str, entry: Definition) -> str:
+    """Why the values of a figure do not compare between the runs; empty if they do, as far as known."""
+    having = [record for record in records if key in record.measures]
+    results = [record.measured.results[record.measured.evaluator_of(key)] for record in having]
+    facts = [result.get("facts") or {} for result in results]
+    reasons = []
+    if len({record.measures[key].n for record in having}) > 1:
+        reasons.append(("items", [f"{record.measures[key].n:,}" for record in having]))
+    options = [result["options"] for result in results if result["options"]]
+    for name in dict.fromkeys(name for one in options for name in one):
+        values = [one.get(name) for one in options]
+        if any(value != values[0] for value in values):
+            reasons.append((name.replace("_", " "), [str(value) for value in values]))
+    if any("decoding" in fact for fact in facts):
+        reasons.append(("decoding", [decoding_text(fact.get("decoding")) for fact in facts]))
+    if any("features" in fact for fact in facts):
+        reasons.append(("features", [str(fact.get("features", "not recorded")) for fact in facts]))
+    readings = [flat(record.config["data"]) for record in having if isinstance(record.config.get("data"), dict)]
+    read: Iterable[str] = ()
+    if entry.unit == "per token":  # tokens compare only if the data was read in the same way
+        read = dict.fromkeys(name for reading in readings for name in reading)
+    elif any("features" in fact for fact in facts):
+        read = IMAGE_FORM
+    for name in read:
+        reasons.append((name.replace("_", " "), [str(reading.get(name)) for reading in readings]))
+    told = [(name, list(dict.fromkeys(values))) for name, values in reasons]
+    return "; ".join(f"{name}: {' and '.join(values)}" for name, values in told if len(values) > 1)
+
+
+def decoding_text(decodings: Sequence[Mapping[str, Any]] | None) -> str:
+    """`greedy`, `temperature 1, top-p 0.9`; the length limit is that of the data."""
+    if decodings is None:
+        return "not recorded"
+    return " or ".join(dict.fromkeys(_one_decoding(decoding) for decoding in decodings))
+
+
+def _one_decoding(decoding: Mapping[str, Any]) -> str:
+    if not decoding["temperature"]:
+        return "greedy"
+    parts = [f"temperature {decoding['temperature']:g}"]
+    parts += [f"top-k {decoding['top_k']}"] if decoding["top_k"] else []
+    parts += [f"top-p {decoding['top_p']:g}"] if decoding["top_p"] < 1 else []
+    return ", ".join(parts)
 
 
 def _side_by_side(groups: Sequence[Group]) -> list[dict[str, Any]]:
@@ -176,18 +214,18 @@ def _side_by_side(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def _best(entry: Definition, values: Sequence[dict[str, Any] | None]) -> list[int]:
-    """Indices of the best value and of those within two standard errors of it."""
+    """Indices of the best value and of those within two standard errors of it; none if no value is beyond that."""
     known = {i: v for i, v in enumerate(values) if v and v.get("value") is not None and math.isfinite(v["value"])}
-    if entry.better == "neither" or len(known) < 2 or len({v.get("n") for v in known.values()}) > 1:
+    if entry.better == "neither" or len(known) < 2 or any(v.get("error") is None for v in known.values()):
         return []
     sign = 1 if entry.better == "higher" else -1
     best = max(known.values(), key=lambda v: sign * v["value"])
 
     def level(value: dict[str, Any]) -> bool:
-        noise = math.hypot(value.get("error") or 0, best.get("error") or 0)
-        return abs(value["value"] - best["value"]) <= 2 * noise
+        return abs(value["value"] - best["value"]) <= 2 * math.hypot(value["error"], best["error"])
 
-    return [i for i, v in known.items() if level(v)]
+    near = [i for i, v in known.items() if level(v)]
+    return near if len(near) < len(known) else []
 
 
 def curve_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:

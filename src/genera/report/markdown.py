@@ -15,7 +15,8 @@ def markdown_table(table: dict[str, Any]) -> str:
     for row in table["measures"].values():
         unit = f", {row['unit']}" if row["unit"] not in ("", "share") else ""
         cells = [cell(value, row["unit"], index in row["best"]) for index, value in enumerate(row["values"])]
-        lines.append(_row([f"{row['title']}{unit}", *cells]))
+        differs = f" (not comparable: {row['differs']})" if row["differs"] else ""
+        lines.append(_row([f"{row['title']}{unit}{differs}", *cells]))
     return "\n".join([*(f"**{warning}**\n" for warning in table["warnings"]), *lines]) + "\n"
 
 
