@@ -68,7 +68,7 @@ class Run(core.Run):
 
     def guide(self, label: str, count: int = 10, *, seed: int = 0, decoding: Any = None, **settings: Any) -> list[Any]:
         """`count` items with the label `label`, as `genera guide`. Settings are fields of GuideConfig; decoding is a
-        mapping of the method's options (text: temperature, top_k, top_p, max_tokens)."""
+        mapping of the method's options (text: temperature, top_k, top_p, max_tokens, beams, length_penalty)."""
         from genera.uses.guide import guide
 
         config = from_dict(GuideConfig, settings, "guide")
@@ -105,8 +105,9 @@ class Run(core.Run):
         truncation)."""
         return _displayed(super().sample(count, seed=seed, **options))
 
-    def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
-        """Items at the latents z (B, P)."""
+    def decode(self, z: Any, *, seed: int = 0, **options: Any) -> list[Any]:
+        """Items at the latents z (B, P): a tensor, an array, what `encode` returns (its means), or what `genera encode
+        --out` wrote (the path of the .npz, or np.load of it)."""
         return _displayed(super().decode(z, seed=seed, **options))
 
     def translate(self, items: Sequence[Any], direction: str) -> list[Any]:

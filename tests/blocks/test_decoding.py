@@ -3,7 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from genera.blocks.decoder import Decoder
-from genera.blocks.decoding import choose, generate
+from genera.blocks.decoding import beam_search, choose, decoder_writer, generate
 from genera.blocks.decoding_options import Decoding
 from genera.blocks.size import TransformerSize
 from genera.errors import GeneraError
@@ -143,3 +143,104 @@ def test_generated_ids_can_be_trained_on(model):
     ids = generate(model, start=torch.full((2, 1), START), decoding=GREEDY, end=END, pad=PAD)
     model(ids).sum().backward()
     assert model.tokens.weight.grad is not None
+
+
+# beam search
+
+
+def search(model: Decoder, start: torch.Tensor, decoding: Decoding, forbid=(PAD, START), **z):
+    writer, decoding = decoder_writer(model, start, decoding, **z)
+    return beam_search(writer, start=start, decoding=decoding, end=END, pad=PAD, forbid=forbid)
+
+
+def every_continuation(model: Decoder, prompt: list[int], steps: int, **z) -> dict[tuple[int, ...], float]:
+    """Tokens → log p of every continuation that has ended or has all its steps. Each is scored from scratch."""
+    done, going = {}, {(): 0.0}
+    for _ in range(steps):
+        longer = {}
+        for tokens, total in going.items():
+            logits = model.logits(model(torch.tensor([[*prompt, *tokens]]), **z)[0, -1])
+            logits[[PAD, START]] = -torch.inf
+            for token, gain in enumerate(logits.log_softmax(0).tolist()):
+                if token not in (PAD, START):
+                    (done if token == END else longer)[(*tokens, token)] = total + gain
+        going = longer
+    return done | going
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0, 2.0])
+def test_a_wide_beam_is_an_exhaustive_search(model, penalty):
+    """5 tokens, 4 steps: at most 341 hypotheses at once."""
+    z, prompt = latents(3), [START, 4]
+    decoding = Decoding(max_tokens=4, beams=341, length_penalty=penalty)
+    ids, scores = search(model, torch.tensor([prompt]).expand(3, -1), decoding, **z)
+    for row in range(3):
+        one = {name: value[row : row + 1] for name, value in z.items()}
+        with torch.no_grad():
+            brute = every_continuation(model, prompt, 4, **one)
+        best = sorted(brute, key=lambda t: brute[t] / len(t) ** penalty, reverse=True)[:20]
+        for rank, tokens in enumerate(best):
+            assert scores[row, rank].item() == pytest.approx(brute[tokens] / len(tokens) ** penalty, abs=1e-4)
+        assert ids[row, 0].tolist() == [*best[0], *[PAD] * (ids.shape[2] - len(best[0]))]
+        assert scores[row].isfinite().sum() == len(brute)
+
+
+@pytest.mark.parametrize("prompt", [[START], [START, 4, 5]])
+def test_one_beam_is_greedy_decoding(model, prompt):
+    z, start = latents(12), torch.tensor([prompt]).expand(12, -1)
+    greedy = generate(model, start=start, decoding=GREEDY, end=END, pad=PAD, forbid=(PAD, START), **z)
+    ids, _ = search(model, start, GREEDY, **z)
+    assert torch.equal(ids[:, 0], greedy)
+
+
+def test_each_row_is_searched_as_if_alone_and_as_if_recomputed(model):
+    """So that the cache of each beam is that of its hypothesis."""
+    z, start, decoding = latents(6), torch.tensor([[START, 3]]).expand(6, -1), Decoding(max_tokens=10, beams=4)
+    ids, scores = search(model, start, decoding, **z)
+    best = generate(model, start=start, decoding=decoding, end=END, pad=PAD, forbid=(PAD, START), **z)
+    better = 0
+    for row in range(6):
+        one = {name: value[row : row + 1] for name, value in z.items()}
+        alone, alone_scores = search(model, start[:1], decoding, **one)
+        length = alone.shape[2]
+        assert torch.equal(ids[row, :, :length], alone[0])
+        assert_close(scores[row], alone_scores[0])
+        assert best[row].tolist()[:length] == alone[0, 0].tolist()[: best.shape[1]]
+        for hypothesis, score in zip(alone[0].tolist(), alone_scores[0].tolist(), strict=True):
+            tokens = [token for token in hypothesis if token != PAD]
+            assert mean_log_p(model, [START, 3], tokens, **one) == pytest.approx(score, abs=1e-4)
+        assert (alone_scores[0].diff() <= 0).all()
+        better += scores[row, 0].item() > mean_log_p(model, [START, 3], recomputed(model, [START, 3], 10, **one), **one)
+    assert better > 0  # a search finds what greedy decoding misses
+
+
+def mean_log_p(model: Decoder, prompt: list[int], tokens: list[int], **z) -> float:
+    with torch.no_grad():
+        logits = model.logits(model(torch.tensor([[*prompt, *tokens[:-1]]]), **z)[0, len(prompt) - 1 :])
+    logits[:, [PAD, START]] = -torch.inf
+    return logits.log_softmax(1).gather(1, torch.tensor(tokens)[:, None]).mean().item()
+
+
+def test_a_longer_output_is_what_a_higher_penalty_gives(model):
+    z, start = latents(12), torch.full((12, 1), START)
+    lengths = []
+    for penalty in (-2.0, 0.0, 3.0):
+        decoding = Decoding(max_tokens=10, beams=8, length_penalty=penalty)
+        ids = generate(model, start=start, decoding=decoding, end=END, pad=PAD, forbid=(PAD, START), **z)
+        lengths.append((ids != PAD).sum().item())
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"beams": 0}, "beams is 0; it must be 1"),
+        ({"beams": 4, "temperature": 0.5}, r"beam search \(beams 4\) does not sample"),
+        ({"beams": 4, "top_k": 5}, "does not sample"),
+        ({"length_penalty": float("nan")}, "must be a finite number"),
+    ],
+)
+def test_options_that_a_search_cannot_have(options, words):
+    with pytest.raises(GeneraError, match=words):
+        Decoding(**options)

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "sample": ["PATH", "--count", "--temperature", "--seed", "--json"],
     "reconstruct": ["PATH", "STR", "--input", "--json"],
     "encode": ["PATH", "STR", "--input", "--out", "--json"],
+    "decode": ["PATH PATH", "--beams", "--seed", "--json"],
     "interpolate": ["PATH", "STR STR", "--steps", "--json"],
     "analogy": ["PATH", "STR STR STR", "--degree", "--json"],
     "guide": ["PATH", "--label", "--factor", "--method", "--score", "--count", "--json"],

@@ -11,6 +11,7 @@ import pytest
 
 import genera as library
 from commands import genera
+from genera.errors import GeneraError
 
 SENTENCES = ["the cat sees a dog .", "two men are outside the museum ."]
 USES = {
@@ -126,6 +127,83 @@ def test_latents_go_to_a_file(tiny_run, tmp_path):
     assert latents["items"].tolist() == SENTENCES == [row["item"] for row in shown]
     np.testing.assert_allclose(latents["mean"], [row["mean"] for row in shown])
     np.testing.assert_allclose(latents["log_variance"], [row["log_variance"] for row in shown])
+
+
+def test_latents_from_a_file_are_decoded(tiny_run, tmp_path):
+    out = tmp_path / "latents.npz"
+    assert genera("encode", tiny_run, *SENTENCES, "--out", out).code == 0
+    decoded = genera("decode", tiny_run, out, *SHORT)
+    assert (decoded.code, decoded.err) == (0, "")
+    assert decoded.out == genera("reconstruct", tiny_run, *SENTENCES, *SHORT).out
+    assert genera("decode", tiny_run, out, *SHORT, "--json").json == decoded.out.splitlines()
+    run = library.load(tiny_run)
+    posterior = run.encode(SENTENCES)
+    given = [out, str(out), np.load(out), dict(np.load(out)), posterior, posterior.mean, posterior.mean.double()]
+    given += [posterior.mean.numpy(), posterior.mean.tolist(), np.load(out)["mean"].astype(np.float64)]
+    for latents in given:
+        assert run.decode(latents, max_tokens=6) == decoded.out.splitlines()
+
+
+def test_beam_search_on_the_command_line(tiny_run, tmp_path):
+    run = library.load(tiny_run)
+    for command in ("reconstruct", "interpolate", "sample"):
+        searched = genera(command, tiny_run, *USES[command], *SHORT, "--beams", "4", "--length-penalty", "0.5")
+        assert (searched.code, searched.err) == (0, "")
+    expected = run.reconstruct(SENTENCES, max_tokens=6, beams=4)
+    assert genera("reconstruct", tiny_run, *SENTENCES, *SHORT, "--beams", "4").out.splitlines() == expected
+    assert run.reconstruct(SENTENCES, max_tokens=6, beams=1) == run.reconstruct(SENTENCES, max_tokens=6)
+    refused = genera("sample", tiny_run, "--beams", "4", "--temperature", "1")
+    assert "beam search (beams 4) does not sample" in refused.error
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mean": np.zeros((0, 8))}, "are empty; give at least one row"),
+        ({"mean": np.full((2, 8), np.nan)}, "row 0 of 2 has a NaN or infinity"),
+        ({"mean": np.zeros((2, 5))}, "must have the shape (items, 8), as optimus has them, got (2, 5)"),
+        ({"mean": np.array([["a"] * 8])}, "must be numbers"),
+        ({"other": np.zeros((2, 8))}, "has no array `mean`"),
+    ],
+)
+def test_latents_that_cannot_be_decoded(tiny_run, tmp_path, arrays, message):
+    np.savez(tmp_path / "z.npz", **arrays)
+    assert message in genera("decode", tiny_run, tmp_path / "z.npz").error
+
+
+def test_files_that_are_no_latents(tiny_run, tmp_path):
+    (tmp_path / "text.npz").write_text("not an archive")
+    np.save(tmp_path / "one.npy", np.zeros((2, 8)))
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
+    for name in ("text.npz", "cut.npz"):
+        assert "is no .npz file of latents" in genera("decode", tiny_run, tmp_path / name).error
+    assert "has no array `mean`" in genera("decode", tiny_run, tmp_path / "one.npy").error
+    assert "cannot read" in genera("decode", tiny_run, tmp_path / "missing.npz").error
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.decode(None), "must be numbers"),
+        (lambda run: run.decode("no such file.npz"), "cannot read no such file.npz"),
+        (lambda run: run.decode({"z": 1}), r"need an array `mean`"),
+        (lambda run: run.decode([[float("inf")] * 8]), "must be finite; row 0 of 1"),
+        (lambda run: run.encode(None), "expected a list of at least one item, got None"),
+        (lambda run: run.encode(5), "expected a list of at least one item, got a int"),
+        (lambda run: run.score([1]), "expects sentences, got a int"),
+        (lambda run: run.interpolate("a", 3), "expects sentences, got a int"),
+        (lambda run: run.interpolate("a", "b", steps="3"), "the number of steps must be a whole number, got '3'"),
+        (lambda run: run.sample(2.5), "the number of samples must be a whole number, got 2.5"),
+        (lambda run: run.sample(1, seed="x"), "the seed must be a whole number, got 'x'"),
+        (lambda run: run.sample(1, temperature="hot"), "temperature must be a number, got 'hot'"),
+        (lambda run: run.sample(1, beams=2.0), "beams must be a whole number, got 2.0"),
+        (lambda run: run.walk(3), "a walk needs a list of at least two seeds, got 3"),
+        (lambda run: run.walk(["a", "b"]), "the seed must be a whole number, got 'a'"),
+    ],
+)
+def test_python_calls_with_the_wrong_types_are_one_sentence(tiny_run, call, message):
+    with pytest.raises(GeneraError, match=message):
+        call(library.load(tiny_run))
 
 
 @pytest.mark.parametrize(

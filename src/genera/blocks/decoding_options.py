@@ -4,9 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from genera.errors import GeneraError, unknown
+
+SAMPLING = ("temperature", "top_k", "top_p")
+"""Options of sampling, which beam search does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +25,16 @@ class Decoding:
     """sample from the smallest set of most likely tokens with this total probability; 1: all tokens"""
     max_tokens: int = 128
     """maximum number of new tokens, including the end token"""
+    beams: int = 1
+    """beam search: number of hypotheses kept per row; 1: none. It does not sample"""
+    length_penalty: float = 1.0
+    """beam search ranks by log-probability / length ** this; 0: by log-probability; higher: longer outputs"""
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value, kind = getattr(self, f.name), "a whole number" if f.type is int else "a number"
+            if not isinstance(value, Integral if f.type is int else Real) or isinstance(value, bool):
+                raise GeneraError(f"{f.name} must be {kind}, got {value!r}.")
         if not 0 <= self.temperature < float("inf"):
             raise GeneraError(f"temperature is {self.temperature}; it must be 0 (greedy) or a positive number.")
         if self.top_k < 0:
@@ -31,14 +43,27 @@ class Decoding:
             raise GeneraError(f"top_p is {self.top_p}; it must be a probability, 0 < top_p <= 1.")
         if self.max_tokens < 1:
             raise GeneraError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
+        if self.beams < 1:
+            raise GeneraError(f"beams is {self.beams}; it must be 1 (no beam search) or more.")
+        if not abs(self.length_penalty) < float("inf"):
+            raise GeneraError(f"length_penalty is {self.length_penalty}; it must be a finite number.")
+        if self.beams > 1 and (self.temperature > 0 or self.top_k or self.top_p < 1):
+            raise GeneraError(
+                f"beam search (beams {self.beams}) does not sample; leave temperature, top_k and top_p out, or beams."
+            )
 
 
 def decoding(options: Mapping[str, Any], **defaults: Any) -> Decoding:
-    """Decoding from keyword options, with `defaults` for the others. Raises GeneraError for an unknown option."""
+    """Decoding from keyword options, with `defaults` for the others: none that sample for a beam search.
+
+    Raises GeneraError for an unknown option.
+    """
     known = [f.name for f in fields(Decoding)]
     for name in options:
         if name not in known:
             raise unknown("decoding option", name, known)
+    if options.get("beams", 1) != 1:
+        defaults = {name: value for name, value in defaults.items() if name not in SAMPLING}
     chosen = Decoding(**{**defaults, **options})
     note_used([chosen])
     return chosen

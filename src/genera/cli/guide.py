@@ -6,8 +6,9 @@ from typing import Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from genera.cli.items import PICTURES, WORDS, ItemOptions, items_of
+from genera.cli.items import PICTURES, ItemOptions, items_of
 from genera.cli.parsing import parse, print_json
+from genera.cli.uses import WORDS
 from genera.errors import GeneraError
 from genera.evaluation.guide_measures import GUIDE_MEASURES
 from genera.uses.settings import GuideConfig

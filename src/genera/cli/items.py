@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genera.cli.parsing import print_json
-from genera.cli.uses import DecodeOptions
+from genera.cli.uses import WORDS, DecodeOptions
 from genera.data.files import Line, lines_of, read_lines
 from genera.errors import GeneraError
 from genera.files import reading
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
     from genera.run import Run
 
-WORDS = ("temperature", "top_k", "top_p", "max_tokens")
 PICTURES = ("out", "columns", "classes", "truncation")
-"""Options of `ItemOptions` that are for sentences, and for images."""
+"""Options of `ItemOptions` that are for images."""
 MOST_INPUT = 1 << 28
 """Characters that are read of --input, which may be a stream without end."""
 STREAMS = ("/dev/stdin", "/dev/fd", "/proc/self/fd")

@@ -23,6 +23,7 @@ COMMANDS = {
     "sample": "draw from a trained model",
     "reconstruct": "encode and decode your own items",
     "encode": "write the latents of your own items to a file",
+    "decode": "decode latents from a file",
     "interpolate": "interpolate between two items",
     "walk": "interpolate between random latents, given by their seeds",
     "mix": "style mixing: a table of images with coarse styles of one seed and fine styles of another",

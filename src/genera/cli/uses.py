@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genera.run import Run
 
+WORDS = ("temperature", "top_k", "top_p", "max_tokens", "beams", "length_penalty")
+"""Options of `DecodeOptions` that are for sentences."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UseOptions:
@@ -37,9 +40,13 @@ class DecodeOptions(UseOptions):
     """Sample from the smallest set of most likely tokens with at least this total probability."""
     max_tokens: int | None = None
     """Maximum number of new tokens."""
+    beams: int | None = None
+    """Beam search with this many hypotheses, instead of greedy decoding or sampling."""
+    length_penalty: float | None = None
+    """Beam search ranks by log-probability / length ** this [1]; 0 ranks by log-probability."""
     seed: int = 0
     """Random seed."""
 
     def options(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "max_tokens")}
+        values = {name: getattr(self, name) for name in WORDS}
         return {name: value for name, value in values.items() if value is not None} | {"seed": self.seed}

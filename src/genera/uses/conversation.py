@@ -10,7 +10,7 @@ class Conversation:
     """Keeps the turns so far, alternately yours and the model's. Create a new one to start over."""
 
     def __init__(self, run: "Run", *, seed: int = 0, **options: Any) -> None:
-        """options: how responses are decoded (temperature, top_k, top_p, max_tokens)."""
+        """options: how responses are decoded (temperature, top_k, top_p, max_tokens, beams, length_penalty)."""
         self.turns: list[str] = []
         self._run, self._seed, self._options = run, seed, options
 

@@ -26,11 +26,13 @@ def describe(
     """An instruction for each path, a mapping with `scan`, `path` (viewpoint ids) and `heading` (radians, default 0).
 
     data: source of graphs and views instead of the run's. features: feature file of the views instead of the run's.
-    options: temperature, top_k, top_p and max_tokens of the decoding.
+    options: temperature, top_k, top_p, max_tokens, beams and length_penalty of the decoding.
     Raises GeneraError for a path with a move that is not an edge, an unknown scan or viewpoint, and a run without a
     speaker.
     """
     model = run.able(Describes, "describe paths")
+    if not isinstance(paths, Sequence) or isinstance(paths, str) or not all(isinstance(p, Mapping) for p in paths):
+        raise GeneraError(f"expected a list of paths, each a mapping with scan, path and heading; got {paths!r:.60}.")
     if not paths:
         raise GeneraError("no path to describe; give at least one.")
     opened = open_data(run, data, features)

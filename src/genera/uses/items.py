@@ -1,15 +1,20 @@
-"""Convert and check items given by a caller."""
+"""Convert and check what a caller gives: items, latents, dialogue contexts, numbers."""
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from genera.data.images.files import read_image
 from genera.data.images.pixels import Form
 from genera.data.images.store import to_float
+from genera.engine.capabilities import Posterior
 from genera.errors import GeneraError
 
 
@@ -19,8 +24,8 @@ def read_items(items: Sequence[Any], kind: str, assets: Any, method: str) -> Seq
     Sentences are `str`. Images are tensors (C, S, S) in [-1, 1] of the size that the model was trained on, or files and
     PIL images of any size, which are cropped to their centre square and resized.
     """
-    if isinstance(items, str) or len(items) == 0:
-        raise GeneraError(f"expected a list of at least one item, got {items!r}.")
+    if isinstance(items, str | bytes | Mapping) or not hasattr(items, "__len__") or len(items) == 0:
+        raise GeneraError(f"expected a list of at least one item, got {_told(items)}.")
     if kind == "text":
         for item in items:
             if not isinstance(item, str):
@@ -38,6 +43,75 @@ def read_items(items: Sequence[Any], kind: str, assets: Any, method: str) -> Seq
     return items
 
 
+def read_latents(latents: Any, size: int, method: str) -> Tensor:
+    """(B, size) float latents from any of: a tensor or array, a Posterior (its mean), the .npz of `genera encode` (its
+    path, or what np.load gives of it).
+
+    Raises GeneraError for another shape or type, no rows, values that are not finite, and a file that cannot be read.
+    """
+    where = "latents"
+    if isinstance(latents, str | Path):
+        where, latents = f"the latents of {latents}", _mean_of(Path(latents).expanduser())
+    elif isinstance(latents, Posterior):
+        latents = latents.mean
+    elif isinstance(latents, Mapping):
+        if "mean" not in latents:
+            raise GeneraError(f"{where} need an array `mean`, as `genera encode --out` writes; got {sorted(latents)}.")
+        latents = latents["mean"]
+    try:
+        z = torch.as_tensor(latents).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise GeneraError(
+            f"{where} must be numbers (a tensor, an array, a Posterior or the .npz of genera encode), got "
+            f"{_told(latents)}."
+        ) from None
+    if z.ndim != 2 or z.shape[1] != size:
+        raise GeneraError(f"{where} must have the shape (items, {size}), as {method} has them, got {tuple(z.shape)}.")
+    if not len(z):
+        raise GeneraError(f"{where} are empty; give at least one row of {size} numbers.")
+    if z.dtype == torch.bool or z.is_complex():
+        raise GeneraError(f"{where} must be real numbers, got {z.dtype}.")
+    z = z.to(torch.get_default_dtype())
+    finite = z.isfinite().all(1)
+    if not finite.all():
+        bad = int((~finite).nonzero()[0])
+        raise GeneraError(f"{where} must be finite; row {bad} of {len(z)} has a NaN or infinity.")
+    return z
+
+
+def _mean_of(path: Path) -> Any:
+    """The array `mean` of an .npz file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if not isinstance(arrays, np.lib.npyio.NpzFile) or "mean" not in arrays:
+                raise GeneraError(
+                    f"{path} has no array `mean`; write the file with genera encode RUN ITEM … --out FILE.npz."
+                )
+            return arrays["mean"]
+    except OSError as error:
+        raise GeneraError(f"cannot read {path}: {error.strerror or error}.") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError, AttributeError, TypeError) as error:
+        raise GeneraError(
+            f"{path} is no .npz file of latents ({error}); write one with genera encode … --out."
+        ) from None
+
+
+def read_context(context: Any) -> list[str]:
+    """The turns of a dialogue, oldest first. Raises GeneraError for anything but a list of at least one text."""
+    if not isinstance(context, list | tuple) or not context or not all(isinstance(turn, str) for turn in context):
+        raise GeneraError(f"a context is a list of at least one turn, each a text; got {_told(context)}.")
+    return list(context)
+
+
+def at_least(least: int, value: Any, name: str) -> int:
+    """`value` as an int. Raises GeneraError if it is not a whole number, or less than `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise GeneraError(f"{name} must be a whole number, got {value!r}.")
+    if value < least:
+        raise GeneraError(f"{name} must be at least {least}, got {value}.")
+    return int(value)
+
+
 def _image(item: Any, form: Form) -> Any:
     """Convert an image file or PIL image to a tensor; return anything else unchanged."""
     if isinstance(item, Image.Image):
@@ -50,4 +124,4 @@ def _image(item: Any, form: Form) -> Any:
 def _told(item: Any) -> str:
     if isinstance(item, torch.Tensor):
         return f"a tensor {'x'.join(map(str, item.shape)) or 'of one value'}"
-    return f"{item!r:.60}" if isinstance(item, str) else f"a {type(item).__name__}"
+    return f"{item!r:.60}" if isinstance(item, str | list | tuple | None) else f"a {type(item).__name__}"

@@ -31,7 +31,7 @@ from genera.engine.loading import load_method
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.errors import GeneraError, Lacks, unknown
-from genera.uses.items import read_items
+from genera.uses.items import at_least, read_context, read_items, read_latents
 
 
 class Run:
@@ -57,12 +57,12 @@ class Run:
         return next(self.method.parameters()).device
 
     def generator(self, seed: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(seed)
+        return torch.Generator(self.device).manual_seed(at_least(0, seed, "the seed"))
 
     def sample(self, count: int = 1, *, seed: int = 0, **options: Any) -> list[Any]:
-        """Draw `count` items. Options are the method's (text: temperature, top_k, top_p, max_tokens)."""
-        if count < 1:
-            raise GeneraError(f"the number of samples must be at least 1, got {count}.")
+        """Draw `count` items. Options are the method's (text: temperature, top_k, top_p, max_tokens, beams,
+        length_penalty)."""
+        count = at_least(1, count, "the number of samples")
         return self.able(Samples, "sample").sample(count, generator=self.generator(seed), **options)
 
     @torch.no_grad()
@@ -70,11 +70,12 @@ class Run:
         """Posterior mean and log variance of each item."""
         return self.able(Encodes, "encode").encode(self._read(items))
 
-    def decode(self, z: Tensor, *, seed: int = 0, **options: Any) -> list[Any]:
-        """Items at the latents z (B, P)."""
+    def decode(self, z: Any, *, seed: int = 0, **options: Any) -> list[Any]:
+        """Items at the latents z (B, P): a tensor, an array, what `encode` returns (its means), or what `genera encode
+        --out` wrote (the path of the .npz, or np.load of it). Raises GeneraError for latents that are empty, not finite
+        or of another size."""
         decoder = self.able(Decodes, "decode latents")
-        if z.ndim != 2 or z.shape[1] != decoder.latent_size:
-            raise GeneraError(f"latents must have the shape (items, {decoder.latent_size}), got {tuple(z.shape)}.")
+        z = read_latents(z, decoder.latent_size, self.config.method)
         return decoder.decode(z.to(self.device), generator=self.generator(seed), **options)
 
     def reconstruct(self, items: Sequence[Any], *, seed: int = 0, **options: Any) -> list[Any]:
@@ -83,8 +84,7 @@ class Run:
 
     def interpolate(self, start: Any, end: Any, *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
         """steps + 1 items along z = (1 - t) z_start + t z_end, endpoints included."""
-        if steps < 1:
-            raise GeneraError(f"an interpolation needs at least 1 step, got {steps}.")
+        steps = at_least(1, steps, "the number of steps")
         z = self.encode([start, end]).mean
         t = torch.linspace(0, 1, steps + 1, device=z.device)[:, None]
         return self.decode((1 - t) * z[:1] + t * z[1:], seed=seed, **options)
@@ -102,8 +102,9 @@ class Run:
     def walk(self, seeds: Sequence[int], *, steps: int = 10, seed: int = 0, **options: Any) -> list[Any]:
         """Items on the great circles from each seed's latent to the next, `steps` for each, endpoints included. All
         have the same class: a random one, or the one in `classes`."""
-        if len(seeds) < 2 or steps < 1:
-            raise GeneraError(f"a walk needs two seeds and one step or more, got seeds {list(seeds)}, {steps} steps.")
+        steps = at_least(1, steps, "the number of steps")
+        if not isinstance(seeds, Sequence) or isinstance(seeds, str) or len(seeds) < 2:
+            raise GeneraError(f"a walk needs a list of at least two seeds, got {seeds!r}.")
         t = torch.linspace(0, 1, steps + 1, device=self.device)[:-1, None]
         z = self.latents(seeds)
         if isinstance(self.method, SamplesByClass) and "classes" not in options:
@@ -121,11 +122,10 @@ class Run:
 
     def respond(self, context: Sequence[str], count: int = 10, *, seed: int = 0, **options: Any) -> list[str]:
         """`count` responses to a context: its turns, oldest first. Options are the method's (temperature, top_k, top_p,
-        max_tokens)."""
-        if count < 1:
-            raise GeneraError(f"the number of responses must be at least 1, got {count}.")
+        max_tokens, beams, length_penalty)."""
+        count = at_least(1, count, "the number of responses")
         model = self.able(Responds, "respond to a dialogue")
-        return model.respond([context], count, generator=self.generator(seed), **options)[0]
+        return model.respond([read_context(context)], count, generator=self.generator(seed), **options)[0]
 
     def mixed_styles(
         self, coarse: Sequence[int], fine: Sequence[int], *, layer: int, seed: int = 0, **options: Any
@@ -156,8 +156,7 @@ class Run:
 
     def score(self, items: Sequence[Any], *, samples: int = 100, seed: int = 0) -> Score:
         """Likelihood terms of each item under `samples` importance samples."""
-        if samples < 1:
-            raise GeneraError(f"importance sampling needs at least 1 sample (K >= 1), got {samples}.")
+        samples = at_least(1, samples, "the number of importance samples")
         return self.able(Scores, "score items").score(self._read(items), samples, generator=self.generator(seed))
 
     def _read(self, items: Sequence[Any]) -> Sequence[Any]:

@@ -110,7 +110,7 @@ class TextVae(nn.Module):
     def write(self, z: Tensor, tokeniser: Tokeniser, how: Decoding, generator: Generator | None) -> list[str]:
         """z: (B, P) → B sentences; `tokeniser` is the decoder's."""
         texts = []
-        for part in z.split(ROWS_AT_ONCE):
+        for part in z.split(max(1, ROWS_AT_ONCE // how.beams)):
             ids = generate(
                 self.decoder,
                 start=torch.full((len(part), 1), tokeniser.bos, device=z.device),

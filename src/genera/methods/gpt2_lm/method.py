@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from genera.blocks.decoder import Decoder
-from genera.blocks.decoding import generate
+from genera.blocks.decoding import beam_search, generate, decoder_writer
 from genera.blocks.decoding_options import decoding
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
@@ -71,18 +71,20 @@ class Gpt2Lm(Method):
 
     @torch.no_grad()
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[str]:
-        """Ancestral samples unless the options (fields of Decoding) say otherwise."""
-        tokeniser = self.tokeniser
-        start = torch.full((count, 1), tokeniser.bos, device=self.decoder.tokens.weight.device)
-        ids = generate(
-            self.decoder,
-            start=start,
-            decoding=decoding(options, temperature=1.0),
-            end=tokeniser.eos,
-            pad=tokeniser.pad,
-            forbid=(tokeniser.bos, tokeniser.pad),
-            generator=generator,
-        )
+        """Ancestral samples unless the options (fields of Decoding) say otherwise; with `beams`, the `count` likeliest
+        sentences that the search finds. Raises GeneraError when it finds fewer."""
+        tokeniser, how = self.tokeniser, decoding(options, temperature=1.0)
+        rows = 1 if how.beams > 1 else count
+        start = torch.full((rows, 1), tokeniser.bos, device=self.decoder.tokens.weight.device)
+        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad, "forbid": (tokeniser.bos, tokeniser.pad)}
+        if how.beams > 1:
+            if count > how.beams:
+                raise GeneraError(f"a search with {how.beams} beams finds {how.beams} sentences, not {count}.")
+            writer, how = decoder_writer(self.decoder, start, how)
+            found, _ = beam_search(writer, start=start, decoding=how, **special)
+            ids = found[0, :count]
+        else:
+            ids = generate(self.decoder, start=start, decoding=how, generator=generator, **special)
         return tokeniser.decode_batch(ids.cpu().numpy())
 
     def features(self, items: Sequence[str]) -> Tensor:

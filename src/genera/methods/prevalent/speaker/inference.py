@@ -90,8 +90,9 @@ def describe_paths(
     device = next(speaker.parameters()).device
     views = views_along(data.graphs, nodes, headings)
     texts: list[str] = []
-    for first in range(0, len(nodes), INFERENCE_BATCH):
-        part = [torch.from_numpy(array[first : first + INFERENCE_BATCH]).to(device) for array in (nodes, views)]
+    rows = max(1, INFERENCE_BATCH // decoding.beams)
+    for first in range(0, len(nodes), rows):
+        part = [torch.from_numpy(array[first : first + rows]).to(device) for array in (nodes, views)]
         texts += describe(speaker, data.assets.words, data.town, *part, decoding=decoding, generator=generator)
     return texts
 
