@@ -160,7 +160,7 @@ VALUES = [
     ("reconstruct run --input latin.txt", "latin.txt:2 is not UTF-8; convert the file"),
     ("reconstruct run --input empty.txt", "empty.txt contains no sentences; expected one per line"),
     ("reconstruct run --input .", "cannot read .: Is a directory"),
-    ("interpolate run a b --steps 0", "an interpolation needs at least 1 step, got 0"),
+    ("interpolate run a b --steps 0", "the number of steps must be at least 1, got 0"),
     ("encode run a --out latents.npy", "--out latents.npy must end in .npz"),
     ("encode run a --out config.npz/z.npz", "cannot write config.npz/z.npz: "),
     ("compare run", "give at least two run folders"),

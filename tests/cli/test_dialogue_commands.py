@@ -8,6 +8,7 @@ import pytest
 
 import genera as library
 from commands import genera
+from genera.errors import GeneraError
 from genera.uses.conversation import Conversation
 
 QUESTION = "where is the sailor selling a kite ?"
@@ -27,6 +28,15 @@ def test_responses_as_text_and_as_json(talker):
     expected = library.load(talker).respond([QUESTION], 3, temperature=0.0)
     assert genera(*words).out == "\n".join(expected) + "\n"
     assert genera(*words, "--json").json == [{"context": [QUESTION], "responses": expected}]
+
+
+def test_responses_by_beam_search(talker):
+    expected = library.load(talker).respond([QUESTION], 3, beams=3, max_tokens=6)
+    shown = genera("respond", talker, QUESTION, "--count", "3", "--beams", "3", "--max-tokens", "6")
+    assert shown.out == "\n".join(expected) + "\n"
+    for context in (QUESTION, [], [3]):
+        with pytest.raises(GeneraError, match="a context is a list of at least one turn, each a text"):
+            library.load(talker).respond(context)
 
 
 def test_several_turns_are_one_context(talker):

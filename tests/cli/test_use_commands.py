@@ -159,11 +159,11 @@ def test_beam_search_on_the_command_line(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"mean": np.zeros((0, 8))}, "are empty; give at least one row"),
-        ({"mean": np.full((2, 8), np.nan)}, "row 0 of 2 has a NaN or infinity"),
-        ({"mean": np.zeros((2, 5))}, "must have the shape (items, 8), as optimus has them, got (2, 5)"),
-        ({"mean": np.array([["a"] * 8])}, "must be numbers"),
-        ({"other": np.zeros((2, 8))}, "has no array `mean`"),
+        ({"mean": np.zeros((0, 32))}, "are empty; give at least one row"),
+        ({"mean": np.full((2, 32), np.nan)}, "row 0 of 2 has a NaN or infinity"),
+        ({"mean": np.zeros((2, 5))}, "must have the shape (items, 32), got (2, 5)"),
+        ({"mean": np.array([["a"] * 32])}, "must be numbers"),
+        ({"other": np.zeros((2, 32))}, "has no array `mean`"),
     ],
 )
 def test_latents_that_cannot_be_decoded(tiny_run, tmp_path, arrays, message):
@@ -173,7 +173,7 @@ def test_latents_that_cannot_be_decoded(tiny_run, tmp_path, arrays, message):
 
 def test_files_that_are_no_latents(tiny_run, tmp_path):
     (tmp_path / "text.npz").write_text("not an archive")
-    np.save(tmp_path / "one.npy", np.zeros((2, 8)))
+    np.save(tmp_path / "one.npy", np.zeros((2, 32)))
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
     for name in ("text.npz", "cut.npz"):
         assert "is no .npz file of latents" in genera("decode", tiny_run, tmp_path / name).error
@@ -187,7 +187,7 @@ def test_files_that_are_no_latents(tiny_run, tmp_path):
         (lambda run: run.decode(None), "must be numbers"),
         (lambda run: run.decode("no such file.npz"), "cannot read no such file.npz"),
         (lambda run: run.decode({"z": 1}), r"need an array `mean`"),
-        (lambda run: run.decode([[float("inf")] * 8]), "must be finite; row 0 of 1"),
+        (lambda run: run.decode([[float("inf")] * 32]), "must be finite; row 0 of 1"),
         (lambda run: run.encode(None), "expected a list of at least one item, got None"),
         (lambda run: run.encode(5), "expected a list of at least one item, got a int"),
         (lambda run: run.score([1]), "expects sentences, got a int"),
@@ -213,7 +213,7 @@ def test_python_calls_with_the_wrong_types_are_one_sentence(tiny_run, call, mess
         (["encode", "RUN", "a", "--out", "z.txt"], "--out z.txt must end in .npz."),
         (["reconstruct", "RUN"], "give sentences either on the command line or with --input FILE"),
         (["reconstruct", "RUN", "a", "--input", "-"], "either on the command line or with --input FILE"),
-        (["interpolate", "RUN", "a", "b", "--steps", "0"], "at least 1 step, got 0"),
+        (["interpolate", "RUN", "a", "b", "--steps", "0"], "the number of steps must be at least 1, got 0"),
         (["sample", "RUN", "--count", "0"], "the number of samples must be at least 1, got 0"),
         (["sample", "RUN", "--checkpoint", "61"], "no checkpoint '61'; choose one of the steps 60"),
         (["sample", "RUN", "--device", "tpu"], "unknown device 'tpu'; use auto, cpu, cuda"),

@@ -75,6 +75,14 @@ def test_samples_follow_their_generator_and_options(gpt2_lm):
     assert draw(0, top_k=1) == greedy
 
 
+def test_beam_search_gives_the_likeliest_sentences(gpt2_lm):
+    many = gpt2_lm.sample(8, beams=8, max_tokens=5, length_penalty=0)
+    assert gpt2_lm.sample(3, beams=8, max_tokens=5, length_penalty=0) == many[:3]
+    assert many[0] == gpt2_lm.sample(1, beams=8, max_tokens=5, length_penalty=0, generator=None)[0]
+    with pytest.raises(GeneraError, match="a search with 4 beams finds 4 sentences, not 5"):
+        gpt2_lm.sample(5, beams=4)
+
+
 def test_without_a_latent_there_is_no_way_between_sentences(gpt2_lm, tmp_path):
     run = Run(tmp_path, preset("gpt2-lm")[1], gpt2_lm, 0)
     for use in (lambda: run.interpolate("a dog .", "a cat ."), lambda: run.analogy("a", "b", "c")):

@@ -317,6 +317,15 @@ def test_greedy_decoding_is_deterministic_and_does_not_depend_on_the_batch(make_
     assert texts == model.decode(z)
 
 
+def test_beam_search_does_not_depend_on_the_batch(make_optimus, monkeypatch):
+    model, z = make_optimus(), 3 * torch.randn(7, 4)
+    texts = model.decode(z, beams=4, max_tokens=8)
+    assert texts != model.decode(z, max_tokens=8)
+    assert texts == [model.decode(row[None], beams=4, max_tokens=8)[0] for row in z]
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
+    assert texts == model.decode(z, beams=4, max_tokens=8)
+
+
 def test_samples_follow_their_generator(make_optimus):
     model = make_optimus()
     drawn = model.sample(8, generator=generator(), temperature=1.0, top_p=0.9)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from genera.blocks.decoding import beam_search
 from genera.blocks.decoding_options import Decoding
 from genera.data.vocabularies.words import EOS, PAD, UNK
 from genera.errors import GeneraError
@@ -262,6 +263,26 @@ def test_sampling_needs_its_generator_alone(data, examples):
 
     assert sampled(0) == sampled(0) != sampled(1)
     assert all("<" not in text for text in sampled(0))
+
+
+def test_the_speaker_searches(data, examples):
+    """One beam is greedy; of more beams the best is what the search finds for the path alone."""
+    speaker = speaker_of(data).eval()
+    batch = examples.batch(np.arange(3))
+
+    def described(rows, **options):
+        how = Decoding(max_tokens=6, **options)
+        return describe(speaker, data.assets.words, examples.town, batch.nodes[rows], batch.views[rows], decoding=how)
+
+    together = described(slice(None), beams=4)
+    assert together == [described(slice(row, row + 1), beams=4)[0] for row in range(3)]
+    assert all(text and "<" not in text for text in together)
+    writer = InstructionWriter(speaker, speaker.read(*observe_paths(examples.town, batch.nodes, batch.views)))
+    start, special = batch.nodes.new_full((3, 1), data.assets.words.bos), {"end": EOS, "pad": PAD}
+    forbid = (PAD, UNK, data.assets.words.bos)
+    with torch.inference_mode():
+        ids, _ = beam_search(writer, start=start, decoding=Decoding(max_tokens=6), forbid=forbid, **special)
+    assert data.assets.words.decode_batch(ids[:, 0].numpy()) == described(slice(None))
 
 
 def test_ranks_share_a_batch_of_walks(data):

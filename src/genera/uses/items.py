@@ -43,7 +43,7 @@ def read_items(items: Sequence[Any], kind: str, assets: Any, method: str) -> Seq
     return items
 
 
-def read_latents(latents: Any, size: int, method: str) -> Tensor:
+def read_latents(latents: Any, size: int) -> Tensor:
     """(B, size) float latents from any of: a tensor or array, a Posterior (its mean), the .npz of `genera encode` (its
     path, or what np.load gives of it).
 
@@ -65,10 +65,10 @@ def read_latents(latents: Any, size: int, method: str) -> Tensor:
             f"{where} must be numbers (a tensor, an array, a Posterior or the .npz of genera encode), got "
             f"{_told(latents)}."
         ) from None
-    if z.ndim != 2 or z.shape[1] != size:
-        raise GeneraError(f"{where} must have the shape (items, {size}), as {method} has them, got {tuple(z.shape)}.")
-    if not len(z):
+    if not z.numel():
         raise GeneraError(f"{where} are empty; give at least one row of {size} numbers.")
+    if z.ndim != 2 or z.shape[1] != size:
+        raise GeneraError(f"{where} must have the shape (items, {size}), got {tuple(z.shape)}.")
     if z.dtype == torch.bool or z.is_complex():
         raise GeneraError(f"{where} must be real numbers, got {z.dtype}.")
     z = z.to(torch.get_default_dtype())
@@ -81,16 +81,18 @@ def read_latents(latents: Any, size: int, method: str) -> Tensor:
 
 def _mean_of(path: Path) -> Any:
     """The array `mean` of an .npz file."""
+    lacks = f"{path} has no array `mean`; write latents with genera encode RUN ITEM … --out FILE.npz."
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile) or "mean" not in arrays:
-                raise GeneraError(
-                    f"{path} has no array `mean`; write the file with genera encode RUN ITEM … --out FILE.npz."
-                )
+        arrays = np.load(path, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise GeneraError(lacks)
+        with arrays:
+            if "mean" not in arrays:
+                raise GeneraError(lacks)
             return arrays["mean"]
     except OSError as error:
         raise GeneraError(f"cannot read {path}: {error.strerror or error}.") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError, AttributeError, TypeError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
         raise GeneraError(
             f"{path} is no .npz file of latents ({error}); write one with genera encode … --out."
         ) from None

@@ -75,7 +75,7 @@ class Run:
         --out` wrote (the path of the .npz, or np.load of it). Raises GeneraError for latents that are empty, not finite
         or of another size."""
         decoder = self.able(Decodes, "decode latents")
-        z = read_latents(z, decoder.latent_size, self.config.method)
+        z = read_latents(z, decoder.latent_size)
         return decoder.decode(z.to(self.device), generator=self.generator(seed), **options)
 
     def reconstruct(self, items: Sequence[Any], *, seed: int = 0, **options: Any) -> list[Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from genera.blocks.decoder import Decoder
-from genera.blocks.decoding import beam_search, generate, decoder_writer
+from genera.blocks.decoding import beam_search, decoder_writer, generate
 from genera.blocks.decoding_options import decoding
 from genera.blocks.likelihood import sequence_log_likelihood
 from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
