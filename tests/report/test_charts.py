@@ -10,7 +10,7 @@ from genera.report.formatting import changed, duration, figure
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.2, 17), (1e-5, 1e-3), (0, 3125), (1e6, 9e6), (0.95, 1)])
 def test_ticks_are_few_round_and_inside(low, high):
     marks = ticks(low, high)
-    assert 2 <= len(marks) <= 6
+    assert 3 <= len(marks) <= 7
     assert all(low - 1e-9 <= mark <= high * (1 + 1e-9) for mark in marks)
     assert all(len(tick_text(mark)) <= 8 for mark in marks)
 
@@ -24,10 +24,11 @@ def test_thinning_keeps_the_mean_and_leaves_few_points_alone():
 
 
 def test_lines_stay_in_the_picture_and_higher_values_are_drawn_higher():
-    svg = line_chart({"a": [(0, -5), (10, 80), (20, math.nan)]}, "a <chart>")
+    svg = line_chart({"a": [(0, -5), (10, 80), (20, math.nan)]}, "a <chart>", x="<steps>", y="nats")
+    assert re.findall(r'class="axis"[^>]*>([^<]*)<', svg) == ["&lt;steps&gt;", "nats"]
     (x0, y0), (x1, y1) = (map(float, p.split(",")) for p in re.search(r'points="([^"]*)"', svg)[1].split())
     assert 0 <= x0 < x1 <= 320
-    assert 180 >= y0 > y1 >= 0
+    assert 200 >= y0 > y1 >= 0
     assert "a &lt;chart&gt;" in svg
 
 
@@ -41,7 +42,7 @@ def test_a_band_lies_around_its_line_and_widens_the_axis():
     for x, y in on_line:
         low, high = (y for at, y in corners if at == x)
         assert low > y > high  # pixels count downwards
-    assert all(0 <= y <= 180 for _, y in corners)
+    assert all(0 <= y <= 200 for _, y in corners)
 
 
 def test_charts_of_constants_single_points_and_nothing():

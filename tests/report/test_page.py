@@ -93,7 +93,7 @@ def test_no_raw_key_is_shown(run):
         written=2000.0, split="valid",
     )  # fmt: skip
     _, reader = page_of(run)
-    for text in ("FID, a2b 12.00", "Success rate, val_unseen 40.0 %", "nats short 1", "a2b b2a unit items", "50 / 60"):
+    for text in ("FID, a2b 12.00", "Success rate, val_unseen 40.0 %", "nats short 1", "a2b b2a items", "50 / 60"):
         assert text in reader.visible, text
     for key in ("fid/a2b", "fid_a2b", "SR/val_unseen", "nats_short"):
         assert key not in reader.visible
@@ -199,9 +199,11 @@ def test_the_page_says_which_evaluation_it_shows_and_lists_the_others(run):
 
 def test_curves_show_training_and_validation(run):
     html, _ = page_of(run)
-    for term in ("loss", "reconstruction", "kl", "beta", "lr", "grad_norm", "items_per_second"):
+    for term in ("loss", "reconstruction", "KL", "learning rate", "gradient norm", "items per second"):
         assert f'aria-label="{term} over steps"' in html
-    chart = html[html.index('aria-label="kl over steps"') :].split("</figure>")[0]
+    assert "validation always by the full β" in html
+    chart = html[html.index('aria-label="KL over steps"') :].split("</figure>")[0]
+    assert re.findall(r'class="axis"[^>]*>([^<]*)<', chart) == ["step", "KL"]
     assert chart.count("<polyline") == 2
     assert "valid" in chart
 

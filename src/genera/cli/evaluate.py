@@ -17,6 +17,7 @@ from genera.evaluation.evaluator import Evaluator
 from genera.evaluation.registry import evaluators
 from genera.evaluation.settings import EvaluateConfig, Measured
 from genera.evaluation.storage import FOLDER, Stored
+from genera.evaluation.verdict import grades
 
 MARKS = {"good": "+", "note": "·", "warning": "!"}
 
@@ -76,13 +77,16 @@ def flat(stored: Stored, run: Path) -> dict[str, Any]:
         "file": str(run / FOLDER / f"{stored.name}.json"),
         **{name: getattr(stored, name) for name in ("method", "preset", "data", "split", "step", "settings")},
         "options": {name: result["options"] for name, result in stored.results.items()},
+        "verdicts": grades(stored.diagnosis),
         "diagnosis": stored.diagnosis,
     }
 
 
 def as_text(stored: Stored) -> str:
-    """A table of figures and the findings."""
+    """The verdict on each use, a table of figures, and the findings."""
     lines = [f"{stored.method}:{stored.preset}, {stored.title}", ""]
+    given = grades(stored.diagnosis)
+    lines += [*(f"  {grade.upper():<8} {use}" for use, grade in given.items()), ""] if given else []
     for figure in stored.figures:
         value = "not finite" if figure.value is None else f"{figure.value:.4g}"
         error = "" if figure.error is None else f" ± {figure.error:.2g}"

@@ -59,6 +59,8 @@ class Bars(Block):
     values: list[float]
     labels: list[str]
     """Label of each column, shown as a tooltip."""
+    x: str = ""
+    """What the columns are, numbered from 1: dimension, house, …"""
     y: str
 
 

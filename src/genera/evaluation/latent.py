@@ -155,7 +155,9 @@ def measure(evaluation: Evaluation, options: LatentOptions) -> None:
 def _bars(title: str, y: str, values: list[float], order: list[int]) -> Bars:
     """order: dimensions from left to right."""
     labels = [f"dimension {dimension}" for dimension in order]
-    return Bars(section=SECTION, title=title, values=[values[i] for i in order], labels=labels, y=y)
+    return Bars(
+        section=SECTION, title=title, values=[values[i] for i in order], labels=labels, x="dimension, sorted", y=y
+    )
 
 
 def latent_map(evaluation: Evaluation, items: Sequence[Any], mean: "Tensor") -> Scatter:

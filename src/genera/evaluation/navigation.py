@@ -87,7 +87,14 @@ def breakdown_blocks(breakdowns: Mapping[str, Mapping[str, Breakdown]]) -> list[
         if any(series.values()):
             title = f"{name.replace('_', ' ')} by edges of the reference"
             blocks.append(
-                Curves(section=section, title=title, series=series, x="edges", y=name, from_zero=True),
+                Curves(
+                    section=section,
+                    title=title,
+                    series=series,
+                    x="edges of the reference",
+                    y=name.replace("_", " "),
+                    from_zero=True,
+                ),
             )
     for split, parts in breakdowns.items():
         houses = sorted(parts["scan"].items(), key=lambda entry: -entry[1]["SR"])
@@ -95,7 +102,9 @@ def breakdown_blocks(breakdowns: Mapping[str, Mapping[str, Breakdown]]) -> list[
             labels = [f"{house}: {means['SR']:.1%} of {means['episodes']} episodes" for house, means in houses]
             title = f"SR by house, {SPLIT_TITLES.get(split, split)}"
             values = [means["SR"] for _, means in houses]
-            blocks.append(Bars(section=section, title=title, values=values, labels=labels, y="SR"))
+            blocks.append(
+                Bars(section=section, title=title, values=values, labels=labels, x="house, sorted", y="success rate")
+            )
     return blocks
 
 

@@ -8,8 +8,8 @@ from markupsafe import Markup, escape
 
 Points = Sequence[tuple[float, float]]
 
-WIDTH, HEIGHT = 320, 180
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 8, 22
+WIDTH, HEIGHT = 320, 200
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 8, 38
 MOST_POINTS = 300
 
 
@@ -17,10 +17,14 @@ def line_chart(
     series: Mapping[str, Points],
     label: str,
     *,
+    x: str = "",
+    y: str = "",
     from_zero: bool = False,
     bands: Mapping[str, tuple[Points, Points]] | None = None,
 ) -> Markup:
-    """Lines over one x axis. Non-finite points are omitted; more than MOST_POINTS points are averaged in bins.
+    """Lines over one x axis. x, y: titles of the axes.
+
+    Non-finite points are omitted; more than MOST_POINTS points are averaged in bins.
     bands: lower and upper edge of a shaded area around the line of this name. An empty series keeps its colour for
     other charts with the same names."""
     lines, edges = {name: _drawable(points) for name, points in series.items()}, dict[str, list[Points]]()
@@ -30,7 +34,7 @@ def line_chart(
     if not everything:
         return Markup('<p class="missing">No finite values.</p>')
     x_range, y_range = _span([x for x, _ in everything]), _span([y for _, y in everything] + [0.0] * from_zero)
-    parts = [_grid(x_range, y_range)]
+    parts = [_grid(x_range, y_range), _axis_titles(x, y)]
 
     def traced(points: Points) -> str:
         return " ".join(f"{_x(x, x_range):.1f},{_y(y, y_range):.1f}" for x, y in points)
@@ -44,17 +48,17 @@ def line_chart(
         if not points:
             continue
         if len(points) == 1:
-            x, y = path.split(",")
-            parts.append(Markup('<circle class="line-{}" cx="{}" cy="{}" r="3"/>').format(index % 8, x, y))
+            at = path.split(",")
+            parts.append(Markup('<circle class="line-{}" cx="{}" cy="{}" r="3"/>').format(index % 8, *at))
         else:
             parts.append(Markup('<polyline class="line-{}" points="{}"/>').format(index % 8, path))
     return _svg(parts, label)
 
 
-def column_chart(values: Sequence[float], titles: Sequence[str], label: str) -> Markup:
-    """One column per value, from 0. titles: tooltips of the columns."""
-    y_range = _span([0.0, *(v for v in values if finite(v))])
-    parts = [_grid(None, y_range)]
+def column_chart(values: Sequence[float], titles: Sequence[str], label: str, *, x: str = "", y: str = "") -> Markup:
+    """One column per value, from 0. titles: tooltips of the columns; x, y: titles of the axes."""
+    y_range, x_range = _span([0.0, *(v for v in values if finite(v))]), (0.5, max(1, len(values)) + 0.5)
+    parts = [_grid(x_range, y_range, whole=True), _axis_titles(x, y)]
     width = (WIDTH - LEFT - RIGHT) / max(1, len(values))
     for index, (value, title) in enumerate(zip(values, titles, strict=True)):
         if finite(value):
@@ -88,11 +92,14 @@ def thin(points: Points, most: int = MOST_POINTS) -> Points:
     return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in bins]
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers within [low, high], about `count` of them."""
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+def ticks(low: float, high: float, least: int = 3) -> list[float]:
+    """Round numbers within [low, high]: at least `least` of them and few more."""
+    power = 10.0 ** math.floor(math.log10((high - low) / least) + 1)
+    steps = (power * factor for power in (power, power / 10, power / 100) for factor in (1, 0.5, 0.25, 0.2))
+    return next(marks for step in steps if len(marks := _multiples(step, low, high)) >= least)
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -101,6 +108,9 @@ def tick_text(value: float) -> str:
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= max(size, 1e4):
             return f"{value / size:g}{suffix}"
+    if 0 < abs(value) < 1e-2:
+        digits, _, power = f"{value:.1e}".partition("e")
+        return f"{digits.removesuffix('.0')}e{int(power)}"
     return f"{value:.4g}"
 
 
@@ -128,7 +138,8 @@ def _y(value: float, span: tuple[float, float]) -> float:
     return HEIGHT - BOTTOM - (value - span[0]) / (span[1] - span[0]) * (HEIGHT - TOP - BOTTOM)
 
 
-def _grid(x_range: tuple[float, float] | None, y_range: tuple[float, float]) -> Markup:
+def _grid(x_range: tuple[float, float], y_range: tuple[float, float], *, whole: bool = False) -> Markup:
+    """whole: only whole numbers on the x axis."""
     lines = []
     for value in ticks(*y_range):
         y = _y(value, y_range)
@@ -136,11 +147,19 @@ def _grid(x_range: tuple[float, float] | None, y_range: tuple[float, float]) -> 
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{tick_text(value)}</text>'
         )
-    for value in ticks(*x_range) if x_range else []:
-        lines.append(
-            f'<text x="{_x(value, x_range):.1f}" y="{HEIGHT - 6}" text-anchor="middle">{tick_text(value)}</text>'  # type: ignore[arg-type]
-        )
+    for value in (value for value in ticks(*x_range) if not whole or value == round(value)):
+        x, y = _x(value, x_range), HEIGHT - BOTTOM + 14
+        lines.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{tick_text(value)}</text>')
     return Markup("".join(lines))
+
+
+def _axis_titles(x: str, y: str) -> Markup:
+    across, down = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    below = Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(across, HEIGHT - 6, x)
+    beside = Markup(
+        '<text class="axis" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>'
+    ).format(down, y)
+    return (below if x else Markup("")) + (beside if y else Markup(""))
 
 
 def _svg(parts: Sequence[Markup], label: str) -> Markup:

@@ -11,11 +11,12 @@ from typing import Any
 from genera.engine.folder import RunFolder
 from genera.errors import GeneraError, unknown
 from genera.evaluation.storage import Stored, all_definitions, stored_in
+from genera.evaluation.verdict import grades
 from genera.files import write_text
 from genera.measures.schema import Definition, Figure
 from genera.report.charts import line_chart
 from genera.report.drawing import sections, slug
-from genera.report.page import CURVE_TITLES, curve_order, findings, flat, template
+from genera.report.page import curve_order, findings, flat, template, term_title
 from genera.report.run_files import Record, read_run
 from genera.report.seeds import Curve, Group, grouped
 
@@ -74,12 +75,19 @@ def write_comparison(run_folders: Sequence[str | Path], out: str | Path, *, eval
         ],
         definitions=all_definitions(record.measured for group in groups for record in group.records),
         findings=[findings(group.records[0].measured) for group in groups],
+        verdicts=_verdicts(groups),
         sections=_side_by_side(groups),
         curves=curve_charts(groups),
         settings=_settings(groups),
     )
     write_text(out, page)
     return Path(out)
+
+
+def _verdicts(groups: Sequence[Group]) -> dict[str, list[str]]:
+    """Use → its grade in the first run of each group; empty where that was not judged."""
+    given = [grades(group.records[0].measured.diagnosis) for group in groups]
+    return {use: [one.get(use, "") for one in given] for use in dict.fromkeys(use for one in given for use in one)}
 
 
 def _read(run_folders: Sequence[str | Path], evaluation: str | None) -> list[Record]:
@@ -243,11 +251,13 @@ def curve_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
         lines = {name: curves_of.get((term, name), nothing) for name in names}
         charts.append(
             {
-                "title": CURVE_TITLES.get(term, term.replace("_", " ")),
+                "title": term_title(term),
                 "legend": names,
                 "svg": line_chart(
                     {name: means for name, (means, _, _) in lines.items()},
-                    f"{term} over steps",
+                    f"{term_title(term)} over steps",
+                    x="step",
+                    y=term_title(term),
                     bands={name: (low, high) for name, (_, low, high) in lines.items() if low != high},
                 ),
             }

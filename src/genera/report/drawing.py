@@ -85,9 +85,8 @@ def _curves(block: Block, run: Path) -> dict[str, Any]:
     label = block.get("title") or f"{block['y']} over {block['x']}"
     return {
         "title": label,
-        "axes": block["x"],
         "legend": list(series),
-        "svg": line_chart(series, label, from_zero=block.get("from_zero", False)),
+        "svg": line_chart(series, label, x=block["x"], y=block["y"], from_zero=block.get("from_zero", False)),
     }
 
 
@@ -95,7 +94,7 @@ def _bars(block: Block, run: Path) -> dict[str, Any]:
     values, unit = block["values"], block["y"]
     names = [f"{name}: {figure(value, unit)}" for name, value in zip(block["labels"], values, strict=True)]
     title = block.get("title") or unit
-    return {"title": title, "svg": column_chart(values, names, title)}
+    return {"title": title, "svg": column_chart(values, names, title, x=block.get("x") or "number", y=unit)}
 
 
 def _shares(block: Block, run: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader
 
 from genera.evaluation.storage import Stored, all_definitions
+from genera.evaluation.verdict import grades
 from genera.files import write_text
 from genera.measures.schema import Definition, Figure
 from genera.report.charts import line_chart
@@ -22,10 +23,16 @@ TILES = 6
 FIRST_CURVES = ("loss", "reconstruction", "kl", "beta", "lr", "grad_norm", "items_per_second", "memory_mb")
 CURVE_TITLES = {
     "lr": "learning rate",
+    "beta": "weight β of the KL",
+    "kl": "KL",
     "grad_norm": "gradient norm",
     "items_per_second": "items per second",
     "memory_mb": "memory, MB",
 }
+BETA_NOTE = (
+    "Training weighs the KL by β of its step, validation always by the full β: the two compare only where β has "
+    "reached that."
+)
 
 
 def write_report(run_folder: str | Path, *, evaluation: str | None = None) -> Path:
@@ -51,6 +58,7 @@ def render_report(record: Record) -> str:
         summary=_summary(record),
         others=[(other, f"genera report {run} --evaluation {other.name}") for other in record.others],
         missing=_missing(record),
+        verdicts=grades(evaluation.diagnosis) if evaluation else {},
         findings=findings(evaluation) if evaluation else [],
         tiles=_tiles(evaluation) if evaluation else [],
         measures=_tables(evaluation) if evaluation else [],
@@ -92,13 +100,19 @@ def _curve_charts(record: Record) -> list[dict[str, Any]]:
     terms = record.curves()
     return [
         {
-            "title": CURVE_TITLES.get(term, term.replace("_", " ")),
+            "title": term_title(term),
             "last": next(iter(terms[term].values()))[-1][1],
             "legend": list(terms[term]),
-            "svg": line_chart(terms[term], f"{term} over steps"),
+            "note": BETA_NOTE if term == "loss" and "beta" in terms and len(terms[term]) > 1 else "",
+            "svg": line_chart(terms[term], f"{term_title(term)} over steps", x="step", y=term_title(term)),
         }
         for term in curve_order(terms)
     ]
+
+
+def term_title(term: str) -> str:
+    """Of a logged term: `quantiser/blocks.1/usage` is `quantiser, blocks.1, usage`."""
+    return CURVE_TITLES.get(term, term.replace("_", " ").replace("/", ", "))
 
 
 def _summary(record: Record) -> str:
