@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` im
     from genera.report.ablation import ablate as ablate
     from genera.report.compare import write_comparison as write_comparison
     from genera.report.export import export_run as export_run
+    from genera.report.figures import write_figures as write_figures
     from genera.report.page import write_report as write_report
     from genera.run import load as load
     from genera.uses.share import import_run as import_run
@@ -71,6 +72,7 @@ _PUBLIC = {
     "Origin": "genera.engine.origin",
     "write_report": "genera.report.page",
     "write_comparison": "genera.report.compare",
+    "write_figures": "genera.report.figures",
     "ablate": "genera.report.ablation",
     "quantize": "genera.blocks.quantisation",
     "GeneraError": "genera.errors",

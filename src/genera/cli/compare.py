@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -24,6 +25,9 @@ class Compare:
     evaluation: str | None = None
     """The evaluation of each run to compare: its name or a prefix of it [the newest with the same data, split and
     settings]."""
+    figures: Literal["pdf", "svg", "png"] | None = None
+    """Also write the training curves of all runs for print, one file per term, to a folder named after the page, such
+    as comparison-figures/ (needs the extra genera[plot])."""
     markdown: bool = False
     """Print the table as Markdown."""
     json: bool = False
@@ -40,6 +44,10 @@ def main(arguments: list[str]) -> None:
     folders = [RunFolder.existing(run).path for run in command.runs]
     table = kept(comparison_table(folders, evaluation=command.evaluation), command.only)
     page = write_comparison(folders, command.out, evaluation=command.evaluation)
+    if command.figures:
+        from genera.report.figures import write_figures
+
+        write_figures(folders, page.with_name(f"{page.stem}-figures"), format=command.figures)
     if command.json:
         print_json(table | {"page": str(page)})
     else:

@@ -8,9 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.helpers import extract_all_word_ngrams
-
 from genera.errors import GeneraError
 from genera.measures.estimate import mean_estimate
 from genera.measures.schema import Estimate
@@ -50,6 +47,8 @@ def corpus_bleu(outputs: Sequence[str], references: Sequence[str], *more: Sequen
 
     more: the second references of the outputs, the third, and so on; None for an output without.
     """
+    from sacrebleu.metrics.bleu import BLEU
+
     for stream in (references, *more):
         _pairs(outputs, stream)
     streams: list[Sequence[str | None]] = [list(references), *map(list, more)]
@@ -72,6 +71,9 @@ def self_bleu(sentences: Sequence[str]) -> Estimate:
     The number sacrebleu gives for each sentence against the other N − 1, in time linear in N: an n-gram's
     clip for sentence i is its greatest count elsewhere, so its two greatest counts serve all i.
     """
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.helpers import extract_all_word_ngrams
+
     if len(sentences) < 2:
         raise GeneraError(f"self-BLEU compares sentences with each other: at least 2 are needed, got {len(sentences)}.")
     tokenize = BLEU().tokenizer
@@ -97,6 +99,9 @@ def bleu_against(sentences: Sequence[str], references: Sequence[str]) -> Estimat
 
     The number sacrebleu gives for each sentence with N references, in time linear in N.
     """
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.helpers import extract_all_word_ngrams
+
     if not references:
         raise GeneraError("BLEU needs at least one reference, got none.")
     tokenize = BLEU().tokenizer
@@ -116,6 +121,8 @@ def bleu_against(sentences: Sequence[str], references: Sequence[str]) -> Estimat
 
 def _sentence_bleu(ngrams: Counter, length: int, most: Mapping[tuple[str, ...], int], closest: int) -> float:
     """BLEU-4 of a sentence's n-grams, clipped at the `most` a reference has, against the `closest` length."""
+    from sacrebleu.metrics.bleu import BLEU
+
     correct, total = [0] * 4, [0] * 4
     for ngram, count in ngrams.items():
         correct[len(ngram) - 1] += min(count, most.get(ngram, 0))

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
 
 from genera.data.files import read_lines
 from genera.errors import GeneraError
@@ -45,6 +44,8 @@ class WordVectors:
         totals = np.asarray(counts.sum(0)).ravel()
         information = np.log(counts.data * totals.sum() / (totals[counts.row] * totals[counts.col]))
         table = sparse.csr_array((np.maximum(information, 0), (counts.row, counts.col)), counts.shape)
+        from sklearn.decomposition import TruncatedSVD
+
         svd = TruncatedSVD(min(DIMENSIONS, len(rows) - 1), random_state=0)
         return cls(rows, svd.fit_transform(table) / np.sqrt(np.maximum(svd.singular_values_, 1e-12)))
 

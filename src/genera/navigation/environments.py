@@ -10,10 +10,7 @@ counts as a step. `info` contains the `episode` (a row of the table) and the `go
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from genera.errors import GeneraError, unknown
@@ -21,6 +18,13 @@ from genera.navigation.episodes import EpisodeTable
 from genera.navigation.features import Views
 from genera.navigation.graphs import HEADINGS, VIEWS
 from genera.navigation.simulator import ahead, look, panoramic_move, slots, view_of
+
+try:
+    import gymnasium
+    from gymnasium import spaces
+    from gymnasium.vector import AutoresetMode, VectorEnv
+except ImportError:
+    raise GeneraError("the environments need gymnasium: pip install 'genera[navigation]'.") from None
 
 ActionSpace: TypeAlias = Literal["panoramic", "low-level"]
 Observation: TypeAlias = dict[str, NDArray[Any]]
