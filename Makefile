@@ -30,6 +30,7 @@ lint: setup
 # The shipped model: trained, measured and put into the package anew, in about eight minutes of one core.
 optimus-mini: setup
 	$(BIN)/genera train optimus:mini --out runs/optimus-mini
+	$(BIN)/genera evaluate runs/optimus-mini --measures likelihood
 	$(BIN)/genera evaluate runs/optimus-mini --data world:captions --measures likelihood latent reconstruction interpolation analogy
 	$(BIN)/python tools/ship.py runs/optimus-mini
 

@@ -17,6 +17,10 @@ class Lacks(GeneraError):
     """This model lacks the requested part; others may have it."""
 
 
+class FarFromTraining(UserWarning):
+    """An input is unlike the data that the model was trained on."""
+
+
 class Stopped(Exception):
     """A signal stopped the run; it is saved, and the same command resumes it."""
 

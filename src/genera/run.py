@@ -8,12 +8,14 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from genera.engine.capabilities import Posterior
 from genera.engine.config import from_dict
 from genera.evaluation.settings import EvaluateConfig
 from genera.evaluation.storage import Stored, chosen
 from genera.uses import run as core
 from genera.uses.grids import Pictures, grid
 from genera.uses.settings import GuideConfig, ProbeConfig
+from genera.uses.typical import warn_if_far
 
 FINDINGS = 3
 """Shown in a notebook."""
@@ -93,6 +95,13 @@ class Run(core.Run):
         from genera.uses.navigate import navigate_split
 
         return navigate_split(self, split, **options)
+
+    def encode(self, items: Sequence[Any]) -> Posterior:
+        """Posterior mean and log variance of each item. Warns (FarFromTraining) of texts unlike the training data, if
+        the run was evaluated."""
+        posterior = super().encode(items)
+        warn_if_far(self, items)
+        return posterior
 
     # images
 

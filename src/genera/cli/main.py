@@ -5,11 +5,13 @@ import keyword
 import os
 import sys
 import time
+import warnings
 from contextlib import suppress
+from typing import Any
 
 from genera import __version__
 from genera.cli.crash import OPTION, VARIABLE, check_arguments, crash, print_traceback
-from genera.errors import GeneraError, Stopped, unknown
+from genera.errors import FarFromTraining, GeneraError, Stopped, unknown
 
 COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
@@ -67,7 +69,10 @@ def main(arguments: list[str] | None = None) -> None:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
         module = f"{name}_" if keyword.iskeyword(name) else name
-        importlib.import_module(f"genera.cli.{module}").main(rest)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", FarFromTraining)
+            warnings.showwarning = _show_warning
+            importlib.import_module(f"genera.cli.{module}").main(rest)
         sys.stdout.flush()
     except GeneraError as error:
         if shown:
@@ -98,6 +103,16 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(code)
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Warnings about the input as one sentence; others with their place in the code, as usual."""
+    from genera.console import say
+
+    if issubclass(category, FarFromTraining):
+        say(f"warning: {message}")
+    else:
+        print(warnings.formatwarning(message, category, *place[:2]), end="", file=sys.stderr)
+
+
 def _give_way() -> None:
     """On other ranks than the main one, wait: torchrun ends all ranks soon after the first failure, so that only one
     error is printed."""
@@ -118,7 +133,7 @@ usage: genera COMMAND [options]      `genera COMMAND --help` describes a command
 {commands}
 
 getting started:
-  genera interpolate optimus-mini "a man is holding a kite near the church ." "two dogs are chasing the ball ."
+  genera interpolate optimus-mini "a man is hiding a kite near the church ." "a man is hiding a drum near the school ."
   genera demo
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine
   genera evaluate runs/mine && genera report runs/mine

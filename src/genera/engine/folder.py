@@ -17,7 +17,16 @@ from genera.errors import GeneraError
 from genera.files import read_json, read_yaml, write_json, write_text, write_yaml
 from genera.version import VERSION
 
-PARTS = {"metrics.jsonl", "status.json", "references.json", "assets", "checkpoints", "artefacts", "samples"}
+PARTS = {
+    "metrics.jsonl",
+    "status.json",
+    "references.json",
+    "assets",
+    "checkpoints",
+    "artefacts",
+    "samples",
+    "typical.json",
+}
 """Files and folders of a run besides config.yaml."""
 
 

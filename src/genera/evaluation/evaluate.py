@@ -13,9 +13,11 @@ from genera.engine.config import from_dict
 from genera.errors import GeneraError, Lacks
 from genera.evaluation.evaluator import Evaluation, Evaluator
 from genera.evaluation.registry import evaluator, evaluators
+from genera.evaluation.sentences import spread
 from genera.evaluation.settings import EvaluateConfig
 from genera.evaluation.storage import FOLDER, Stored, add, name_of, read
 from genera.uses.run import Run
+from genera.uses.typical import ITEMS, write_typical
 
 
 def evaluate(
@@ -39,6 +41,7 @@ def evaluate(
     splits = _splits(config, fitting, data, spec)
     name = name_of(spec, " + ".join(splits), run.step, config.settings)
     folder = run.folder.path / FOLDER / name
+    run = Run(run.folder, run.config, run.method, run.step)  # without the warnings for users' inputs
     evaluation = Evaluation(run, data, splits, config.seed, {"data": config.data}, folder)
     lacking = {}
     for known in fitting:
@@ -62,6 +65,8 @@ def evaluate(
     if not evaluation.results:
         raise GeneraError(_nothing(run, kind, lacking))
 
+    if config.data is None and kind == "text" and "likelihood" in evaluation.results:
+        write_typical(run, spread(evaluation, evaluation.split, ITEMS))
     path = run.folder.path / FOLDER / f"{name}.json"
     before = read(path) if path.exists() else None
     stored = before or Stored(
