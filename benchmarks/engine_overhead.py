@@ -42,7 +42,7 @@ def bare(config: RunConfig) -> None:
         for group in optimiser.param_groups:
             group["lr"] = config.model.lr * (1 - step / steps)
         noise = torch.randn(len(batch), config.model.latent_size)
-        log_likelihood, mean, log_variance = network(batch.encoder, batch.decoder, noise)
+        log_likelihood, mean, log_variance = network(batch, noise)
         kl = gaussian_kl(mean, log_variance).clamp(min=config.model.free_bits).sum(1)
         loss = (kl - log_likelihood).mean()
         loss.backward()

@@ -128,6 +128,13 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "biggan:fq": ("nano-fq", TINY_FQ),
     "gpt2-lm": ("nano", SHORT_TEXT),
     "optimus": ("nano", SHORT_TEXT),
+    # Features of the frozen encoder are read from the cache; the decoder is a Llama with several memory slots.
+    "optimus:frozen": (
+        "nano",
+        SHORT_TEXT
+        | {"model.freeze": ["encoder"], "model.memory_slots": 2, "model.decoder.layout": "llama"}
+        | {"model.decoder.key_value_heads": 2},
+    ),
     "prevalent": ("tiny", TINY_PREVALENT),
     # Half of each batch in other environments, described by the speaker; then the cross layers learn too.
     "prevalent:back-translation": (

@@ -191,6 +191,8 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "latent_size": Change(8),
         "feature": Change("pooler"),
         "injection": Change("memory"),
+        "memory_slots": Change(3),
+        "freeze": Change(("decoder",)),
         "latent_init": Change(0.2),
         "checkpointing": Change(True, memory),
         "beta": Change(0.3),

@@ -122,6 +122,8 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     position = ckpt.position_of(start) if start else Position()
     extended = budget_of(folder.config().train) != budget_of(config.train)
     if extended:
+        if start:
+            ckpt.load_weights(method, start, average=False)  # which the data of a stage may depend on
         _check_extension(config, folder, data, stages, position, ranks)
     ranks.barrier()  # all have read the config
     if ranks.main:
@@ -238,7 +240,11 @@ def _learn(training: _Training, stage: Stage, stop: list[int]) -> None:
 def _opened(stage: Stage, config: RunConfig, data: Any, folder: RunFolder, ranks: Ranks) -> tuple[Any, Stream]:
     """Training data of a stage (the run's data set `data` or its own) and its stream of batches."""
     if stage.data:
-        data = stage.data(data, folder.artefacts)
+        given = data
+        for turn in (True, False):  # the main rank first, which fills caches for the others
+            if ranks.main is turn:
+                data = stage.data(given, folder.artefacts)
+            ranks.barrier()
         _check_validation(config, data, ranks)
     rows = stage.batch_size or config.train.batch_size
     return data, data.stream("train", rows, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world)

@@ -28,6 +28,8 @@ class TextBatch(Batch):
     """(B,) int64: number of decoder ids of each sentence, including BOS and EOS"""
     labels: Tensor | None
     """(B,) int64, or None where the data has no labels"""
+    features: Tensor | None = None
+    """(B, H) of a frozen encoder, in place of `encoder`"""
 
 
 def text_stream(

@@ -50,8 +50,8 @@ class TextVae(nn.Module):
         self.to_posterior = nn.Linear(encoder.hidden, 2 * config.latent_size, bias=False)  # W_E
         self.to_memory = self.to_embedding = None
         if config.injection != "embedding":
-            slots = decoder.layers * decoder.groups * decoder.width
-            self.to_memory = nn.Linear(config.latent_size, slots, bias=False)  # W_M
+            values = decoder.layers * decoder.groups * config.memory_slots * decoder.width
+            self.to_memory = nn.Linear(config.latent_size, values, bias=False)  # W_M
         if config.injection != "memory":
             self.to_embedding = nn.Linear(config.latent_size, decoder.hidden, bias=False)  # W_D
         for layer in (self.to_posterior, self.to_memory, self.to_embedding):
@@ -96,10 +96,10 @@ class TextVae(nn.Module):
         return self.posterior(self.features(ids))
 
     def conditions(self, z: Tensor) -> Conditions:
-        """(B, P) → the memory (B, L, G, 1, D) and the embedding (B, H) of z (section 3.1)."""
+        """(B, P) → the memory (B, L, G, N, D) of N slots and the embedding (B, H) of z (section 3.1)."""
         memory, size = None, self.decoder.size
         if self.to_memory is not None:
-            memory = self.to_memory(z).view(len(z), size.layers, size.groups, 1, size.width)
+            memory = self.to_memory(z).view(len(z), size.layers, size.groups, -1, size.width)
         return {"memory": memory, "embedding": None if self.to_embedding is None else self.to_embedding(z)}
 
     def log_likelihood(self, ids: Tensor, z: Tensor) -> Tensor:

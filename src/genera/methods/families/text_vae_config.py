@@ -24,6 +24,8 @@ class TextVaeConfig:
     """Sentence feature h: BERT's tanh pooler, the last layer's [CLS], or the mean over its tokens."""
     injection: Literal["both", "memory", "embedding"] = "both"
     """How the decoder sees z: as one extra key and value in each layer, added to every embedding, or both."""
+    memory_slots: int = 1
+    """Extra keys and values per layer of the decoder that z gives it (with the injections memory and both)."""
     latent_init: float = 0.02
     """Standard deviation of the initial weights of the three latent maps."""
     checkpointing: bool = False
@@ -33,6 +35,11 @@ class TextVaeConfig:
         """Every complaint about these values, in words."""
         rules = [
             (self.latent_size >= 1, f"--latent-size must be at least 1, got {self.latent_size}"),
+            (self.memory_slots >= 1, f"--memory-slots must be at least 1, got {self.memory_slots}"),
+            (
+                self.memory_slots == 1 or self.injection != "embedding",
+                f"--memory-slots {self.memory_slots} needs --injection memory or both",
+            ),
             (self.latent_init > 0, f"--latent-init must be above 0, got {self.latent_init}"),
         ]
         return [complaint for holds, complaint in rules if not holds]

@@ -29,6 +29,9 @@ class OptimusConfig(TextVaeConfig, OptimiserConfig):
     """Apply the threshold to each sentence's KL per dimension, or to its mean over the batch."""
     length_weighted: bool = False
     """Divide each sentence's reconstruction term by its length (the KL is not divided, so beta weighs more)."""
+    freeze: tuple[Literal["encoder", "decoder"], ...] = ()
+    """Parts that keep their weights: encoder, decoder. The features of a frozen encoder are standardised, and computed
+    once for all training sentences."""
     unit_variance: bool = False
     """Fix the posterior's variance to 1 ("deterministic connect" of the released code), so that KL = |mean|^2 / 2."""
 
@@ -49,7 +52,8 @@ class OptimusConfig(TextVaeConfig, OptimiserConfig):
         return super().check() + self.check_networks() + [complaint for holds, complaint in rules if not holds]
 
     def check_data(self, data: DataConfig) -> list[str]:
-        longest = min(self.encoder.positions, self.decoder.positions)  # the memory slot takes the place of BOS
+        slots = 0 if self.injection == "embedding" else self.memory_slots - 1  # one slot takes the place of BOS
+        longest = min(self.encoder.positions, self.decoder.positions - slots)
         if data.max_tokens <= longest:
             return []
         return [f"--max-tokens {data.max_tokens} exceeds the {longest} positions of encoder and decoder"]

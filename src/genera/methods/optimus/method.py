@@ -14,7 +14,7 @@ from genera.data.text.corpus import TextCorpus
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Posterior, Score
 from genera.engine.config import RunConfig
-from genera.engine.method import Method
+from genera.engine.method import Method, Stage
 from genera.engine.optimisers import player
 from genera.engine.origin import Origin
 from genera.engine.player import Player, Terms
@@ -23,6 +23,7 @@ from genera.measures.latent import gaussian_kl
 from genera.methods.families.text_vae import ROWS_AT_ONCE, drawn
 from genera.methods.optimus import exchange
 from genera.methods.optimus.config import OptimusConfig
+from genera.methods.optimus.frozen import FeatureCorpus, features_of
 from genera.methods.optimus.model import OptimusNetwork
 
 
@@ -50,8 +51,19 @@ class Optimus(Method):
     def initialise(self) -> None:
         self.network.warm_start()
 
+    def stages(self) -> list[Stage]:
+        frozen = "encoder" in self.config.freeze
+        return [Stage("train", self.players, self.update, data=self.encoded if frozen else None)]
+
     def players(self) -> dict[str, Player]:
-        return {"vae": player(self.network, self.config)}
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return {"vae": player(self.network, self.config, parameters=trained)}
+
+    def encoded(self, data: TextCorpus, artefacts: Path) -> FeatureCorpus:
+        """The corpus with the standardised features of the frozen encoder."""
+        features = features_of(self.network, data)
+        self.network.standardise(features["train"])
+        return FeatureCorpus(data, features)
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("vae", self.objective, batch)
@@ -59,7 +71,7 @@ class Optimus(Method):
     def objective(self, batch: TextBatch, step: Step) -> Terms:
         """L_E + beta L_R with free bits (equations 4 and 9)."""
         noise = step.normal(len(batch), self.config.latent_size)
-        log_likelihood, mean, log_variance = self.network(batch.encoder, batch.decoder, noise)
+        log_likelihood, mean, log_variance = self.network(batch, noise)
         reconstruction = -log_likelihood / batch.length if self.config.length_weighted else -log_likelihood
         kl = gaussian_kl(mean, log_variance)
         beta = self.beta(step.progress)

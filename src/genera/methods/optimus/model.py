@@ -1,8 +1,13 @@
 """The network of Optimus: the text VAE of `blocks.text_vae`, with the fixed variance that the released code offers."""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from genera.blocks.size import TransformerSize
+from genera.data.text.batches import TextBatch
 from genera.methods.families.text_vae import TextVae, drawn
 from genera.methods.optimus.config import OptimusConfig
 
@@ -11,13 +16,38 @@ class OptimusNetwork(TextVae):
     """As TextVae; `config.unit_variance` takes the place of the posterior's own variance."""
 
     config: OptimusConfig
+    feature_mean: Tensor
+    """of frozen features, (H,), as is feature_scale, their standard deviation"""
+    feature_scale: Tensor
+
+    def __init__(self, config: OptimusConfig, encoder: TransformerSize, *sizes: Any, **options: Any) -> None:
+        frozen = "encoder" in config.freeze
+        super().__init__(config, replace(encoder, dropout=0.0) if frozen else encoder, *sizes, **options)
+        for part in config.freeze:
+            getattr(self, part).requires_grad_(False)
+        if frozen:
+            self.register_buffer("feature_mean", torch.zeros(encoder.hidden))
+            self.register_buffer("feature_scale", torch.ones(encoder.hidden))
+
+    @torch.no_grad()
+    def standardise(self, features: Tensor) -> None:
+        """Read features (N, H) by their mean and standard deviation from now on."""
+        scale, mean = torch.std_mean(features.double(), 0)
+        self.feature_mean.copy_(mean)
+        self.feature_scale.copy_(scale.clamp(min=1e-6))
 
     def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """h (B, H) → mean and log variance of q(z|x), each (B, P)."""
+        if "encoder" in self.config.freeze:
+            features = (features - self.feature_mean) / self.feature_scale
         mean, log_variance = super().posterior(features)
         return mean, torch.zeros_like(log_variance) if self.config.unit_variance else log_variance
 
-    def forward(self, encoder_ids: Tensor, decoder_ids: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, batch: TextBatch, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """noise: (B, P) of N(0, 1). Returns log p(x|z) at one z ~ q(z|x), and q's mean and log variance."""
-        mean, log_variance = self.encode(encoder_ids)
-        return self.log_likelihood(decoder_ids, drawn(mean, log_variance, noise)), mean, log_variance
+        features = batch.features
+        if features is None:
+            assert batch.encoder is not None
+            features = self.features(batch.encoder)
+        mean, log_variance = self.posterior(features)
+        return self.log_likelihood(batch.decoder, drawn(mean, log_variance, noise)), mean, log_variance
