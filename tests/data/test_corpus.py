@@ -127,8 +127,16 @@ def test_world():
     ("content", "options", "message"),
     [
         (" \n\n \n", {}, "has only empty lines"),
-        ("one two three\n" * 5, {"max_words": 2}, "all texts of .* have more than 2 words; raise max_words"),
-        ("one two three\n" * 5, {"max_tokens": 4}, "all training texts of .* more than 4 tokens; raise max_tokens"),
+        (
+            "one two three\n" * 5,
+            {"max_words": 2},
+            r"all texts of .* --max-words 2 words \(text 1 has 3\); raise --max-words",
+        ),
+        (
+            "one two three\n" * 5,
+            {"max_tokens": 4},
+            "all training texts of .* more than --max-tokens 4 tokens; raise --max-tokens",
+        ),
     ],
 )
 def test_nothing_left(write, tokenisers, content, options, message):

@@ -208,6 +208,31 @@ def test_every_tensor_that_does_not_fit_is_listed(spoiled, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_sizes_of_an_original_checkpoint_are_read_from_its_tensors(trained, original, exported, tmp_path):
+    """By the preset of the published model, which is larger."""
+    import_run("optimus", tmp_path / "again", from_original(original, exported, heads=4))
+    again, run = genera.load(tmp_path / "again", device="cpu"), genera.load(trained, device="cpu")
+    for side in ("encoder", "decoder"):
+        ours, theirs = (getattr(model.method.network, side) for model in (run, again))
+        for field in ("layers", "hidden", "heads", "feed_forward", "positions", "vocabulary"):
+            assert getattr(theirs.size, field) == getattr(ours.size, field), field
+        state = theirs.state_dict()
+        assert all(torch.equal(state[name], tensor) for name, tensor in ours.state_dict().items())
+    parts = {"encoder": str(exported / "encoder"), "decoder": str(exported / "decoder")}
+    with pytest.raises(GeneraError, match="leave --heads out"):
+        import_run("optimus", tmp_path / "parts", Origin(**parts, heads=4))
+
+
+def test_a_long_list_of_tensors_is_cut(original, exported, tmp_path):
+    folder = shutil.copytree(original, tmp_path / "original")
+    state = load_file(folder / "decoder.safetensors")
+    state |= {f"decoder.head.{i}": torch.zeros(2) for i in range(200)}
+    save_file(state, folder / "decoder.safetensors")
+    with pytest.raises(GeneraError, match=r"is unknown; and 180 more tensors\.") as error:
+        import_run("optimus:nano", tmp_path / "run", from_original(folder, exported))
+    assert str(error.value).count("unknown") == 20
+
+
 def test_every_original_tensor_that_does_not_fit_is_listed(original, exported, tmp_path):
     folder = shutil.copytree(original, tmp_path / "original")
     state = load_file(folder / "decoder.safetensors")

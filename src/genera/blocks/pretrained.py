@@ -25,6 +25,8 @@ from genera.files import read_json, write_json, write_tensors
 _INDEX = "model.safetensors.index.json"
 ENCODERS, DECODERS, PAIRS = ("bert", "roformer"), ("gpt2", "llama"), ("t5", "mt5")
 """model_type of the files that a Bert, a Decoder and a T5 read"""
+MISFITS_SHOWN = 20
+"""Tensors that an error lists."""
 
 Model = Bert | Decoder | T5
 
@@ -180,7 +182,8 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
             stored |= {prefix + plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         shapes = {name: tuple(file.get_slice(in_file).get_shape()) for name, (file, in_file) in stored.items()}
         if wrong := _misfits(targets, shapes, extras):
-            raise GeneraError(f"{misfit}: {'; '.join(wrong)}.")
+            more = f"; and {len(wrong) - MISFITS_SHOWN} more tensors" if len(wrong) > MISFITS_SHOWN else ""
+            raise GeneraError(f"{misfit}: {'; '.join(wrong[:MISFITS_SHOWN])}{more}.")
         for slot in targets:  # tensor by tensor, so that no second copy of the model is in memory
             for part, name in zip(slot.parts, slot.names, strict=True):
                 file, in_file = stored[name]

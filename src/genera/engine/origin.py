@@ -21,6 +21,8 @@ class Origin:
     """Byte-level BPE tokeniser of the decoder [next to its weights]."""
     latent_size: int | None = None
     """Dimensions of the latent between --encoder and --decoder [the preset's]."""
+    heads: int | None = None
+    """Attention heads of both transformers of an original Optimus [the preset's, or one per 64 units]."""
 
     def only(self, *names: str, because: str) -> None:
         """Raise GeneraError when anything but `names` is given."""

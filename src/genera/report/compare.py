@@ -202,6 +202,8 @@ def decoding_text(decodings: Sequence[Mapping[str, Any]] | None) -> str:
 
 
 def _one_decoding(decoding: Mapping[str, Any]) -> str:
+    if decoding.get("beams", 1) > 1:
+        return f"beam search with {decoding['beams']} beams"
     if not decoding["temperature"]:
         return "greedy"
     parts = [f"temperature {decoding['temperature']:g}"]

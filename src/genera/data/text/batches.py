@@ -70,17 +70,20 @@ def gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad: 
     return torch.from_numpy(side.padded(mine, int(side.lengths(rows).max()), pad))
 
 
-def collate(texts: Sequence[str], tokenisers: Tokenisers, max_tokens: int | None = None) -> TextBatch:
+def collate(
+    texts: Sequence[str], tokenisers: Tokenisers, max_tokens: int | None = None, *, first: int = 0
+) -> TextBatch:
     """A batch of sentences given by the user; `ids` are their positions in `texts`.
 
     Raises GeneraError for an empty sentence, for one that is not valid Unicode, and for one with more than
-    `max_tokens` ids on either side (including begin and end).
+    `max_tokens` ids on either side (including begin and end). first: the position of texts[0] in what the user gave, by
+    which errors count.
     """
     texts = [text.strip() for text in texts]
     if not texts:
         raise GeneraError("no sentences were given; at least one is needed.")
     if "" in texts:
-        raise GeneraError(f"sentence {texts.index('') + 1} of {len(texts)} is empty; give it at least one word.")
+        raise GeneraError(f"sentence {first + texts.index('') + 1} is empty; give it at least one word.")
     for text in texts:
         try:
             text.encode()
@@ -89,11 +92,11 @@ def collate(texts: Sequence[str], tokenisers: Tokenisers, max_tokens: int | None
     encoder = None if tokenisers.encoder is None else tokenisers.encoder.encode_batch(texts)
     decoder = tokenisers.decoder.encode_batch(texts)
     if max_tokens is not None:
-        for text, *sides in zip(texts, decoder, encoder or decoder, strict=True):
+        for number, (text, *sides) in enumerate(zip(texts, decoder, encoder or decoder, strict=True), first + 1):
             longest = max(map(len, sides))
             if longest > max_tokens:
                 raise GeneraError(
-                    f"the sentence {text[:40]!r}… has {longest} tokens; this model reads at most {max_tokens}."
+                    f"sentence {number}, {text[:40]!r}…, has {longest} tokens; this model reads at most {max_tokens}."
                 )
     return TextBatch(
         ids=torch.arange(len(texts)),

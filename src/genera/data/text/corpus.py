@@ -178,12 +178,14 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
     """
     empty, long = _reasons(config)[:2]
     seen = train = 0
+    first_long: tuple[int, int] | None = None  # its number among the texts, and its words
     for item in source.items(whole):
         seen += 1
         if not item.text:
             dropped[empty] += 1
-        elif len(item.text.split()) > config.max_words:
+        elif (words := len(item.text.split())) > config.max_words:
             dropped[long] += 1
+            first_long = first_long or (seen, words)
         elif whole:
             train += 1
             yield item
@@ -196,7 +198,11 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
         if dropped[empty] == seen:
             raise GeneraError(f"{config.data} has only empty lines; one text per line was expected.")
         if dropped[long] + dropped[empty] == seen:
-            raise GeneraError(f"all texts of {config.data} have more than {config.max_words} words; raise max_words.")
+            number, words = first_long or (0, 0)
+            raise GeneraError(
+                f"all texts of {config.data} have more than --max-words {config.max_words} words (text {number} has "
+                f"{words:,}); raise --max-words."
+            )
         raise GeneraError(f"{config.data} has too few texts ({seen}): none is left for training.")
 
 
@@ -256,8 +262,8 @@ def _build(folder: Path, source: TextSource, config: DataConfig, whole: bool, to
             bar.advance(task, len(chunk))
         if not (sum(w.items for w in writers.values()) if whole else writers["train"].items):
             raise GeneraError(
-                f"all {'' if whole else 'training '}texts of {config.data} have more than {config.max_tokens} tokens; "
-                "raise max_tokens."
+                f"all {'' if whole else 'training '}texts of {config.data} have more than --max-tokens "
+                f"{config.max_tokens} tokens; raise --max-tokens."
             )
         names = label_order(label_ids)
         place = {name: i for i, name in enumerate(names)}

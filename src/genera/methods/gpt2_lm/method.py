@@ -108,7 +108,8 @@ class Gpt2Lm(Method):
 
     def _batches(self, items: Sequence[str]) -> Iterator[TextBatch]:
         for first in range(0, len(items), ROWS_AT_ONCE):
-            batch = collate(items[first : first + ROWS_AT_ONCE], self.assets, self.decoder.size.positions)
+            some, longest = items[first : first + ROWS_AT_ONCE], self.decoder.size.positions
+            batch = collate(some, self.assets, longest, first=first)
             yield batch.to(self.decoder.tokens.weight.device)
 
     # sharing

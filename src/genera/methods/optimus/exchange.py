@@ -3,12 +3,15 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 
-from genera.blocks.huggingface import FORMATS
+from genera.blocks.huggingface import FORMATS, plain
 from genera.blocks.pretrained import DECODERS, ENCODERS, Slot, fill, find, read_size, slots, weight_files
 from genera.blocks.pretrained import write_folder as write_transformer
+from genera.blocks.size import TransformerShape
+from genera.console import say
 from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.engine.config import RunConfig
 from genera.engine.origin import Origin
@@ -31,6 +34,20 @@ _EXTRAS = "|".join(
         *map(re.escape, _MAPS),
     ]
 )
+_ENCODER_SIZES = {
+    "feed_forward": ("encoder.encoder.layer.0.intermediate.dense.weight", 0),
+    "hidden": ("encoder.embeddings.word_embeddings.weight", 1),
+    "positions": ("encoder.embeddings.position_embeddings.weight", 0),
+}
+_DECODER_SIZES = {
+    "feed_forward": ("decoder.transformer.h.0.mlp.c_fc.weight", 1),
+    "hidden": ("decoder.transformer.wte.weight", 1),
+    "positions": ("decoder.transformer.wpe.weight", 0),
+}
+"""Our size → the tensor and the axis that have it; a tensor of block 0 first."""
+HEAD = 64
+"""Units of a head in every published BERT and GPT-2."""
+AnyShape = TypeVar("AnyShape", bound=TransformerShape)
 _FILES = """\
 - `encoder/`: BERT{pooler}, with its WordPiece tokeniser, and `decoder/`: GPT-2, with its byte-level BPE tokeniser;
   `from_pretrained` of transformers loads both.
@@ -114,6 +131,8 @@ def from_parts(config: RunConfig, origin: Origin) -> RunConfig:
         lacks = "--decoder GPT2" if origin.encoder else "--encoder BERT"
         both = "--encoder BERT and --decoder GPT2, or a source: an exported or an original Optimus"
         raise GeneraError(f"an import of optimus needs {lacks if origin.encoder or origin.decoder else both}.")
+    if origin.heads is not None:
+        raise GeneraError("config.json says how many heads --encoder and --decoder have; leave --heads out.")
     sizes = {"encoder": read_size(find(origin.encoder), ENCODERS), "decoder": read_size(find(origin.decoder), DECODERS)}
     model = replace(
         config.model,
@@ -133,34 +152,78 @@ def from_parts(config: RunConfig, origin: Origin) -> RunConfig:
 
 
 def from_original(config: RunConfig, origin: Origin) -> tuple[RunConfig, Path]:
-    """`config` with the latent size and tokenisers of the original checkpoint that `origin` names, and its folder."""
+    """`config` with the sizes and tokenisers of the original checkpoint that `origin` names, and its folder. Heads are
+    not in the weights: `origin.heads`, those of `config` for its width, or one for 64 units."""
     assert origin.source is not None
     origin.only(
         "source",
         "encoder_tokeniser",
         "decoder_tokeniser",
+        "heads",
         because=f"the weights in {origin.source} are of a whole Optimus",
     )
     folder = find(origin.source, ("*.safetensors",))
-    rows = _rows_of_posterior(folder)
+    shapes = _shapes(folder)
+    rows = _rows_of_posterior(folder, shapes)
     encoder = origin.encoder_tokeniser or config.data.encoder_tokeniser
     decoder = origin.decoder_tokeniser or config.data.decoder_tokeniser
     if encoder is None or decoder is None:
         raise GeneraError("these weights bring no tokenisers; give --encoder-tokeniser and --decoder-tokeniser.")
-    model = replace(config.model, latent_size=rows // 2, pretrained_encoder=None, pretrained_decoder=None)
-    data = replace(config.data, encoder_tokeniser=encoder, decoder_tokeniser=decoder)
+    model = replace(
+        config.model,
+        encoder=_shape_of(config.model.encoder, shapes, _ENCODER_SIZES, origin.heads),
+        decoder=_shape_of(config.model.decoder, shapes, _DECODER_SIZES, origin.heads),
+        latent_size=rows // 2,
+        pretrained_encoder=None,
+        pretrained_decoder=None,
+    )
+    for side, shape, before in (
+        ("encoder", model.encoder, config.model.encoder),
+        ("decoder", model.decoder, config.model.decoder),
+    ):
+        if shape != before:
+            told = f"{shape.layers} layers of {shape.hidden} units, {shape.heads} heads, {shape.positions} positions"
+            say(f"{side}: {told}" + ("" if origin.heads else "; weights do not tell the heads, --heads N changes them"))
+    longest = min(config.data.max_tokens, model.encoder.positions, model.decoder.positions)
+    data = replace(config.data, encoder_tokeniser=encoder, decoder_tokeniser=decoder, max_tokens=longest)
     return replace(config, model=model, data=data), folder
 
 
-def _rows_of_posterior(folder: Path) -> int:
-    name = next(iter(_MAPS))
+def _shape_of(
+    usual: AnyShape, shapes: dict[str, tuple[int, ...]], sizes: dict[str, tuple[str, int]], heads: int | None
+) -> AnyShape:
+    """`usual` with the sizes of the tensors; heads of 64 units, as published, where the width is not the usual one."""
+    widths = {ours: shapes[name][axis] for ours, (name, axis) in sizes.items() if len(shapes.get(name, ())) > axis}
+    block = next(iter(sizes.values()))[0].split("0")[0]
+    numbers = {int(name[len(block) :].split(".")[0]) for name in shapes if re.match(rf"{re.escape(block)}\d+\.", name)}
+    if numbers:
+        widths["layers"] = max(numbers) + 1
+    hidden = widths.get("hidden", usual.hidden)
+    if heads is None:
+        heads = usual.heads if hidden == usual.hidden else hidden // HEAD
+        if not heads or hidden % heads:
+            raise GeneraError(
+                f"weights of {hidden} units do not tell how many attention heads they have; give --heads N."
+            )
+    return replace(usual, **widths, heads=heads)
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in the safetensors files of `folder`."""
+    shapes: dict[str, tuple[int, ...]] = {}
     for path in _safe_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
-                if name in file.keys():  # noqa: SIM118 (not a dict)
-                    return file.get_slice(name).get_shape()[0]
+                shapes |= {plain(name): tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
+    return shapes
+
+
+def _rows_of_posterior(folder: Path, shapes: dict[str, tuple[int, ...]]) -> int:
+    name = next(iter(_MAPS))
+    if shapes.get(name):
+        return shapes[name][0]
     kind = read_json(folder / "config.json").get("model_type") if (folder / "config.json").exists() else None
     what = f"a {kind} alone" if kind else f"no Optimus ({name} is missing)"
     raise GeneraError(f"{folder} holds {what}; give --encoder BERT and --decoder GPT2, or all of an Optimus.")

@@ -195,5 +195,7 @@ class Optimus(Method):
     def _batches(self, items: Sequence[str]) -> list[TextBatch]:
         device = self.network.to_posterior.weight.device
         limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions)
-        parts = (items[i : i + ROWS_AT_ONCE] for i in range(0, len(items), ROWS_AT_ONCE))
-        return [collate(part, self.assets, limit).to(device) for part in parts]
+        return [
+            collate(items[i : i + ROWS_AT_ONCE], self.assets, limit, first=i).to(device)
+            for i in range(0, len(items), ROWS_AT_ONCE)
+        ]
