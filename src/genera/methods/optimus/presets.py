@@ -14,6 +14,8 @@ NANO = OptimusConfig(
 )
 SMALL = replace(NANO, encoder=size.SMALL_ENCODER, decoder=size.SMALL_DECODER, lr=5e-4, warmup=200)
 MINI_SIZE = {"layers": 2, "hidden": 96, "heads": 4, "positions": 128}
+MINILM_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM = size.EncoderShape(layers=6, hidden=384, heads=12, feed_forward=1536, positions=512, dropout=0.1)
 WORLDS = "world:captions + world:captions-small + world:houses + world:houses-hanna"
 PAPER = OptimusConfig(pretrained_encoder="google-bert/bert-base-cased", pretrained_decoder="openai-community/gpt2")
 PAPER_DATA = DataConfig(
@@ -38,6 +40,23 @@ PRESETS = {
         model=NANO,
         train=TrainConfig(epochs=4, batch_size=64),
         data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
+    ),
+    "minilm": Preset(
+        summary="frozen MiniLM encoder, decoder of 4 layers of 256 from scratch, P = 64; ordinary English on a CPU",
+        model=OptimusConfig(
+            encoder=MINILM,
+            pretrained_encoder=MINILM_NAME,
+            freeze=("encoder",),
+            decoder=size.SMALL_DECODER,
+            feature="mean",
+            latent_size=64,
+            memory_slots=4,
+            latent_init=0.1,
+            lr=1e-3,
+            warmup=100,
+        ),
+        train=TrainConfig(minutes=15, batch_size=64),
+        data=DataConfig(encoder_tokeniser=MINILM_NAME, max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "mini": Preset(
         summary="2+2 layers of 96, P = 32, on all texts of the embedded worlds; shipped as optimus-mini",
