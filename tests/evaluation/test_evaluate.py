@@ -71,6 +71,7 @@ def test_what_is_returned_is_what_is_written(evaluated):
     assert (stored.method, stored.split, stored.step) == ("optimus", "test", 100)
     assert stored.settings["likelihood"] == {"items": 40, "samples": 30}
     assert written["results"]["latent"]["options"] == {"items": 60}
+    assert [one["temperature"] for one in written["results"]["samples"]["facts"]["decoding"]] == [0]  # greedy
 
 
 def test_figures_are_sane(evaluated):
@@ -190,7 +191,10 @@ def test_a_model_that_overflows_still_gives_json(copied):
 
 def test_the_language_model(trained_lm):
     run = genera.load(trained_lm, device="cpu")
-    v = measured(run, "likelihood", "samples").values
+    stored = measured(run, "likelihood", "samples")
+    v = stored.values
+    assert [one["temperature"] for one in stored.results["samples"]["facts"]["decoding"]] == [1]
+    assert "decoding" not in stored.results["likelihood"]["facts"]
     assert v["log_likelihood"] <= v["log_likelihood_of_world"] + 1e-6
     assert v["ppl_token"] > 1
     everything = evaluate(run, likelihood=FEW["likelihood"], samples=FEW["samples"]).values
