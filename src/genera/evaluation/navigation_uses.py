@@ -47,6 +47,7 @@ ROLLOUTS = Use(
             good=0.5,
             poor=0.25,
             span=CHANCE,
+            falls=True,
             advice="The agent ignores the instruction. It has learnt where goals tend to be, or has memorised the "
             "houses. Compare with --agent.r2r.modality vision, which reads no instruction.",
         ),

@@ -46,6 +46,8 @@ class Check:
     """Least number of items under each of the figures; with fewer, the check says nothing."""
     span: float = 1e-9
     """Least distance of worst and best (of their logarithms, on a log scale); nearer ones tell nothing apart."""
+    falls: bool = False
+    """The best lies below the worst; where it does not, the check says nothing."""
     unit: Literal["", "share"] = ""
     """Shares are told in per cent."""
     advice: str = ""
@@ -60,7 +62,7 @@ class Check:
         if self.scale == "log":
             numbers = [math.log(max(number, 1e-9)) for number in numbers if number is not None]
         value, best, *baselines = (float(number) for number in numbers if number is not None)
-        if any(abs(best - worst) < self.span for worst in baselines):
+        if any(abs(best - worst) < self.span or (self.falls and best > worst) for worst in baselines):
             return None
         return min((value - worst) / (best - worst) for worst in baselines)
 

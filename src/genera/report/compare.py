@@ -195,20 +195,21 @@ def _differs(records: Sequence[Record], key: str, entry: Definition) -> str:
 
 
 def decoding_text(decodings: Sequence[Mapping[str, Any]] | None) -> str:
-    """`greedy`, `temperature 1, top-p 0.9`; the length limit is that of the data."""
+    """`greedy, at most 64 tokens`; `temperature 1, top-p 0.9, at most 64 tokens`."""
     if decodings is None:
         return "not recorded"
     return " or ".join(dict.fromkeys(_one_decoding(decoding) for decoding in decodings))
 
 
 def _one_decoding(decoding: Mapping[str, Any]) -> str:
+    parts = [f"temperature {decoding['temperature']:g}" if decoding["temperature"] else "greedy"]
     if decoding.get("beams", 1) > 1:
-        return f"beam search with {decoding['beams']} beams"
-    if not decoding["temperature"]:
-        return "greedy"
-    parts = [f"temperature {decoding['temperature']:g}"]
+        parts = [f"beam search with {decoding['beams']} beams"]
+    if decoding.get("length_penalty", 1) != 1:
+        parts += [f"length penalty {decoding['length_penalty']:g}"]
     parts += [f"top-k {decoding['top_k']}"] if decoding["top_k"] else []
     parts += [f"top-p {decoding['top_p']:g}"] if decoding["top_p"] < 1 else []
+    parts += [f"at most {decoding['max_tokens']} tokens"] if "max_tokens" in decoding else []
     return ", ".join(parts)
 
 
