@@ -6,7 +6,7 @@ from itertools import accumulate
 from signal import SIGINT
 
 SHOWN = 300
-"""Maximum number of characters of known names in a message."""
+"""Maximum number of characters in a message of known names, of an unknown one, and of another library's reason."""
 
 
 class GeneraError(Exception):
@@ -29,6 +29,16 @@ class Stopped(Exception):
         self.signal = signal
 
 
+def reason(error: BaseException) -> str:
+    """The first line of an exception's message, shortened; the exception's type where there is no message."""
+    lines = str(error).splitlines() or [""]
+    return _shortened(lines[0]) or type(error).__name__
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:
     """The error for an unknown `name`: suggests the closest known names, or lists all names if none is close."""
     known = sorted(known)
@@ -37,4 +47,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> GeneraError:
     shown = [other for other, end in zip(known, ends, strict=True) if end <= SHOWN]
     listed = ", ".join(shown) + (f" and {len(known) - len(shown)} more" if len(shown) < len(known) else "")
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {listed}."
-    return GeneraError(f"unknown {kind} {name!r}; {hint}")
+    return GeneraError(f"unknown {kind} {_shortened(name)!r}; {hint}")

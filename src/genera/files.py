@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import yaml
 
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -191,8 +191,7 @@ def _parsed(content: str | bytes, parse: Callable[[str], Any]) -> Any:
     except RecursionError:
         raise ValueError(f"nested more than {DEEPEST} levels deep") from None
     except Exception as error:  # the constructors of YAML raise many kinds
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(reason[0]) from None
+        raise ValueError(reason(error)) from None
     if parse is not json.loads or text.count("[") + text.count("{") > DEEPEST:
         _check_nesting(value)
     if "\\ud" in text or "\\uD" in text:  # UTF-8 itself has no halves

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import open_file
 
 EXPANSION = 300
@@ -42,11 +42,13 @@ def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDAr
         except GeneraError:
             raise
         except Exception as error:  # a damaged archive can raise almost anything
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            problem = reason(error)
             file.seek(0)
             if file.read(6) == b"\x93NUMPY":
-                reason = "it is one .npy array; save it with np.savez"
-            raise GeneraError(f"{path} is not a readable .npz of plain arrays ({reason}); recreate the file.") from None
+                problem = "it is one .npy array; save it with np.savez"
+            raise GeneraError(
+                f"{path} is not a readable .npz of plain arrays ({problem}); recreate the file."
+            ) from None
     return arrays
 
 

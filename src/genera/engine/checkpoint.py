@@ -19,7 +19,7 @@ from genera.engine.ranks import Ranks
 from genera.engine.state import StatefulModule
 from genera.engine.step import Step
 from genera.engine.trainees import Trainee
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import atomic, checksum, read_json, write_json, write_tensors
 from genera.numerals import integer
 
@@ -211,7 +211,7 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise GeneraError(f"{path} is damaged ({error}); {ADVICE}.") from None
+        raise GeneraError(f"{path} is damaged ({reason(error)}); {ADVICE}.") from None
 
 
 def verify(checkpoint: Path) -> None:

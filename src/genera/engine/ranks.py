@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.autograd.function import once_differentiable
 
 from genera.console import PATIENCE
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
@@ -129,6 +129,6 @@ def join_ranks(device: str) -> Iterator[Ranks]:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         time.sleep(2 * PATIENCE)  # the failed rank prints the reason; torchrun then ends this one
-        raise GeneraError(f"rank {dist.get_rank()} lost the other ranks ({str(error).splitlines()[0]}).") from error
+        raise GeneraError(f"rank {dist.get_rank()} lost the other ranks ({reason(error)}).") from error
     finally:
         dist.destroy_process_group()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from genera.console import say
 from genera.data.cache import file_hash
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import open_file, parse_json, read_bytes
 
 SUFFIX = "_connectivity.json"
@@ -100,7 +100,9 @@ def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
                 assert file
                 yield name, file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise GeneraError(f"{path} is damaged or not a tar archive ({error}); fetch it again.") from None
+        raise GeneraError(
+            f"{path} is damaged or not a tar archive ({reason(error).rstrip(':')}); fetch it again."
+        ) from None
 
 
 def _json(content: bytes, where: str) -> Any:

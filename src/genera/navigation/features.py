@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from genera.console import say, track
 from genera.data.cache import build_once, cache_folder, identity
 from genera.data.files import read_lines
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import open_file, read_json, write_json
 from genera.navigation.config import Layout
 from genera.navigation.graphs import HEADINGS, STEP, VIEWS, Graphs
@@ -148,7 +148,9 @@ def _rows_of_hdf5(path: Path) -> Iterator[Row]:
                     )
                 yield where, scan, viewpoint, features[...]
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise GeneraError(f"{path} cannot be read as HDF5 ({error}); it may be damaged; fetch it again.") from None
+        raise GeneraError(
+            f"{path} cannot be read as HDF5 ({reason(error)}); it may be damaged; fetch it again."
+        ) from None
 
 
 def _half(features: NDArray[np.floating], where: str) -> NDArray[np.float16]:

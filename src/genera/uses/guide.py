@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genera.console import say
 from genera.engine.capabilities import Decodes, Encodes, Posterior, ScoresGiven
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, reason, unknown
 from genera.files import atomic, read_json, write_json
 from genera.uses.cara import CaraGuide
 from genera.uses.labelled import Labelled, read_labelled
@@ -169,6 +169,7 @@ def _load(run: "Run", folder: Path, about: dict[str, Any], config: GuideConfig) 
     try:
         module.load_state_dict(load_file(folder / FILE))
     except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise GeneraError(f"{folder / FILE} is damaged ({reason}); delete {folder} to refit the guide.") from None
+        raise GeneraError(
+            f"{folder / FILE} is damaged ({reason(error)}); delete {folder} to refit the guide."
+        ) from None
     return Guide(folder, tuple(about["labels"]), module.to(run.device).eval(), model, config.degree)

@@ -17,7 +17,7 @@ from genera.data.files import missing, named, read_lines
 from genera.data.images.parts import ArrayImages, EncodedImages, ImageSource, Part
 from genera.data.images.plain_pickle import read_pickle
 from genera.data.splits import SPLIT_NAMES
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import read_bytes, reading
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -300,8 +300,7 @@ def hub(spec: str, rest: str) -> ImageSource:
         name, _, config = rest.partition(":")
         opened = datasets.load_dataset(name, config or None)
     except Exception as error:  # hub, network and file errors share no base class
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GeneraError(f"{spec} cannot be loaded ({reason}).") from None
+        raise GeneraError(f"{spec} cannot be loaded ({reason(error)}).") from None
     parts, classes, marks = [], (), []
     for name, rows in opened.items():
         if name not in SPLIT_NAMES:

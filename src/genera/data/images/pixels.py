@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from genera.data.images.config import Crop
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 
 LARGER = 286 / 256
 """Stored size relative to the crop size for random crops (U-GAT-IT: 286 for crops of 256)."""
@@ -48,9 +48,8 @@ def decode(content: bytes, where: str) -> Image.Image:
         image.load()
         return ImageOps.exif_transpose(image)
     except Exception as error:  # a damaged image can raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = "empty" if not content else reason.replace("<_io.BytesIO object", "<content")
-        raise GeneraError(f"{where} is not a readable image ({reason}); fetch it again or remove it.") from None
+        problem = "empty" if not content else reason(error).replace("<_io.BytesIO object", "<content")
+        raise GeneraError(f"{where} is not a readable image ({problem}); fetch it again or remove it.") from None
 
 
 def _eight_bits(image: Image.Image, channels: int) -> Image.Image:

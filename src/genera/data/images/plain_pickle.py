@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import open_file
 
 
@@ -41,5 +41,6 @@ def read_pickle(path: Path) -> Any:
     except GeneraError:
         raise
     except Exception as error:  # a damaged pickle can raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GeneraError(f"{path} is damaged or not a pickle of plain data ({reason}); fetch it again.") from None
+        raise GeneraError(
+            f"{path} is damaged or not a pickle of plain data ({reason(error)}); fetch it again."
+        ) from None

@@ -14,7 +14,7 @@ from genera.data.splits import SPLITS, in_order, split_named
 from genera.data.text.formats import label_of
 from genera.data.text.items import Item
 from genera.data.text.pairs import columns_of, joined
-from genera.errors import GeneraError, unknown
+from genera.errors import GeneraError, reason, unknown
 
 TROUBLE = (OSError, ValueError, RuntimeError)
 """What `datasets` raises for an unknown name or configuration, and without a network."""
@@ -108,5 +108,6 @@ def _library() -> ModuleType:
 
 
 def _unreadable(spec: str, error: Exception) -> GeneraError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return GeneraError(f"{spec} cannot be read ({reason}); check the name, the configuration and the network.")
+    return GeneraError(
+        f"{spec} cannot be read ({reason(error).rstrip('.')}); check the name, the configuration and the network."
+    )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from genera.data.text.pairs import PAIR, halves
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.files import read_bytes, read_json, write_json, write_text
 
 Kind: TypeAlias = Literal["wordpiece", "bpe"]
@@ -220,8 +220,7 @@ def _explained(problem: str) -> Iterator[None]:
     except (GeneraError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise GeneraError(f"{problem} ({reason}); restore its files or use another tokeniser.") from None
+        raise GeneraError(f"{problem} ({reason(error)}); restore its files or use another tokeniser.") from None
 
 
 # -- files and the hub ------------------------------------------------------------------------------------------------
