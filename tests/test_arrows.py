@@ -7,7 +7,7 @@ import genera
 
 SOURCE = Path(genera.__file__).parent
 LAYERS = (
-    ("errors", "files", "numerals", "console", "plugins", "version"),
+    ("errors", "files", "numerals", "typed", "console", "plugins", "version"),
     ("data",),
     ("navigation",),
     ("worlds",),

@@ -244,7 +244,7 @@ DAMAGE = [
     ("config.yaml", replace("- a list"), (USE, EVALUATE, REPORT, TRAIN), "config.yaml"),
     ("config.yaml", replace("method: optimus"), (USE, TRAIN), "config.yaml is not a genera run configuration"),
     ("config.yaml", Path.unlink, (USE, EVALUATE, REPORT), "run is not a run folder (no config.yaml)"),
-    ("config.yaml", Path.unlink, (TRAIN,), "run is not empty and is not a run; choose another --out"),
+    ("config.yaml", Path.unlink, (TRAIN,), "run holds the remains of a run without its config.yaml"),
     ("status.json", replace("{"), (REPORT, TRAIN), "status.json is not readable as JSON"),
     ("status.json", replace("[1]"), (REPORT, TRAIN), "status.json is damaged"),
     ("metrics.jsonl", replace('{"step": 1}\nnonsense\n{"step": 2}\n'), (REPORT,), "metrics.jsonl:2 is damaged"),

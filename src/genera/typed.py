@@ -3,9 +3,23 @@
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from genera.errors import GeneraError
+from genera.files import read_json
+
+LARGEST = 2**1000
+"""Integers above are larger than any float."""
 NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+
+
+def read_typed(path: Path, hint: Any, fix: str = "restore it") -> Any:
+    """Read a JSON file whose value has the type `hint`; see `mismatch`. Raises GeneraError, with `fix`, for another."""
+    value = read_json(path)
+    if problem := mismatch(value, hint):
+        raise GeneraError(f"{path} is damaged ({problem}); {fix}.")
+    return value
 
 
 def mismatch(value: Any, hint: Any, where: str = "it") -> str | None:
@@ -35,16 +49,18 @@ def mismatch(value: Any, hint: Any, where: str = "it") -> str | None:
         if fixed and len(value) != len(arguments):
             return f"{where} has {len(value)} entries; {len(arguments)} were expected"
         hints = arguments if fixed else [arguments[0] if arguments else Any] * len(value)
-        return _first(mismatch(one, hint, f"{where}[{i}]") for i, (one, hint) in enumerate(zip(value, hints)))
+        return _first(
+            mismatch(one, hint, f"{where}[{i}]") for i, (one, hint) in enumerate(zip(value, hints, strict=True))
+        )
     if kind in (dict, Mapping):
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             return _wrong(value, where, "a mapping")
         inner = arguments[1] if arguments else Any
         return None if inner is Any else _first(mismatch(one, inner, f"{where}.{key}") for key, one in value.items())
     if kind is float:
-        fits = value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**1000)
+        fits = value is None or type(value) is float or (type(value) is int and abs(value) < LARGEST)
     elif kind is int:
-        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        fits = type(value) is int and abs(value) < 2**63
     else:
         fits = isinstance(value, kind)
     return None if fits else _wrong(value, where, _name(kind))
@@ -74,4 +90,4 @@ def _wrong(value: Any, where: str, expected: str) -> str:
 
 
 def _name(kind: Any) -> str:
-    return NAMES.get(kind) or {list: "a list", tuple: "a list", dict: "a mapping"}.get(get_origin(kind) or kind, "a mapping")
+    return NAMES.get(kind) or ("a list" if (get_origin(kind) or kind) in (list, tuple, Sequence) else "a mapping")

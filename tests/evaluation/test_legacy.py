@@ -162,7 +162,7 @@ def test_the_entropy_floor_is_read_with_the_sign_of_the_bounds(tmp_path):
     entry = {"question": "", "options": {}, "seconds": 1.0, "figures": figures, "blocks": [], "facts": {}}
     told = {
         "method": "optimus", "preset": "nano", "data": "world:captions", "split": "test", "step": 3, "settings": {},
-        "written": 1.0, "results": {"likelihood": entry | {"measures": [definition]}},
+        "written": 1.0, "results": {"likelihood": entry | {"measures": [definition, definition | {"name": "elbo"}]}},
         "diagnosis": [{"level": "note", "finding": "", "advice": "", "evidence": {"nll_floor": 17.3, "elbo": -23.4}}],
     }  # fmt: skip
     write_json(tmp_path / "old.json", told)

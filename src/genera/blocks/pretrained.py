@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ from genera.blocks.layouts import LLAMA, ROTARY_BASE
 from genera.blocks.size import T5Size, TransformerSize
 from genera.blocks.t5 import T5
 from genera.errors import GeneraError
-from genera.files import read_json, write_json, write_tensors
+from genera.files import write_json, write_tensors
+from genera.typed import mismatch, read_typed
 
 _INDEX = "model.safetensors.index.json"
 ENCODERS, DECODERS, PAIRS = ("bert", "roformer"), ("gpt2", "llama"), ("t5", "mt5")
@@ -54,7 +55,7 @@ def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
     Raises GeneraError for another kind of model, or a variant that these blocks do not implement.
     """
     path = Path(folder) / "config.json"
-    config = read_json(path)
+    config = read_typed(path, dict[str, Any], "fetch it again")
     kind = config.get("model_type")
     if kind not in kinds:
         raise GeneraError(f"{path} describes model_type {kind!r}; expected {' or '.join(map(repr, kinds))}.")
@@ -68,6 +69,8 @@ def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
     if config.get("quantization_config") is not None:
         raise GeneraError(f"{path}: the weights are quantised (quantization_config); fetch the unquantised model.")
     dropouts = {name: config.get(name, 0.1) for name in form.dropouts}
+    if problem := mismatch(dropouts, dict[str, float], "dropout"):
+        raise GeneraError(f"{path} is damaged ({problem}); fetch it again.")
     if len(set(dropouts.values())) > 1:
         raise GeneraError(f"{path} has several dropout rates, {dropouts}; set them to one value.")
     try:
@@ -75,6 +78,8 @@ def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
     except KeyError as missing:
         raise GeneraError(f"{path} has no entry {missing}; fetch it again.") from None
     sizes = {ours: value for ours, value in sizes.items() if value is not None}
+    if problem := mismatch(sizes, dict[str, int], "size"):
+        raise GeneraError(f"{path} is damaged ({problem}); fetch it again.")
     if sizes.get("key_value_heads") == sizes["heads"]:
         del sizes["key_value_heads"]
     if sizes.get("head_size") == sizes["hidden"] / sizes["heads"]:
@@ -243,11 +248,21 @@ def write_folder(model: Model, folder: Path, **tokens: int) -> None:
     write_tensors(folder / "model.safetensors", tensors)
 
 
+@dataclass(frozen=True)
+class _Index:
+    """model.safetensors.index.json."""
+
+    weight_map: dict[str, str]
+
+
 def weight_files(folder: str | Path) -> list[Path]:
     """model.safetensors or its shards. Raises GeneraError when there are none, or only a pickle."""
     folder = Path(folder)
     if (folder / _INDEX).exists():
-        files = [folder / name for name in sorted(set(read_json(folder / _INDEX)["weight_map"].values()))]
+        files = [
+            folder / name
+            for name in sorted(set(read_typed(folder / _INDEX, _Index, "fetch it again")["weight_map"].values()))
+        ]
         if missing := [file.name for file in files if not file.exists()]:
             raise GeneraError(f"{folder} lacks {', '.join(missing)}, listed in {_INDEX}; fetch them again.")
         return files

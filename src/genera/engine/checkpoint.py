@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from genera.engine.trainees import Trainee
 from genera.errors import GeneraError, reason
 from genera.files import atomic, checksum, read_json, write_json, write_tensors
 from genera.numerals import integer
+from genera.typed import mismatch
 
 SHARES = "shares"
 """Folder of a checkpoint for the optimiser state of a sharded run, written by every rank."""
@@ -190,6 +191,26 @@ def _flatten(optimiser: Optimizer) -> tuple[list[Any], dict[str, Tensor]]:
 
 # reading
 
+
+@dataclass(frozen=True)
+class _Written:
+    """Size and checksum of a file."""
+
+    bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class _State:
+    """state.json of a checkpoint."""
+
+    position: dict[str, Any]
+    groups: dict[str, list[dict[str, Any]]]
+    scaler: dict[str, Any] | None
+    files: dict[str, _Written]
+    values: dict[str, Any] = field(default_factory=dict)
+
+
 ADVICE = "resume from the previous one with --resume previous (or use --checkpoint previous)"
 
 
@@ -199,8 +220,8 @@ def _read_state(checkpoint: Path) -> dict[str, Any]:
         state = read_json(path)
     except GeneraError as error:
         raise GeneraError(f"{str(error).partition('; ')[0]}; {ADVICE}.") from None
-    if not isinstance(state, dict) or not {"position", "groups", "scaler", "files"} <= state.keys():
-        raise GeneraError(f"{path} is damaged (it is not a checkpoint state); {ADVICE}.")
+    if problem := mismatch(state, _State):
+        raise GeneraError(f"{path} is damaged ({problem}); {ADVICE}.")
     return state
 
 

@@ -199,12 +199,12 @@ def from_dict(kind: type[C], values: Any, where: str) -> C:
         GeneraError: an unknown, missing or wrongly typed field.
     """
     if not isinstance(values, dict):
-        raise GeneraError(f"{where} must be a mapping of fields, got {values!r}.")
+        raise GeneraError(f"{where} must be a mapping of fields, got {_shown(values)}.")
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise unknown(f"field in {where}", name, known)
+            raise unknown(f"field in {where}", str(name), known)
     for name, f in known.items():
         if name not in values and f.default is f.default_factory is dataclasses.MISSING:
             raise GeneraError(f"{where} lacks the field {name!r}; the file is incomplete.")
@@ -229,11 +229,17 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(arguments[0], v, where) for v in value)
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    raise GeneraError(f"{where} must be {getattr(hint, '__name__', hint)}, got {value!r}.")
+    raise GeneraError(f"{where} must be {getattr(hint, '__name__', hint)}, got {_shown(value)}.")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

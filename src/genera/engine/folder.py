@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from genera.engine.lock import FolderLock
 from genera.engine.registry import origin, run_config
 from genera.engine.shipped import SHIPPED, unpacked
 from genera.errors import GeneraError
-from genera.files import read_json, read_yaml, write_json, write_text, write_yaml
+from genera.files import parse_json, read_bytes, read_json, read_yaml, write_json, write_text, write_yaml
+from genera.typed import mismatch
 from genera.version import VERSION
 
 PARTS = {
@@ -28,6 +29,24 @@ PARTS = {
     "typical.json",
 }
 """Files and folders of a run besides config.yaml."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of metrics.jsonl; its further entries are the terms."""
+
+    step: int
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class _Status:
+    """status.json."""
+
+    state: str
+    step: int = 0
+    seconds: float = 0.0
+    message: str = ""
 
 
 class RunFolder:
@@ -97,6 +116,8 @@ class RunFolder:
     def budgets(self) -> list[dict[str, Any]]:
         """All budgets of the run, oldest first, as {"from_step": 0, "steps": 1000}."""
         values = read_yaml(self.config_file)
+        if problem := mismatch(values.get("budgets") or [], list[dict[str, float]], "budgets"):
+            raise GeneraError(f"{self.config_file} is damaged ({problem}); restore it.")
         return values.get("budgets") or [{"from_step": 0, **budget_of(self.config().train)}]
 
     def _check_empty(self) -> None:
@@ -143,15 +164,17 @@ class RunFolder:
         if not self.metrics_file.exists():
             return []
         rows = []
-        *lines, _ = self.metrics_file.read_bytes().split(b"\n")
+        *lines, _ = read_bytes(self.metrics_file).split(b"\n")
         for number, line in enumerate(lines, start=1):
             try:
-                rows.append(json.loads(line))
-                rows[-1]["step"] + 0
-            except (ValueError, TypeError, KeyError):
+                row = parse_json(line)
+            except ValueError:
+                row = None
+            if mismatch(row, dict[str, float | str]) or mismatch(row, _Row):
                 raise GeneraError(
                     f"{self.metrics_file}:{number} is damaged (no JSON object with a step); delete that line."
-                ) from None
+                )
+            rows.append(row)
         return rows
 
     def rewind_metrics(self, step: int) -> None:
@@ -180,8 +203,8 @@ class RunFolder:
         if not self.status_file.exists():
             return {"state": "new"}
         status = read_json(self.status_file)
-        if not isinstance(status, dict) or "state" not in status:
-            raise GeneraError(f"{self.status_file} is damaged (it holds no state); delete it, a run works without.")
+        if problem := mismatch(status, _Status):
+            raise GeneraError(f"{self.status_file} is damaged ({problem}); delete it, a run works without.")
         if status["state"] == "running" and not self._lock.running():
             return status | {"state": "interrupted", "step": self.saved_step()}
         return status

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from genera.engine.loading import load_method, sketch_method
 from genera.engine.shipped import SHIPPED
 from genera.errors import GeneraError
 from genera.files import read_json, write_json
+from genera.typed import mismatch
 
 FILE = "references.json"
 
@@ -30,6 +32,15 @@ class Record(NamedTuple):
     """Step of the checkpoint, for a run."""
     sha256: str
     """Hash of a run's model config, assets, artefacts and weights; of a folder's files with names; or of a file."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A Record in references.json."""
+
+    path: str
+    checkpoint: int | None
+    sha256: str
 
 
 class Reference:
@@ -46,10 +57,10 @@ class Reference:
         self.run = run
         if (run / FILE).is_file():
             entries = read_json(run / FILE)
-            try:
-                self.record = Record(**entries[self.name])
-            except (KeyError, TypeError):
-                raise GeneraError(f"{run / FILE} is damaged (it has no reference {self.name!r}); restore it.") from None
+            if mismatch(entries, dict[str, _Entry]) or self.name not in entries:
+                raise GeneraError(f"{run / FILE} is damaged (it has no reference {self.name!r}); restore it.")
+            entry = entries[self.name]
+            self.record = Record(entry["path"], entry["checkpoint"], entry["sha256"])
 
     def open(self, *, verify: bool = True) -> Any:
         """The frozen method, or the path. It is loaded once.

@@ -130,6 +130,8 @@ def run_config(values: Any, where: str) -> RunConfig:
     plug-in of its method is missing."""
     if not isinstance(values, dict) or not {"method", "preset", "data", "train", "model"} <= values.keys():
         raise GeneraError(f"{where} is not a genera run configuration (method, preset, data, train, model).")
+    if not isinstance(values["method"], str) or not isinstance(values["preset"], str):
+        raise GeneraError(f"{where}: method and preset must be names; restore the file.")
     plugin = values.get("plugin")
     if isinstance(plugin, dict) and values["method"] not in entries():
         raise GeneraError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from genera.errors import GeneraError
 from genera.evaluation.blocks import Block, Curves, Examples, Line, Picture, Remarks, Scatter, Table
+from genera.evaluation.checking import blocks_damage
 from genera.evaluation.guide_measures import GUIDE_MEASURES
 from genera.evaluation.legacy import mapping
 
@@ -28,8 +29,10 @@ def label_blocks(run: Path) -> list[dict[str, Any]]:
             if "blocks" not in written:
                 made = probe_blocks(written) if path.name == "probe.json" else guide_blocks(path.parent.name, written)
                 written = {"blocks": [block.plain() for block in made]}
-        except (KeyError, TypeError, StopIteration):
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration):
             raise GeneraError(f"{path} is damaged (fields are missing); recreate or delete it.") from None
+        if problem := blocks_damage(written["blocks"], "blocks"):
+            raise GeneraError(f"{path} is damaged ({problem}); recreate or delete it.")
         blocks += written["blocks"]
     return blocks
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genera.errors import GeneraError
+from genera.errors import GeneraError, reason
 from genera.evaluation.blocks import (
     Bars,
     Block,
@@ -41,6 +41,14 @@ def read_evaluation(run: Path) -> dict[str, Any] | None:
     if not (run / FILE).exists():
         return None
     old = mapping(run / FILE)
+    try:
+        return _current(old)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+        raise GeneraError(f"{run / FILE} is damaged ({kind}: {reason(error)}); recreate or delete it.") from None
+
+
+def _current(old: dict[str, Any]) -> dict[str, Any]:
     splits = str(old.get("split", "test")).split(" + ")
     figures = [_figure(name, values, splits) for name, values in (old.get("measures") or {}).items()]
     known = definitions()

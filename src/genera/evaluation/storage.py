@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from genera.errors import GeneraError, unknown
+from genera.evaluation.checking import damage
 from genera.evaluation.evaluator import Result, diagnose
-from genera.evaluation.legacy import read_evaluation
+from genera.evaluation.legacy import FILE, read_evaluation
 from genera.evaluation.registry import definitions, evaluators
 from genera.files import read_json, write_json
 from genera.measures.schema import Definition, Figure, Figures
@@ -47,8 +48,10 @@ class Stored:
     @property
     def figures(self) -> list[Figure]:
         """All figures with unique keys; if several evaluators record the same measure, the first one's."""
-        every = (Figure(**figure) for result in self.results.values() for figure in result["figures"])
-        return list({figure.key: figure for figure in reversed(list(every))}.values())[::-1]
+        known = {f.name for f in fields(Figure)}  # a file of another version may have other fields
+        told = (figure for result in self.results.values() for figure in result["figures"])
+        every = [Figure(**{k: v for k, v in figure.items() if k in known}) for figure in told]
+        return list({figure.key: figure for figure in reversed(every)}.values())[::-1]
 
     @property
     def definitions(self) -> dict[str, Definition]:
@@ -78,8 +81,8 @@ class Stored:
 
     def evaluator_of(self, key: str) -> str:
         """The evaluator that recorded a figure."""
-        entries = self.results.items()
-        return next(name for name, result in entries if any(Figure(**f).key == key for f in result["figures"]))
+        measured = {name: replace(self, results={name: result}).figures for name, result in self.results.items()}
+        return next(name for name, figures in measured.items() if any(figure.key == key for figure in figures))
 
 
 def flat(settings: Mapping[str, Any]) -> str:
@@ -137,7 +140,7 @@ def stored_in(run: Path) -> list[Stored]:
     """
     old = read_evaluation(run)
     every = sorted(map(read, (run / FOLDER).glob("*.json")), key=lambda stored: (stored.written, stored.name))
-    return ([] if old is None else [with_one_sign(Stored(name="evaluation", **old))]) + every
+    return ([] if old is None else [_stored(run / FILE, "evaluation", old)]) + every
 
 
 def with_one_sign(stored: Stored) -> Stored:
@@ -161,7 +164,12 @@ def with_one_sign(stored: Stored) -> Stored:
         for name, result in stored.results.items()
     }
     diagnosis = [
-        finding | {"evidence": {new if k == old else k: -v if k == old else v for k, v in finding["evidence"].items()}}
+        finding
+        | {
+            "evidence": {
+                new if k == old else k: -v if k == old else v for k, v in (finding.get("evidence") or {}).items()
+            }
+        }
         for finding in stored.diagnosis
     ]
     return replace(stored, results=results, diagnosis=diagnosis)
@@ -169,15 +177,15 @@ def with_one_sign(stored: Stored) -> Stored:
 
 def read(path: Path) -> Stored:
     """Raises GeneraError for a file that is not an evaluation."""
-    values = read_json(path)
+    return _stored(path, path.stem, read_json(path))
+
+
+def _stored(path: Path, name: str, values: Any) -> Stored:
+    values = values | {"name": name} if isinstance(values, dict) else values
+    if problem := damage(Stored, values):
+        raise GeneraError(f"{path} is damaged ({problem}); delete it and run `genera evaluate`.")
     known = {f.name for f in fields(Stored)}
-    try:
-        stored = Stored(name=path.stem, **{key: value for key, value in values.items() if key in known})
-        return with_one_sign(stored)
-    except (TypeError, AttributeError, KeyError):
-        raise GeneraError(
-            f"{path} is damaged (it is not an evaluation); delete it and run `genera evaluate`."
-        ) from None
+    return with_one_sign(Stored(**{key: value for key, value in values.items() if key in known}))
 
 
 def chosen(run: Path, name: str | None = None) -> Stored | None:

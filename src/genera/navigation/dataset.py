@@ -15,7 +15,7 @@ from genera.data.streams import Shuffled
 from genera.data.vocabularies.tokenisers import Tokeniser, sketch
 from genera.data.vocabularies.words import SPECIAL, WordVocabulary
 from genera.errors import GeneraError
-from genera.files import read_json, write_json
+from genera.files import write_json
 from genera.navigation.config import Layout, NavigationConfig
 from genera.navigation.episodes import TAGS, EpisodeTable
 from genera.navigation.features import Views, open_features
@@ -23,6 +23,7 @@ from genera.navigation.graphs import Graphs
 from genera.navigation.scenery import SCENERY, imagined_scenery, read_scenery, synthetic_views
 from genera.navigation.sources import NavigationSource, open_navigation
 from genera.navigation.town import Town
+from genera.typed import read_typed
 
 VALID = "val_seen"
 """The validation split during training; `val_unseen` and `test` are kept for evaluation."""
@@ -47,6 +48,19 @@ class InstructedPaths:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """navigation.json of the assets."""
+
+    view_size: int
+    angle_size: int
+    layout: Layout
+    slots: int
+
+
+_LARGEST = 1 << 20  # features of a view, and actions
 
 
 @dataclass(frozen=True)
@@ -78,8 +92,13 @@ class NavigationAssets:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises GeneraError when `folder` is not what `save` wrote."""
-        numbers = read_json(folder / "navigation.json")
-        return cls(Tokeniser.load(folder, "wordpiece"), WordVocabulary.load(folder), **numbers)
+        path = folder / "navigation.json"
+        numbers = read_typed(path, _Numbers)
+        sizes = {name: numbers[name] for name in ("view_size", "angle_size", "slots")}
+        if not all(1 <= size <= _LARGEST for size in sizes.values()):
+            raise GeneraError(f"{path} is damaged (sizes {sizes}); restore it.")
+        words = WordVocabulary.load(folder)
+        return cls(Tokeniser.load(folder, "wordpiece"), words, layout=numbers["layout"], **sizes)
 
 
 @dataclass(frozen=True)

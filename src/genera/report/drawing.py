@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from genera.errors import GeneraError, reason
 from genera.report.charts import column_chart, finite, line_chart, map_points
 from genera.report.floor_plans import walk_cards
 from genera.report.formatting import changed, figure
@@ -25,7 +26,15 @@ def sections(blocks: Iterable[Block], run: Path) -> list[dict[str, Any]]:
     """
     headings: dict[str, list[dict[str, Any]]] = {}
     for block in blocks:
-        if block.get("kind") in VIEWS and (view := VIEWS[block["kind"]](block, run)) is not None:
+        try:
+            view = VIEWS[block["kind"]](block, run) if block.get("kind") in VIEWS else None
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            name = block.get("title") or block.get("section")
+            raise GeneraError(
+                f"the block {name!r} of {run} is damaged ({type(error).__name__}: {reason(error)}); "
+                f"run `genera evaluate {run}` again."
+            ) from error
+        if view is not None:
             common = {"kind": block["kind"], "title": block.get("title", ""), "lead": block.get("lead", "")}
             headings.setdefault(block["section"], []).append(common | view)
     return [

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from genera.console import say
 from genera.engine.capabilities import Decodes, Encodes, Posterior, ScoresGiven
 from genera.errors import GeneraError, reason, unknown
-from genera.files import atomic, read_json, write_json
+from genera.files import atomic, write_json
+from genera.typed import read_typed
 from genera.uses.cara import CaraGuide
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.latent_guides import GanGuide, VectorGuide
@@ -149,26 +150,32 @@ def _encode(run: "Run", items: list[Any]) -> Posterior:
     return Posterior(torch.cat([part.mean for part in parts]), torch.cat(variances) if variances else None)
 
 
+@dataclass(frozen=True)
+class _About:
+    """guide.json."""
+
+    labels: dict[str, int]
+    size: dict[str, int]
+    settings: dict[str, Any]
+
+
 def _about(folder: Path) -> dict[str, Any]:
-    about = read_json(folder / "guide.json")
-    if not isinstance(about, dict) or not {"labels", "size", "settings"} <= about.keys():
-        raise GeneraError(f"{folder / 'guide.json'} is damaged; delete {folder} to refit the guide.")
-    return about
+    return read_typed(folder / "guide.json", _About, f"delete {folder} to refit the guide")
 
 
 def _load(run: "Run", folder: Path, about: dict[str, Any], config: GuideConfig) -> Guide:
     count, size, model = len(about["labels"]), about["size"], run.able(Decodes, "decode latents")
     module: nn.Module
-    if config.method == "cara":
-        module = CaraGuide(copy.deepcopy(model), count, **size)
-        model = module.model
-    elif config.method == "gan":
-        module = GanGuide(count, model.latent_size, **size)
-    else:
-        module = VectorGuide(count, model.latent_size, **size)
     try:
+        if config.method == "cara":
+            module = CaraGuide(copy.deepcopy(model), count, **size)
+            model = module.model
+        elif config.method == "gan":
+            module = GanGuide(count, model.latent_size, **size)
+        else:
+            module = VectorGuide(count, model.latent_size, **size)
         module.load_state_dict(load_file(folder / FILE))
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise GeneraError(
             f"{folder / FILE} is damaged ({reason(error)}); delete {folder} to refit the guide."
         ) from None

@@ -16,9 +16,18 @@ from genera.data.text.batches import gather
 from genera.data.text.store import Ragged, TokenStore
 from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
-from genera.files import read_json, write_json
+from genera.files import write_json
+from genera.typed import read_typed
 
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """dialogues.json of the assets."""
+
+    turns: int
+    context_tokens: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class DialogueAssets(Tokenisers):
     @classmethod
     def load(cls, folder: str | Path) -> "DialogueAssets":
         tokenisers = Tokenisers.load(folder)
-        return cls(tokenisers.encoder, tokenisers.decoder, **read_json(Path(folder) / "dialogues.json"))
+        limits = read_typed(Path(folder) / "dialogues.json", _Limits)
+        return cls(tokenisers.encoder, tokenisers.decoder, limits["turns"], limits["context_tokens"])
 
 
 @dataclass

@@ -17,7 +17,8 @@ from genera.data.images.sources import parse_images
 from genera.data.images.store import ImageStore, augmented, counts, shape, stored
 from genera.data.streams import Draw, Shuffled
 from genera.errors import GeneraError, unknown
-from genera.files import read_json, write_json
+from genera.files import write_json
+from genera.typed import read_typed
 
 
 @dataclass
@@ -47,11 +48,10 @@ class ImageAssets:
     def load(cls, folder: Path) -> Self:
         """Raises GeneraError when the file is missing or damaged."""
         path = folder / "images.json"
-        values = read_json(path)
-        try:
-            return cls(int(values["size"]), int(values["channels"]), tuple(map(str, values["classes"])))
-        except (TypeError, KeyError, ValueError):
-            raise GeneraError(f"{path} is damaged (size, channels, classes were expected).") from None
+        values = read_typed(path, cls)
+        if not (1 <= values["size"] <= 1 << 16 and values["channels"] in (1, 3)):
+            raise GeneraError(f"{path} is damaged (size {values['size']}, channels {values['channels']}); restore it.")
+        return cls(values["size"], values["channels"], tuple(values["classes"]))
 
 
 @dataclass(frozen=True)

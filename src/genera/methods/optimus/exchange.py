@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -16,8 +16,9 @@ from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.engine.config import RunConfig
 from genera.engine.origin import Origin
 from genera.errors import GeneraError
-from genera.files import read_json, write_tensors
+from genera.files import write_tensors
 from genera.methods.optimus.model import OptimusNetwork
+from genera.typed import read_typed
 
 _ENCODER, _DECODER = "encoder.", "decoder.transformer."
 _MAPS = {
@@ -224,6 +225,7 @@ def _rows_of_posterior(folder: Path, shapes: dict[str, tuple[int, ...]]) -> int:
     name = next(iter(_MAPS))
     if shapes.get(name):
         return shapes[name][0]
-    kind = read_json(folder / "config.json").get("model_type") if (folder / "config.json").exists() else None
+    config = folder / "config.json"
+    kind = read_typed(config, dict[str, Any], "fetch it again").get("model_type") if config.exists() else None
     what = f"a {kind} alone" if kind else f"no Optimus ({name} is missing)"
     raise GeneraError(f"{folder} holds {what}; give --encoder BERT and --decoder GPT2, or all of an Optimus.")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 from torch.nn import functional as F
 
 from genera.engine.capabilities import PretrainingFigures
-from genera.files import read_json, write_json
+from genera.files import write_json
 from genera.methods.prevalent.encoder.data import TripletData
 from genera.methods.prevalent.encoder.network import ACTIONS, Pretrainer
 from genera.methods.prevalent.encoder.triplets import TripletBatch
+from genera.typed import read_typed
 
 HELD_OUT = ("valid", "val_unseen")
 _FILE = "figures.json"
@@ -90,4 +91,9 @@ def write_figures(folder: Path, figures: dict[str, PretrainingFigures]) -> None:
 
 
 def read_figures(folder: Path) -> dict[str, PretrainingFigures]:
-    return {split: PretrainingFigures(**values) for split, values in read_json(folder / _FILE).items()}
+    values = read_typed(folder / _FILE, dict[str, PretrainingFigures])
+    known = {field.name for field in fields(PretrainingFigures)}
+    return {
+        split: PretrainingFigures(**{name: value for name, value in figures.items() if name in known})
+        for split, figures in values.items()
+    }

@@ -19,6 +19,7 @@ from genera.files import read_json, write_json, write_text
 from genera.methods.prevalent.speaker.config import SynthesisConfig
 from genera.navigation.dataset import InstructedPaths
 from genera.navigation.graphs import Graphs
+from genera.typed import mismatch, read_typed
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -41,17 +42,49 @@ def write_shard(folder: Path, shard: int, entries: Sequence[dict[str, Any]], key
     )
 
 
+@dataclass(frozen=True)
+class _Receipt:
+    file: str
+    paths: int
+    instructions: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    instructions: int
+    shards: list[_Receipt]
+
+
+@dataclass(frozen=True)
+class _Instructed:
+    """One path of a shard."""
+
+    scan: str
+    path: list[str]
+    heading: float
+    instructions: list[str]
+
+
+def _receipt(folder: Path, shard: int) -> dict[str, Any]:
+    path = _receipt_file(folder, shard)
+    receipt = read_typed(path, _Receipt, "delete it, and the shard is synthesised again")
+    if not isinstance(receipt.get("key"), str):
+        raise GeneraError(f"{path} is damaged (it has no key); delete it, and the shard is synthesised again.")
+    return receipt
+
+
 def is_complete(folder: Path, shard: int, key: str) -> bool:
     """Whether the shard is as its receipt says, and was written for `key`."""
     if not _receipt_file(folder, shard).exists():
         return False
-    receipt = read_json(_receipt_file(folder, shard))
+    receipt = _receipt(folder, shard)
     return receipt["key"] == key and _sha256(_shard_file(folder, shard)) == receipt["sha256"]
 
 
 def write_manifest(folder: Path, config: SynthesisConfig, data: str, shards: int, key: str) -> None:
     """data: the source of the graphs."""
-    receipts = [read_json(_receipt_file(folder, shard)) for shard in range(shards)]
+    receipts = [_receipt(folder, shard) for shard in range(shards)]
     entries = [{name: receipt[name] for name in ("file", "paths", "instructions", "sha256")} for receipt in receipts]
     write_json(
         folder / _MANIFEST,
@@ -82,8 +115,10 @@ class SyntheticSet:
                 f"{folder} has no finished synthesis ({_MANIFEST} is missing); rerun the training command to resume it."
             )
         manifest = read_json(folder / _MANIFEST)
-        if manifest.get("format") != FORMAT:
+        if isinstance(manifest, dict) and manifest.get("format") != FORMAT:
             raise GeneraError(f"{folder / _MANIFEST} has format {manifest.get('format')}; {FORMAT} was expected.")
+        if problem := mismatch(manifest, _Manifest):
+            raise GeneraError(f"{folder / _MANIFEST} is damaged ({problem}); restore it, or synthesise again.")
         for shard in manifest["shards"]:
             if (sha256 := _sha256(folder / shard["file"])) != shard["sha256"]:
                 problem = "is missing" if sha256 is None else "has changed since it was written"
@@ -100,7 +135,7 @@ class SyntheticSet:
         headings: list[float] = []
         instructions: list[list[str]] = []
         for shard in self.manifest["shards"]:
-            for entry in read_json(self.folder / shard["file"]):
+            for entry in read_typed(self.folder / shard["file"], list[_Instructed]):
                 node_of = graphs.nodes_of(entry["scan"])
                 names = entry["path"]
                 paths.append([node_of[n] if n in node_of else graphs.node(entry["scan"], n) for n in names])
