@@ -197,6 +197,8 @@ def test_files_that_are_no_latents(tiny_run, tmp_path):
         (lambda run: run.sample(1, seed="x"), "the seed must be a whole number, got 'x'"),
         (lambda run: run.sample(1, temperature="hot"), "temperature must be a number, got 'hot'"),
         (lambda run: run.sample(1, beams=2.0), "beams must be a whole number, got 2.0"),
+        (lambda run: run.analogy("a", "b", "c", degree="1"), "the degree must be a finite number, got '1'"),
+        (lambda run: run.guide("a", "3"), "the number of items must be a whole number, got '3'"),
         (lambda run: run.walk(3), "a walk needs a list of at least two seeds, got 3"),
         (lambda run: run.walk(["a", "b"]), "the seed must be a whole number, got 'a'"),
     ],

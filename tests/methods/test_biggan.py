@@ -241,6 +241,19 @@ def test_samples_are_images_of_the_classes_asked_for():
     torch.testing.assert_close(torch.stack(alternating), direct)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"classes": 2.5}, "classes must be names or numbers, got 2.5"),
+        ({"classes": [None]}, r"classes must be names or numbers, got \[None\]"),
+        ({"truncation": "small"}, "truncation is 'small'; it must be a number above 0"),
+    ],
+)
+def test_options_of_another_type_are_one_sentence(options, words):
+    with pytest.raises(GeneraError, match=words):
+        make().sample(1, **options)
+
+
 def test_truncation_cuts_the_latent():
     z = torch.randn(16_000, generator=torch.Generator().manual_seed(0))
     cut = truncated(z, 0.5)

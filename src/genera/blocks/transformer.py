@@ -43,7 +43,7 @@ class LayerCache:
         return self.keys.narrow(2, 0, self.filled), self.values.narrow(2, 0, self.filled)
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all rows of the batch except `rows`, (B',) int64."""
+        """Continue with the rows `rows` of the batch, (B',) int64, in this order; a row may repeat."""
         self.keys, self.values = self.keys[rows], self.values[rows]
 
 

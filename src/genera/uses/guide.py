@@ -17,6 +17,7 @@ from genera.errors import GeneraError, reason, unknown
 from genera.files import atomic, write_json
 from genera.typed import read_typed
 from genera.uses.cara import CaraGuide
+from genera.uses.items import at_least
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.latent_guides import GanGuide, VectorGuide
 from genera.uses.settings import GuideConfig
@@ -57,8 +58,7 @@ def guide(
 
     Raises GeneraError for a method without a latent that can be decoded, unusable labels, or an unknown label.
     """
-    if count < 1:
-        raise GeneraError(f"the number of items must be at least 1, got {count}.")
+    count = at_least(1, count, "the number of items")
     fitted = open_guide(run, config or GuideConfig())
     return fitted.items(label, count, run.generator(seed), **options)
 

@@ -1,8 +1,9 @@
 """Convert and check what a caller gives: items, latents, dialogue contexts, numbers."""
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,13 @@ def at_least(least: int, value: Any, name: str) -> int:
     if value < least:
         raise GeneraError(f"{name} must be at least {least}, got {value}.")
     return int(value)
+
+
+def finite(value: Any, name: str) -> float:
+    """`value` as a float. Raises GeneraError if it is not a finite number."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise GeneraError(f"{name} must be a finite number, got {value!r}.")
+    return float(value)
 
 
 def _image(item: Any, form: Form) -> Any:

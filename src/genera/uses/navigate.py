@@ -1,7 +1,6 @@
 """Rollouts of a trained agent, optionally re-ranked by a speaker: one instruction, or all episodes of a split."""
 
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from genera.navigation.dataset import NavigationAssets, NavigationData
 from genera.navigation.episodes import DialogueEpisode, Episode, EpisodeTable
 from genera.navigation.simulator import pose_of, views_along
 from genera.navigation.trajectories import write_walks
+from genera.uses.items import finite
 from genera.uses.pragmatic import RerankConfig, rerank, search_cost
 
 if TYPE_CHECKING:
@@ -47,10 +47,11 @@ def navigate(
     instruction, and a run without an agent.
     """
     model = run.able(Navigates, "walk")
+    if not isinstance(instruction, str):
+        raise GeneraError(f"the instruction must be a text, got a {type(instruction).__name__}.")
     if not instruction.strip():
         raise GeneraError("the instruction is empty; give it at least one word.")
-    if not isfinite(heading):
-        raise GeneraError(f"the heading must be a finite number in radians, got {heading}.")
+    heading = finite(heading, "the heading")
     opened = open_data(run, data, features)
     table = _single_episode(opened, instruction, scan, start, heading, goal)
     _warn_if_cut(opened, instruction)

@@ -31,7 +31,7 @@ from genera.engine.loading import load_method
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.errors import GeneraError, Lacks, unknown
-from genera.uses.items import at_least, read_context, read_items, read_latents
+from genera.uses.items import at_least, finite, read_context, read_items, read_latents
 
 
 class Run:
@@ -91,6 +91,7 @@ class Run:
 
     def analogy(self, a: Any, b: Any, c: Any, *, degree: float = 1.0, seed: int = 0, **options: Any) -> Any:
         """What is to c as b is to a: decode z_c + degree (z_b - z_a)."""
+        degree = finite(degree, "the degree")
         z_a, z_b, z_c = self.encode([a, b, c]).mean
         return self.decode((z_c + degree * (z_b - z_a))[None], seed=seed, **options)[0]
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -132,7 +133,9 @@ class ConditionalGan(Method):
     ) -> Tensor:
         if classes is None:
             return torch.randint(self.classes, (count,), generator=generator, device=device)
-        wanted = [classes] if isinstance(classes, int | str) else list(classes)
+        wanted: list[Any] = list(classes) if isinstance(classes, list | tuple | range) else [classes]
+        if not all(isinstance(name, int | str) for name in wanted):
+            raise GeneraError(f"classes must be names or numbers, got {classes!r}.")
         if not wanted:
             raise GeneraError("classes is empty; name at least one class, or leave it out.")
         numbers = [self._number(name) for name in wanted]
@@ -154,7 +157,7 @@ def truncated(z: Tensor, bound: float) -> Tensor:
 
     Raises GeneraError for a bound that is not above 0.
     """
-    if bound <= 0:
-        raise GeneraError(f"truncation is {bound}; it must be above 0 (2 cuts off one value in 22).")
+    if not isinstance(bound, Real) or not bound > 0:
+        raise GeneraError(f"truncation is {bound!r}; it must be a number above 0 (2 cuts off one value in 22).")
     inside = math.erf(bound / 2**0.5)
     return (2**0.5 * ((z.double() / 2**0.5).erf() * inside).erfinv()).to(z.dtype)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -180,6 +181,8 @@ class StyleGan2(Method):
         return images
 
     def _w(self, z: Tensor, truncation: float) -> Tensor:
+        if not isinstance(truncation, Real) or not math.isfinite(truncation):
+            raise GeneraError(f"truncation must be a finite number (1 is none), got {truncation!r}.")
         return self.generator.styles(self.generator.truncate(self.generator.mapping(z), truncation))
 
     def _images(self, w: Tensor, noise: list[Tensor]) -> list[Tensor]:
