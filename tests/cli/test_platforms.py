@@ -38,6 +38,16 @@ print(len(names))
     assert int(without_posix(walk).stdout) > 200
 
 
+def test_the_test_kit_starts_processes_where_none_can_be_forked(tmp_path):
+    (tmp_path / "here").touch()
+    code = """
+from genera.testing import forked
+done = forked("genera.cli.main:main", ["--version"], directory=sys.argv[1])
+print(done.returncode, done.stdout)
+"""
+    assert without_posix(code, str(tmp_path)).stdout == f"0 genera {genera.__version__}\n\n"
+
+
 def test_a_run_trains_and_is_used(tmp_path):
     """With another lock than flock, and without a figure of memory."""
     run = tmp_path / "run"

@@ -37,7 +37,13 @@ def forked(
     imports: modules that the warm process imports first, once.
     timeout: seconds after which the processes are killed, so that a hanging one does not hang its caller.
     directory: working folder [this process's].
+
+    On Windows, which cannot fork, it starts a new interpreter instead.
     """
+    if not hasattr(os, "fork"):
+        return started(
+            target, *arguments, ranks=ranks, imports=imports, timeout=timeout, directory=directory, **options
+        )
     server = _server(hash_seed)
     assert server.stdin
     assert server.stdout
@@ -66,12 +72,20 @@ def forked_script(path: Path, *words: object, ranks: int = 1) -> Done:
     return forked("genera.testing.fork_server:run_script", str(path), *map(str, words), ranks=ranks)
 
 
-def started(target: str, *arguments: Any, ranks: int = 1, imports: Sequence[str] = (), **options: Any) -> Done:
-    """As `forked`, in a new interpreter, or as many as `ranks` under torchrun."""
+def started(
+    target: str,
+    *arguments: Any,
+    ranks: int = 1,
+    imports: Sequence[str] = (),
+    timeout: float | None = None,
+    directory: str | Path | None = None,
+    **options: Any,
+) -> Done:
+    """As `forked`, in a new interpreter, or as many as `ranks` under torchrun. Raises subprocess.TimeoutExpired."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
     call = json.dumps([target, list(imports), arguments, options])
     command = [sys.executable, *launcher, "-m", "genera.testing.call", call]
-    return subprocess.run(command, capture_output=True, text=True, env=environment())
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=timeout, cwd=directory)
 
 
 def environment() -> dict[str, str]:
