@@ -5,7 +5,7 @@ import pytest
 from figures import check_findings, findings
 
 TRUE = {
-    "kid/a2b": 0.01, "kid_of_source/a2b": 0.9, "kid_of_data/a2b": 0.001, "coverage/a2b": 0.9,
+    "kid/a2b": 0.01, "kid_of_source/a2b": 0.9, "kid_of_target/a2b": 0.001, "coverage/a2b": 0.9,
     "coverage_of_data/a2b": 0.95, "translation_valid/a2b": 0.97, "translation_shape/a2b": 0.95,
     "translation_shape_chance/a2b": 0.2, "translation_colour/a2b": 0.9, "translation_colour_chance/a2b": 0.15,
     "translation_error/a2b": 0.01, "untranslated_error/a2b": 0.6,

@@ -167,7 +167,7 @@ TRANSLATIONS = Use(
             question="quality",
             worst="kid_of_source",
             worst_is="untranslated images",
-            best="kid_of_data",
+            best="kid_of_target",
             best_is="real images of the target domain",
             advice="Look at the images. If they are copies of the source, the cycle and identity losses weigh too "
             "much; if they are broken, training was too short or has diverged.",

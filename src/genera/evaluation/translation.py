@@ -1,6 +1,5 @@
 """Do translations look like images of the target domain?"""
 
-from dataclasses import replace
 from functools import partial
 
 from genera.engine.capabilities import Translates
@@ -15,10 +14,10 @@ _define = partial(Definition, group="Translation")
 MEASURES = (
     *DISTANCES,
     *U_GAT_IT,
-    *(replace(definition, group="Translation") for definition in VARIETY),
+    *VARIETY,
     _define(
-        "kid_of_data",
-        "KID of real images",
+        "kid_of_target",
+        "KID of real target images",
         "distance",
         "neither",
         "KID between training images of the target domain and its measured images: the KID of a perfect model, 0 up to "
@@ -109,7 +108,7 @@ def measure(evaluation: Evaluation, options: ImageOptions) -> None:
         training = training_images(evaluation, options, target)
         others = None if training is None else extract(network.features, training, device=network.device)
         if others is not None and len(others) > 1:
-            figures["kid_of_data"] = measures.kid(others, real)
+            figures["kid_of_target"] = measures.kid(others, real)
         for features, suffix in ((fake, ""), (others, "_of_data")):
             count = 0 if features is None else min(len(features), len(real))
             if features is not None and count > 5:
