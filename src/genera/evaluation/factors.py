@@ -74,7 +74,7 @@ MEASURES = (
         "ratio",
         "higher",
         "How often the most neglected value of a factor (or class) is generated, relative to the data: 0 if never, 1 "
-        "if as often.",
+        "if as often. Only values of which at least 10 images are expected count.",
     ),
 )
 ByValue = dict[str, dict[str, float]]
@@ -177,9 +177,11 @@ def _shares(made: "NDArray[Any]", real: "NDArray[Any]", names: tuple[str, ...]) 
 def _record_shares(evaluation: Evaluation, shares: Mapping[str, ByValue], count: int) -> None:
     """The histograms of `count` images, their distance from the data's, and the rarest value of all."""
     away = [sum(abs(value["generated"] - value["data"]) for value in values.values()) / 2 for values in shares.values()]
-    ratios = [v["generated"] / v["data"] for values in shares.values() for v in values.values() if v["data"] > 0]
+    expected = [v for values in shares.values() for v in values.values() if v["data"] * count >= FEWEST]
     evaluation.record("factor_distance", Estimate(sum(away) / len(away), None, count))
-    evaluation.record("rarest_value", Estimate(min(ratios), None, count))
+    if expected:
+        rarest = min(value["generated"] / value["data"] for value in expected)
+        evaluation.record("rarest_value", Estimate(rarest, None, count))
     evaluation.note(factor_shares=shares)
     evaluation.show(*share_blocks(shares))
 

@@ -73,6 +73,19 @@ IMAGES = Use(
             poor=0.5,
             advice="Some values of the data occur far too often or too rarely: see their histograms in the report.",
         ),
+        Check(
+            measure="rarest_value",
+            question="variety",
+            worst=0.0,
+            worst_is="never",
+            best=1.0,
+            best_is="as in the data",
+            unit="share",
+            good=0.3,
+            poor=0.2,
+            advice="A value of the data is nearly missing: see the histograms in the report. A classifier that "
+            "confuses classes hides part of it.",
+        ),
     ),
     questions=("quality", "variety", "novelty"),
     names={
@@ -83,6 +96,7 @@ IMAGES = Use(
         "recall": "recall",
         "coverage": "coverage",
         "factor_distance": "distance of the histograms",
+        "rarest_value": "frequency of the rarest value",
     },
     advice={
         "good": "The figures see what their features see, which may miss what matters to you: look at the images.",
