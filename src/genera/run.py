@@ -69,12 +69,12 @@ class Run(core.Run):
         return probe(self, from_dict(ProbeConfig, settings, "probe"))
 
     def guide(self, label: str, count: int = 10, *, seed: int = 0, decoding: Any = None, **settings: Any) -> list[Any]:
-        """`count` items with the label `label`, as `genera guide`. Settings are fields of GuideConfig; decoding is a
-        mapping of the method's options (text: temperature, top_k, top_p, max_tokens, beams, length_penalty)."""
+        """`count` items with the label `label`, as `genera guide`. Settings are fields of GuideConfig, such as `sure`.
+        decoding: the method's options (text: temperature, top_k, top_p, max_tokens, beams, length_penalty)."""
         from genera.uses.guide import guide
 
         config = from_dict(GuideConfig, settings, "guide")
-        return guide(self, label, count, config, seed=seed, **(decoding or {}))
+        return guide(self, label, count, config, seed=seed, **(decoding or {})).items
 
     def score_guide(self, count: int = 100, *, seed: int = 0, **settings: Any) -> dict[str, Any]:
         """Measure a guide on `count` items per label, as `genera guide --score`."""

@@ -1,5 +1,6 @@
 """`genera probe` and `genera guide`: tables for people, JSON for programs, one sentence for mistakes."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -32,8 +33,31 @@ def test_guide(run):
     words = ("guide", run, *DATA[2:], "--count", "3", "--max-tokens", "5")
     shown = genera(*words, "--factor", "number=plural", "--json")
     assert len(shown.json) == 3
-    assert genera(*words, "--factor", "number", "--label", "plural").out == "\n".join(shown.json) + "\n"
+    again = genera(*words, "--factor", "number", "--label", "plural")
+    assert again.out == "\n".join(shown.json) + "\n"
+    assert re.search(
+        r"plural: \d of 3 by a classifier that is right about 100 % of real items \(probabilities", again.err
+    )
     assert "did you mean plural" in genera(*words, "--factor", "number=plurals").error
+
+
+def test_items_that_a_classifier_is_not_sure_of_are_rejected(run):
+    words = ("guide", run, *DATA[2:], "--count", "4", "--factor", "number=plural")
+    probabilities = []
+    for sure in ("0.05", "0.5"):
+        done = genera(*words, "--sure", sure)
+        if done.code:  # a model of a few steps
+            assert "of 200 items are 'plural' with a probability of at least" in done.error
+            continue
+        assert len(done.lines) == 4
+        listed = re.search(r"\(probabilities (.*?)\)", done.err)[1].replace(" %", "").split(", ")
+        assert all(float(share) >= 100 * float(sure) - 1 for share in listed)
+        probabilities += listed
+    assert probabilities
+    assert "of 200 items are 'plural'" in genera(*words, "--sure", "0.9999999").error
+    assert "--sure must lie between 0 and 1, got 1.0" in genera(*words, "--sure", "1").error
+    score = genera("guide", run, *DATA[2:], "--factor", "number", "--score", "--sure", "0.5")
+    assert "--score measures the guide without rejection" in score.error
 
 
 def test_guides_are_scored_and_shown_in_the_report(run):

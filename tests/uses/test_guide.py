@@ -73,7 +73,7 @@ def test_a_guide_is_fitted_once_and_found_again(copied, monkeypatch, method, tmp
     settings = QUICK | {"method": method} | STEPS[method]
     first = run.guide("plural", 3, **settings)
     folder = run.folder.path / "guides" / f"number-{method}"
-    assert {p.name for p in folder.iterdir()} == {"guide.json", "guide.safetensors"}
+    assert {p.name for p in folder.iterdir()} == {"guide.json", "guide.safetensors", "judge.json", "judge.safetensors"}
     assert len(first) == 3
     written = (folder / "guide.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(run.method.dataset, "open", None)  # it needs no data any more

@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from genera.cli.items import PICTURES, ItemOptions, items_of
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import WORDS
+from genera.console import say
 from genera.errors import GeneraError
 from genera.evaluation.guide_measures import GUIDE_MEASURES
 from genera.uses.settings import GuideConfig
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> None:
     if command.score:
         if label:
             raise GeneraError("--score measures every label; drop --label and the factor's value.")
+        if config.sure is not None:
+            raise GeneraError("--score measures the guide without rejection; drop --sure.")
         if given := command.given((*WORDS, *PICTURES)):
             raise GeneraError(f"--score decodes greedily and keeps a few examples; drop {', '.join(given)}.")
         from genera.evaluation.guide_scores import score_guide
@@ -54,7 +57,20 @@ def main(arguments: list[str]) -> None:
 
     run = command.load(command.run)
     items = items_of(run)
-    items.show(command, guide(run, label, count, config, **items.options(command, "decode")))
+    guided = guide(run, label, count, config, **items.options(command, "decode"))
+    items.show(command, guided.items)
+    say(how_sure(label, guided.probability.tolist(), guided.right))
+
+
+def how_sure(label: str, probabilities: list[float], right: float, most: int = 20) -> str:
+    """`lamp: 2 of 3 by a classifier that is right about 99 % of real items (probabilities 98 %, 3 %, 97 %).`"""
+    listed = ", ".join(f"{100 * probability:.0f} %" for probability in probabilities[:most])
+    more = ", …" if len(probabilities) > most else ""
+    seen = sum(probability >= 0.5 for probability in probabilities)
+    return (
+        f"{label}: {seen} of {len(probabilities)} by a classifier that is right about {100 * right:.0f} % of real "
+        f"items (probabilities {listed}{more})."
+    )
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Linear classifiers of features, texts and pixels, and how good they are. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class TfidfClassifier:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        self._vectoriser = _vectoriser()
         self._pairs = any(PAIR in text for text in texts)
         self._vectoriser.fit(texts)
         self._rows = self._weighed(texts)
@@ -38,6 +38,11 @@ class TfidfClassifier:
         """Fit on these rows of the texts and their classes."""
         self._model.fit(self._rows[rows], classes)
         return self
+
+    @property
+    def classes(self) -> Classes:
+        """The classes that it has seen, in ascending order."""
+        return self._model.classes_
 
     def predict(self, texts: Sequence[str]) -> Classes:
         return self._model.predict(self._weighed(texts))
@@ -50,7 +55,35 @@ class TfidfClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(N, classes), classes in ascending order."""
-        return self._model.predict_proba(self._vectoriser.transform(texts))
+        return self._model.predict_proba(self._weighed(texts))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], list[str]]:
+        """Arrays and words from which `from_state` restores the fitted classifier."""
+        arrays = {"idf": self._vectoriser.idf_, "pairs": np.array([self._pairs]), **_weights(self._model)}
+        return arrays, self._vectoriser.get_feature_names_out().tolist()
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], words: Sequence[str]) -> "TfidfClassifier":
+        classifier = cls.__new__(cls)
+        classifier._vectoriser = _vectoriser({word: number for number, word in enumerate(words)})
+        classifier._vectoriser.idf_ = arrays["idf"]
+        classifier._pairs = bool(arrays["pairs"][0])
+        classifier._model = _restored(arrays)
+        return classifier
+
+
+def _vectoriser(vocabulary: Mapping[str, int] | None = None) -> TfidfVectorizer:
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+", vocabulary=vocabulary)
+
+
+def _weights(model: LogisticRegression) -> dict[str, NDArray[Any]]:
+    return {"coef": model.coef_, "intercept": model.intercept_, "classes": model.classes_}
+
+
+def _restored(arrays: Mapping[str, NDArray[Any]]) -> LogisticRegression:
+    model = logistic_regression()
+    model.coef_, model.intercept_, model.classes_ = (arrays[name] for name in ("coef", "intercept", "classes"))
+    return model
 
 
 class PixelClassifier:
@@ -67,8 +100,28 @@ class PixelClassifier:
         self._model.fit(self._rows[rows], classes)
         return self
 
+    @property
+    def classes(self) -> Classes:
+        """The classes that it has seen, in ascending order."""
+        return self._model.classes_
+
     def predict(self, images: Sequence[Any]) -> Classes:
         return self._model.predict((self._flat(images) - self._mean) / self._spread)
+
+    def probabilities(self, images: Sequence[Any]) -> NDArray[np.float64]:
+        """(N, classes), classes in ascending order."""
+        return self._model.predict_proba((self._flat(images) - self._mean) / self._spread)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], list[str]]:
+        """Arrays, and no words, from which `from_state` restores the fitted classifier."""
+        return {"mean": self._mean, "spread": self._spread, **_weights(self._model)}, []
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], words: Sequence[str]) -> "PixelClassifier":
+        classifier = cls.__new__(cls)
+        classifier._mean, classifier._spread = arrays["mean"], arrays["spread"]
+        classifier._model = _restored(arrays)
+        return classifier
 
     def _flat(self, images: Sequence[Any]) -> NDArray[np.float64]:
         return np.stack([np.asarray(image, np.float64).ravel() for image in images])

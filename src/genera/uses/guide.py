@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ from genera.files import atomic, write_json
 from genera.typed import read_typed
 from genera.uses.cara import CaraGuide
 from genera.uses.items import at_least
+from genera.uses.judge import ABOUT as JUDGE
+from genera.uses.judge import Judge
 from genera.uses.labelled import Labelled, read_labelled
 from genera.uses.latent_guides import GanGuide, VectorGuide
 from genera.uses.settings import GuideConfig
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from genera.uses.run import Run
 
 ENCODED_AT_ONCE = 512
+MOST_DRAWS = 50
+"""Draws per item that rejection makes before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,38 @@ class Guide:
     model: Decodes
     """the run's model, or the guide's copy of it"""
     degree: float
+    judge: Judge
 
     def items(self, label: str, count: int, generator: torch.Generator, **options: Any) -> list[Any]:
         """`count` items with `label`. Options are the method's decoding options. Raises GeneraError for an unknown
         label."""
         return self.model.decode(self.latents(label, count, generator), generator=generator, **options)
+
+    def sure_items(
+        self, label: str, count: int, sure: float, generator: torch.Generator, **options: Any
+    ) -> tuple[list[Any], NDArray[np.float64]]:
+        """`count` items of which the judge gives `label` at least the probability `sure`, and these probabilities.
+
+        Rejects the others. Raises GeneraError after MOST_DRAWS draws per item, and as `items`.
+        """
+        kept: list[Any] = []
+        probabilities: list[float] = []
+        for _ in range(MOST_DRAWS):
+            items = self.items(label, count, generator, **options)
+            probability = self.probability(items, label)
+            chosen = np.flatnonzero(probability >= sure)[: count - len(kept)]
+            kept += [items[row] for row in chosen]
+            probabilities += probability[chosen].tolist()
+            if len(kept) == count:
+                return kept, np.array(probabilities)
+        raise GeneraError(
+            f"only {len(kept)} of {MOST_DRAWS * count} items are {label!r} with a probability of at least {sure:g}, "
+            f"and {count} were asked for; lower --sure or --count, or fit another guide (--method gan)."
+        )
+
+    def probability(self, items: list[Any], label: str) -> NDArray[np.float64]:
+        """(N,) probability of `label`, by the judge."""
+        return self.judge.probability(items, self.labels.index(label))
 
     def latents(self, label: str, count: int, generator: torch.Generator) -> Tensor:
         """(count, P) latents of `label`. Raises GeneraError for an unknown label."""
@@ -51,16 +84,33 @@ class Guide:
         return self.module(self.labels.index(label), count, generator, self.degree)
 
 
+@dataclass(frozen=True)
+class Guided:
+    """Items made with a label, and how sure the judge is of each."""
+
+    items: list[Any]
+    probability: NDArray[np.float64]
+    """(N,) of the label that was asked for"""
+    right: float
+    """share of real items that the judge is right about"""
+
+
 def guide(
     run: "Run", label: str, count: int, config: GuideConfig | None = None, *, seed: int = 0, **options: Any
-) -> list[Any]:
+) -> Guided:
     """`count` items with `label`. Options are the method's decoding options.
 
     Raises GeneraError for a method without a latent that can be decoded, unusable labels, or an unknown label.
     """
     count = at_least(1, count, "the number of items")
-    fitted = open_guide(run, config or GuideConfig())
-    return fitted.items(label, count, run.generator(seed), **options)
+    config = config or GuideConfig()
+    fitted, generator = open_guide(run, config), run.generator(seed)
+    if config.sure is not None:
+        items, probability = fitted.sure_items(label, count, config.sure, generator, **options)
+    else:
+        items = fitted.items(label, count, generator, **options)
+        probability = fitted.probability(items, label)
+    return Guided(items, probability, fitted.judge.right)
 
 
 def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) -> Guide:
@@ -76,9 +126,13 @@ def open_guide(run: "Run", config: GuideConfig, data: Labelled | None = None) ->
     if (folder / "guide.json").exists():
         about = _about(folder)
         changed = [name for name, value in asked.items() if about["settings"].get(name) != value]
-        if not changed:
+        if not changed and (folder / JUDGE).exists():
             return _load(run, folder, about, config)
-        say(f"{folder} was fitted with other settings ({', '.join(changed)}); refitting.")
+        say(
+            f"{folder} has no classifier; refitting."
+            if not changed
+            else f"{folder} was fitted with other settings ({', '.join(changed)}); refitting."
+        )
     run.folder.check_writable()
     data = data or read_labelled(run, config, config.fit_seed)
     _fit(run, folder, asked, config, data)
@@ -131,6 +185,8 @@ def _fit(run: "Run", folder: Path, settings: dict[str, Any], config: GuideConfig
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, temporary / FILE)
+        held_out = np.arange(part.stop, len(data.train))
+        Judge.fit(data, held_out, run.method.dataset.kind).save(temporary)
         write_json(temporary / "guide.json", {"labels": data.counts, "size": size, "settings": settings})
 
 
@@ -179,4 +235,5 @@ def _load(run: "Run", folder: Path, about: dict[str, Any], config: GuideConfig) 
         raise GeneraError(
             f"{folder / FILE} is damaged ({reason(error)}); delete {folder} to refit the guide."
         ) from None
-    return Guide(folder, tuple(about["labels"]), module.to(run.device).eval(), model, config.degree)
+    judge = Judge.load(folder, run.method.dataset.kind)
+    return Guide(folder, tuple(about["labels"]), module.to(run.device).eval(), model, config.degree, judge)

@@ -112,6 +112,9 @@ class GuideConfig(LabelConfig):
     conditional GAN over latents. cara: train a copy of the model that separates label and latent (minutes)."""
     degree: float = 1.0
     """Strength of the vector: 0 leaves the item unchanged, 1 adds the full difference of the means."""
+    sure: float | None = None
+    """Keep only items to which a classifier of real items gives the label with at least this probability; gives up
+    after 50 draws per item [keep all]."""
     name: str | None = None
     """Folder of the guide in RUN/guides, reused by later calls [LABEL-METHOD]."""
     gan_steps: int = 3000
@@ -132,6 +135,7 @@ class GuideConfig(LabelConfig):
         rules = [
             (self.method == "vector" or self.degree == 1.0, f"--degree is for vector guides, not for {self.method}"),
             (self.cara_lr is None or self.cara_lr > 0, f"--cara-lr must be above 0, got {self.cara_lr}"),
+            (self.sure is None or 0 < self.sure < 1, f"--sure must lie between 0 and 1, got {self.sure}"),
             (math.isfinite(self.degree), f"--degree must be finite, got {self.degree}"),
             (self.fit_seed >= 0, f"--fit-seed must be 0 or above, got {self.fit_seed}"),
             (
