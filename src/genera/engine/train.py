@@ -27,7 +27,7 @@ from genera.engine.references import open_references
 from genera.engine.runtime import seed_all, stop_signals
 from genera.engine.step import Step
 from genera.engine.trainees import enrol
-from genera.errors import GeneraError
+from genera.errors import GeneraError, Stopped
 from genera.files import write_text
 
 
@@ -61,6 +61,8 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
             return folder
         try:
             _train(config, folder, ranks, resume)
+        except Stopped:  # the loop has saved the run and set its status
+            raise
         except (KeyboardInterrupt, BrokenPipeError):  # before training began, or the second Ctrl-C
             with suppress(GeneraError):
                 if ranks.main and folder.status()["state"] != "done":
