@@ -21,7 +21,7 @@ from genera.data.parallel.sources import Columns, ParallelItem, ParallelTexts, p
 from genera.data.splits import SPLITS, WHOLE
 from genera.data.streams import Bucketed, Draw, TokenBudget
 from genera.data.text.batches import gather
-from genera.data.text.corpus import hash_of
+from genera.data.text.corpus import LONGEST_TOKEN, hash_of
 from genera.data.text.store import StoreWriter, TokenStore
 from genera.data.vocabularies.classes import ClassNames
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers, sketch
@@ -215,6 +215,8 @@ def _kept(source: ParallelTexts, config: ParallelConfig, whole: bool, dropped: C
     for item in source.items(whole):
         if not item.source or not item.target:
             dropped[_reasons(config)[0]] += 1
+        elif max(len(item.source), len(item.target)) > LONGEST_TOKEN * config.max_tokens:
+            dropped[_reasons(config)[1]] += 1
         elif whole or item.split != "train" or config.limit is None or train < config.limit:
             train += item.split == "train"
             yield item

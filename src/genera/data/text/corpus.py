@@ -27,6 +27,9 @@ from genera.files import read_json, write_json
 
 _FORMAT = "2"  # of the cached files; increase it to invalidate older folders
 _CHUNK = 4096
+LONGEST_TOKEN = 256
+"""Characters of a token at most. A text with more characters per allowed token is dropped without being tokenised,
+which takes long for a word of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
 
     Raises GeneraError when no training item is left (for whole data: no item at all).
     """
-    empty, long = _reasons(config)[:2]
+    empty, long, unfit = _reasons(config)
     seen = train = 0
     first_long: tuple[int, int] | None = None  # its number among the texts, and its words
     for item in source.items(whole):
@@ -186,6 +189,8 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
         elif (words := len(item.text.split())) > config.max_words:
             dropped[long] += 1
             first_long = first_long or (seen, words)
+        elif len(item.text) > LONGEST_TOKEN * config.max_tokens:
+            dropped[unfit] += 1
         elif whole:
             train += 1
             yield item
@@ -203,6 +208,8 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
                 f"all texts of {config.data} have more than --max-words {config.max_words} words (text {number} has "
                 f"{words:,}); raise --max-words."
             )
+        if dropped[long] + dropped[empty] + dropped[unfit] == seen:
+            raise GeneraError(f"all texts of {config.data} have more than --max-tokens {config.max_tokens} tokens.")
         raise GeneraError(f"{config.data} has too few texts ({seen}): none is left for training.")
 
 
