@@ -176,8 +176,8 @@ def test_files_that_are_no_latents(tiny_run, tmp_path):
     np.save(tmp_path / "one.npy", np.zeros((2, 32)))
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
     for name in ("text.npz", "cut.npz"):
-        assert "is no .npz file of latents" in genera("decode", tiny_run, tmp_path / name).error
-    assert "has no array `mean`" in genera("decode", tiny_run, tmp_path / "one.npy").error
+        assert "is not a readable .npz of plain arrays" in genera("decode", tiny_run, tmp_path / name).error
+    assert "it is one .npy array; save it with np.savez" in genera("decode", tiny_run, tmp_path / "one.npy").error
     assert "cannot read" in genera("decode", tiny_run, tmp_path / "missing.npz").error
 
 

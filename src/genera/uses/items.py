@@ -1,17 +1,16 @@
 """Convert and check what a caller gives: items, latents, dialogue contexts, numbers."""
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from genera.data.arrays import read_npz
 from genera.data.images.files import read_image
 from genera.data.images.pixels import Form
 from genera.data.images.store import to_float
@@ -82,21 +81,10 @@ def read_latents(latents: Any, size: int) -> Tensor:
 
 def _mean_of(path: Path) -> Any:
     """The array `mean` of an .npz file."""
-    lacks = f"{path} has no array `mean`; write latents with genera encode RUN ITEM … --out FILE.npz."
-    try:
-        arrays = np.load(path, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise GeneraError(lacks)
-        with arrays:
-            if "mean" not in arrays:
-                raise GeneraError(lacks)
-            return arrays["mean"]
-    except OSError as error:
-        raise GeneraError(f"cannot read {path}: {error.strerror or error}.") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-        raise GeneraError(
-            f"{path} is no .npz file of latents ({error}); write one with genera encode … --out."
-        ) from None
+    arrays = read_npz(path, ("mean",))
+    if "mean" not in arrays:
+        raise GeneraError(f"{path} has no array `mean`; write latents with genera encode RUN ITEM … --out FILE.npz.")
+    return arrays["mean"]
 
 
 def read_context(context: Any) -> list[str]:
