@@ -66,7 +66,7 @@ FILES = {
         ("--data text:latin.txt", "latin.txt:2 is not UTF-8; convert the file"),
         ("--data text:nul.bin", "nul.bin:2 is not UTF-8; convert the file"),
         ("--data text:few.txt", "fewer than one batch of 8; use a batch size of at most"),
-        ("--data text:long.txt", "all texts of text:long.txt have more than 40 words; raise"),
+        ("--data text:long.txt", "all texts of text:long.txt have more than 40 words (text 1 has"),
         ("--data text:cut.txt.gz", "cut.txt.gz is damaged or truncated after line"),
         ("--data text:plain.txt.gz", "plain.txt.gz is not a gzip file; remove .gz"),
         ("--data text:nowhere/corpus.txt", "nowhere/corpus.txt does not exist; check the path"),

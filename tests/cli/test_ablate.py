@@ -56,7 +56,7 @@ def test_the_table_has_means_over_seeds(done):
 def test_the_page_has_the_dictionaries_over_training_and_samples(done):
     out, _ = done
     page = (out / "comparison.html").read_text(encoding="utf-8")
-    assert "quantiser/blocks.0/usage" in page
+    assert "quantiser, blocks.0, usage" in page
     assert page.split('id="section-images"')[1].count("data:image/png") == 4  # samples and real images of each
 
 

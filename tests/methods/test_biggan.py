@@ -284,7 +284,7 @@ def test_moments_of_the_batch_at_hand_need_no_large_sample():
         ({"classes": "dgo"}, "did you mean dog"),
         ({"classes": 3}, "there is no class 3; this model has 0 to 2"),
         ({"classes": []}, "classes is empty"),
-        ({"truncation": 0.0}, "must be above 0"),
+        ({"truncation": 0.0}, "must be a number above 0"),
     ],
 )
 def test_bad_options_are_one_clear_sentence(options, words):

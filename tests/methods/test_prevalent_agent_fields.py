@@ -23,7 +23,9 @@ SHARED = {
     "reader": {"reader": "own"},
     "modality": {"modality": "language"},
     "batch_size": {"batch_size": 8},
+    "optimiser": {"optimiser": "sgd"},
     "lr": {"lr": 1e-2},
+    "weight_decay": {"weight_decay": 0.5},
     "hidden": {"hidden": 16},
     "dropout": {"dropout": 0.5},
     "horizon": {"horizon": 2},
@@ -52,7 +54,6 @@ EFFECTS = {
     | {
         "history": {"history": "target"},
         "sampled": {"sampled": 0.0},
-        "weight_decay": {"weight_decay": 0.5},
     },
     "hanna": SHARED
     | {
@@ -60,7 +61,6 @@ EFFECTS = {
         "evaluation_horizon": {"evaluation_horizon": 3},
         "repeat_penalty": {"repeat_penalty": 5.0},
         "uncertain": {"uncertain": 10.0},
-        "weight_decay": {"weight_decay": 0.5},
     },
 }  # fmt: skip
 NEEDS = {

@@ -79,6 +79,8 @@ def as_text(result: dict[str, Any]) -> str:
         f"guide {result['guide']} ({result['method']}) on {result['data']}: {result['items_per_label']} items of each "
         f"label, chance {result['chance']:.2f}, {result['test_items']} test items",
         "",
+        *(f"{finding['finding']} {finding['advice']}" for finding in result.get("diagnosis", ())),
+        "",
     ]
     for name, figure in result["measures"].items():
         known = GUIDE_MEASURES[name]

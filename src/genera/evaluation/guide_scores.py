@@ -9,6 +9,7 @@ import numpy as np
 
 from genera.console import say
 from genera.errors import GeneraError
+from genera.evaluation.guide_uses import judge
 from genera.evaluation.item_types import item_type
 from genera.evaluation.label_blocks import guide_blocks
 from genera.files import write_json
@@ -82,6 +83,7 @@ def score_guide(run: "Run", config: GuideConfig, count: int = 100, *, seed: int 
         "seed": seed,
         "measures": {name: asdict(estimate) for name, estimate in figures.items()},
         "labels": by_label,
+        "diagnosis": judge(figures, 1 / len(data.names)),
         **_examples(run, guide.folder, {name: of_label[:SHOWN] for name, of_label in generated.items()}),
     }
     written["blocks"] = [block.plain() for block in guide_blocks(guide.folder.name, written)]

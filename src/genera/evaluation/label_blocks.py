@@ -106,6 +106,9 @@ def guide_blocks(name: str, scores: Mapping[str, Any]) -> list[Block]:
                 rows=[[label, *(shares[measure] for measure in measures)] for label, shares in by_label.items()],
             )
         )
+    if diagnosis := scores.get("diagnosis"):
+        sentences = [f"{finding['finding']} {finding['advice']}" for finding in diagnosis]
+        blocks.insert(0, Remarks(section=GUIDED, title=f"{name}: verdict", sentences=sentences))
     title = f"{name}: examples"
     if picture := scores.get("picture"):
         told = f"One row a label: {', '.join(by_label or ())}."

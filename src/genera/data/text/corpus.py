@@ -205,7 +205,7 @@ def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[
         if dropped[long] + dropped[empty] == seen:
             number, words = first_long or (0, 0)
             raise GeneraError(
-                f"all texts of {config.data} have more than --max-words {config.max_words} words (text {number} has "
+                f"all texts of {config.data} have more than {config.max_words} words (text {number} has "
                 f"{words:,}); raise --max-words."
             )
         if dropped[long] + dropped[empty] + dropped[unfit] == seen:
