@@ -137,7 +137,7 @@ def test_bad_input(runs, episode):
     assert strange.endswith(" more.")
     assert len(strange) < 400
     assert "unknown viewpoint of scan house001003: 'nowhere'" in error("go", *there, "--goal", "nowhere")
-    assert "the heading must be a finite number" in error("go", *there, "--heading", "nan")
+    assert "--heading must be a finite number" in error("go", *there, "--heading", "nan")
     assert "give an instruction with --scan and --start" in error("go", "--start", "x")
     assert error("go", *there, "--out", "x.json") == "--out writes the trajectories of a split; add --split SPLIT."
     assert error("go", "--split", "val_seen") == "give either an instruction or --split."

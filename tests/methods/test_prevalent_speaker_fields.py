@@ -20,7 +20,8 @@ SYNTHESIS = SynthesisConfig(samples=2, share=0.004, max_words=6, shard_size=20, 
 
 OTHER_SPEAKER = {
     "variant": "follower", "hidden": 32, "embedding": 4, "dropout": 0.5, "feature_dropout": 0.5,
-    "optimiser": "sgd", "lr": 1e-2, "weight_decay": 1.0, "batch_size": 16, "max_words": 5, "word_vectors": Path("vectors.txt"),
+    "optimiser": "sgd", "lr": 1e-2, "weight_decay": 1.0, "batch_size": 16, "max_words": 5,
+    "word_vectors": Path("vectors.txt"),
 }  # fmt: skip
 OTHER_SYNTHESIS = {
     "split": "val_unseen", "samples": 3, "share": 0.008, "environment_dropout": 0.2, "temperature": 1.0,

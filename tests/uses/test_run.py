@@ -37,7 +37,7 @@ def test_an_interpolation_has_eleven_points_and_ends_at_the_reconstructions(run)
     z = run.encode([A, B]).mean
     assert path[3] == run.decode(0.7 * z[:1] + 0.3 * z[1:])[0]
     assert len(run.interpolate(A, B, steps=1)) == 2
-    with pytest.raises(GeneraError, match="at least 1 step"):
+    with pytest.raises(GeneraError, match="steps must be at least 1"):
         run.interpolate(A, B, steps=0)
 
 
@@ -53,7 +53,7 @@ def test_scores(run, trained_lm):
     assert score.log_weights.shape == score.log_likelihood.shape == (4, 2)
     assert torch.equal(score.log_weights, run.score([A, B], samples=4).log_weights)
     assert genera.load(trained_lm, device="cpu").score([A, B]).log_weights.shape == (1, 2)
-    with pytest.raises(GeneraError, match="at least 1 sample"):
+    with pytest.raises(GeneraError, match="samples must be at least 1"):
         run.score([A], samples=0)
 
 
