@@ -2,13 +2,17 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
+import transformers
 
 import genera
 from genera import worlds
 from genera.errors import GeneraError
 from genera.evaluation.evaluate import evaluate
+from genera.evaluation.fluency_reference import open_reference
 from genera.evaluation.settings import EvaluateConfig
 from genera.measures.kneser_ney import SentenceModel
 from genera.report.export import export_run
@@ -58,10 +62,32 @@ def test_another_reference_is_another_evaluation(copied, trained_lm):
 def test_a_reference_that_cannot_judge_is_refused(copied, tmp_path):
     with pytest.raises(GeneraError, match=r"nowhere is neither a run folder .* nor a GPT-2"):
         fluency(copied(), reference="nowhere")
-    (tmp_path / "llama").mkdir()
-    (tmp_path / "llama" / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    with pytest.raises(GeneraError, match="model_type 'llama'; only gpt2 can judge fluency so far, not Llama"):
-        fluency(copied(), reference=str(tmp_path / "llama"))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    with pytest.raises(GeneraError, match="model_type 'mamba'; expected 'gpt2' or 'llama'"):
+        fluency(copied(), reference=str(tmp_path))
+
+
+def test_a_llama_judges_as_transformers_computes_it(trained_lm, tmp_path):
+    tokeniser = genera.load(trained_lm, device="cpu").method.tokeniser
+    config = transformers.LlamaConfig(
+        vocab_size=tokeniser.size, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=32, max_position_embeddings=64, bos_token_id=tokeniser.bos, eos_token_id=tokeniser.eos,
+        initializer_range=0.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    oracle = transformers.LlamaForCausalLM(config).eval()
+    oracle.save_pretrained(tmp_path)
+    tokeniser.export(tmp_path)
+    sentences = worlds.load("captions-small").sentences(8, seed=9, split="test")
+    expected = []
+    for ids in tokeniser.encode_batch(sentences):
+        with torch.no_grad():
+            scores = oracle(torch.tensor([ids[:-1]])).logits[0].double().log_softmax(-1)
+        expected.append(-scores.gather(1, torch.tensor(ids[1:])[:, None]).sum().item())
+    evaluation = SimpleNamespace(run=SimpleNamespace(device="cpu"))
+    nats, name = open_reference(evaluation, str(tmp_path))
+    assert nats(sentences) == pytest.approx(expected, rel=1e-4)
+    assert name == str(tmp_path)
 
 
 def test_data_without_a_training_split_needs_a_reference(copied, trained_lm, tmp_path):
