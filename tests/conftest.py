@@ -29,6 +29,11 @@ class ByModuleAndMethod(LoadScopeScheduling):
         return f"every method: {method[1]}" if method else super()._split_scope(nodeid)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest module first: it takes minutes in one process, and would end the suite alone."""
+    items.sort(key=lambda item: "test_readme.py" not in item.nodeid)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     return ByModuleAndMethod(config, log)

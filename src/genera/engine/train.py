@@ -110,13 +110,14 @@ class _Training:
 def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) -> _Training:
     """Open the data, build the method, and load the weights and artefacts to start from."""
     implementation = registry.entry(config.method).load()
-    check_memory(implementation, config)
+    start = ckpt.pick(folder.checkpoints, resume)
+    if start is None:
+        check_memory(implementation, config)
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
     method = _build(implementation, config, data.assets, ranks)
     stages = method.stages()
     _check_stages(config, stages, ranks)
-    start = ckpt.pick(folder.checkpoints, resume)
     for turn in (True, False):  # the main rank first, which records the references for the others
         if ranks.main is turn:
             open_references(method.references, folder, new=start is None, main=ranks.main)
