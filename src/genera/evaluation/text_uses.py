@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from genera.evaluation.advice import UNDERTRAINED, of_a_poor_latent, of_poor_samples, reconstructs
-from genera.evaluation.verdict import Check, Use
+from genera.evaluation.verdict import Check, Use, share
 from genera.measures.schema import Figures
 
 FLUENT = "whether they are fluent"
@@ -24,14 +24,12 @@ RECONSTRUCTIONS = Use(
             best_is="a perfect model",
             also=(("an untrained model", "bleu_untrained"),),
         ),
-        Check(
-            measure="distinct_reconstructions",
-            question=VARIED,
-            worst=0.0,
+        share(
+            "distinct_reconstructions",
+            VARIED,
             best="distinct_inputs",
             worst_is="one sentence for all",
             best_is="the inputs",
-            unit="share",
         ),
     ),
     questions=(MATCH, VARIED),
@@ -60,24 +58,8 @@ INTERPOLATIONS = Use(
             good=0.7,
             poor=0.3,
         ),
-        Check(
-            measure="valid_interpolations",
-            question=BETWEEN,
-            unit="share",
-            worst=0.0,
-            best=1.0,
-            worst_is="noise",
-            best_is="the world's images",
-        ),
-        Check(
-            measure="grammatical_interpolations",
-            question=BETWEEN,
-            unit="share",
-            worst=0.0,
-            best=1.0,
-            worst_is="random words",
-            best_is="the world's sentences",
-        ),
+        share("valid_interpolations", BETWEEN, worst_is="noise", best_is="the world's images"),
+        share("grammatical_interpolations", BETWEEN, worst_is="random words", best_is="the world's sentences"),
         Check(
             measure="fluency_interpolations",
             question=BETWEEN,
@@ -89,12 +71,9 @@ INTERPOLATIONS = Use(
             scale="log",
             span=0.2,
         ),
-        Check(
-            measure="swap_share",
-            question="whether the decoder uses the latent",
-            unit="share",
-            worst=0.0,
-            best=1.0,
+        share(
+            "swap_share",
+            "whether the decoder uses the latent",
             worst_is="a latent without effect",
             best_is="a latent that determines the sentence",
             poor=0.2,
@@ -122,15 +101,7 @@ INTERPOLATIONS = Use(
 SAMPLES = Use(
     name="samples",
     checks=(
-        Check(
-            measure="grammatical_samples",
-            question=FLUENT,
-            unit="share",
-            worst=0.0,
-            best=1.0,
-            worst_is="random words",
-            best_is="the world's sentences",
-        ),
+        share("grammatical_samples", FLUENT, worst_is="random words", best_is="the world's sentences"),
         Check(
             measure="fluency_samples",
             question=FLUENT,
@@ -142,24 +113,10 @@ SAMPLES = Use(
             scale="log",
             span=0.2,
         ),
-        Check(
-            measure="distinct_samples",
-            question=VARIED,
-            unit="share",
-            worst=0.0,
-            best="distinct_samples_data",
-            worst_is="one sentence",
-            best_is="real sentences",
+        share(
+            "distinct_samples", VARIED, best="distinct_samples_data", worst_is="one sentence", best_is="real sentences"
         ),
-        Check(
-            measure="distinct_2",
-            question=VARIED,
-            unit="share",
-            worst=0.0,
-            best="distinct_2_data",
-            worst_is="one pair",
-            best_is="real sentences",
-        ),
+        share("distinct_2", VARIED, best="distinct_2_data", worst_is="one pair", best_is="real sentences"),
         Check(
             measure="self_bleu",
             question=VARIED,
@@ -169,29 +126,22 @@ SAMPLES = Use(
             best_is="real sentences",
             span=5,
         ),
-        Check(
-            measure="vocabulary_coverage",
-            question=VARIED,
-            unit="share",
-            worst=0.0,
+        share(
+            "vocabulary_coverage",
+            VARIED,
             best="vocabulary_coverage_data",
             worst_is="no word",
             best_is="training sentences",
         ),
-        Check(
-            measure="length_match",
-            question="whether they are as long",
-            unit="share",
-            worst=0.0,
-            best=1.0,
+        share(
+            "length_match",
+            "whether they are as long",
             worst_is="other lengths",
             best_is="the lengths of real sentences",
         ),
-        Check(
-            measure="novel",
-            question="whether they are new",
-            unit="share",
-            worst=0.0,
+        share(
+            "novel",
+            "whether they are new",
             best="novel_data",
             worst_is="copies of training sentences",
             best_is="held-out sentences",
@@ -279,11 +229,9 @@ RESPONSES = Use(
             best_is="real responses",
             span=0.02,
         ),
-        Check(
-            measure="distinct_2_across",
-            question=VARIED,
-            unit="share",
-            worst=0.0,
+        share(
+            "distinct_2_across",
+            VARIED,
             best="distinct_2_across_data",
             worst_is="one pair",
             best_is="real responses to different contexts",

@@ -93,6 +93,20 @@ class Check:
         return f"{100 * number:.3g} %" if self.unit == "share" else _plain(number)
 
 
+def share(measure: str, question: str, *, worst_is: str, best_is: str, best: str | float = 1.0, **more: Any) -> Check:
+    """A check of a share, of which a useless model has none and the best all, or the figure `best`."""
+    return Check(
+        measure=measure,
+        question=question,
+        unit="share",
+        worst=0.0,
+        best=best,
+        worst_is=worst_is,
+        best_is=best_is,
+        **more,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Use:
     """Something that a model is used for, and the checks that say whether it may be."""
