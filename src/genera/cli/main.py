@@ -48,7 +48,19 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `genera` script."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        try:
+            _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of stdout or stderr has gone (`| head`): as if ended by SIGPIPE
+        from genera.console import discard
+
+        discard(sys.stdout)
+        sys.exit(141)
+
+
+def _run(arguments: list[str]) -> None:
     shown = OPTION in arguments or VARIABLE in os.environ
     arguments = [word for word in arguments if word != OPTION]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -61,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         from genera.console import quiet
 
         with quiet():
-            main([word for word in arguments if word != "--quiet"])
+            _run([word for word in arguments if word != "--quiet"])
         return
     name, *rest = arguments
     try:
@@ -73,7 +85,6 @@ def main(arguments: list[str] | None = None) -> None:
             warnings.simplefilter("always", FarFromTraining)
             warnings.showwarning = _show_warning
             importlib.import_module(f"genera.cli.{module}").main(rest)
-        sys.stdout.flush()
     except GeneraError as error:
         if shown:
             print_traceback(error)
@@ -87,12 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # the reader of stdout or stderr has gone (`| head`): as if ended by SIGPIPE
-        from genera.console import discard
-
-        discard(sys.stdout)
-        sys.exit(141)
-    except (SystemExit, GeneratorExit):
+    except (SystemExit, GeneratorExit, BrokenPipeError):
         raise
     except BaseException as error:  # also panics of Rust libraries, which are no Exceptions
         if shown:
