@@ -4,6 +4,7 @@ import json
 import math
 from types import SimpleNamespace
 
+import huggingface_hub.constants
 import pytest
 import torch
 import transformers
@@ -59,9 +60,12 @@ def test_another_reference_is_another_evaluation(copied, trained_lm):
     assert len(names) == 2
 
 
-def test_a_reference_that_cannot_judge_is_refused(copied, tmp_path):
+def test_a_reference_that_cannot_judge_is_refused(copied, tmp_path, monkeypatch):
     with pytest.raises(GeneraError, match=r"nowhere is neither a run folder .* nor a GPT-2"):
         fluency(copied(), reference="nowhere")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(GeneraError, match="someone/no-such-model is not a folder and could not be downloaded"):
+        fluency(copied(), reference="someone/no-such-model")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
     with pytest.raises(GeneraError, match="model_type 'mamba'; expected 'gpt2' or 'llama'"):
         fluency(copied(), reference=str(tmp_path))

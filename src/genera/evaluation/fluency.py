@@ -24,8 +24,8 @@ _REFERENCE = (
 @dataclass(frozen=True, kw_only=True)
 class FluencyOptions(Options):
     reference: str | None = None
-    """Language model that judges: a run with likelihoods of text, such as one of gpt2-lm, or a folder with a GPT-2 or a
-    Llama in the Hugging Face layout [an interpolated Kneser-Ney trigram model of the training sentences]."""
+    """Language model that judges: a run with likelihoods of text, such as one of gpt2-lm, or a folder or hub name
+    of a GPT-2 or a Llama [an interpolated Kneser-Ney trigram model of the training sentences]."""
     count: int = 500
     """Number of samples, of reconstructions and of real sentences."""
 

@@ -25,7 +25,7 @@ SAMPLES = 20
 def open_reference(evaluation: Evaluation, reference: str | None) -> tuple[Nats, str]:
     """The nats of a reference model, and its name.
 
-    reference: a run, or a folder of a GPT-2 or a Llama in the Hugging Face layout; None: a trigram model.
+    reference: a run, or a GPT-2 or a Llama in the Hugging Face layout, a folder or hub name; None: a trigram model.
     Raises GeneraError for a folder that is none of them, and for a run without likelihoods of text; Lacks without a
     reference and without a training split to fit the trigrams to.
     """
@@ -38,6 +38,10 @@ def open_reference(evaluation: Evaluation, reference: str | None) -> tuple[Nats,
     path = Path(reference).expanduser()
     if reference in SHIPPED or (path / "config.yaml").is_file():
         return _of_run(reference if reference in SHIPPED else path, evaluation), reference
+    if "/" in reference and not path.exists():
+        from genera.blocks.pretrained import find
+
+        path = find(reference, ("*.json", "model*.safetensors", "merges.txt"))
     if not (path / "config.json").is_file():
         raise GeneraError(
             f"--fluency.reference {reference} is neither a run folder (with config.yaml) nor a GPT-2 or Llama in the "
