@@ -130,7 +130,7 @@ def test_world():
         (
             "one two three\n" * 5,
             {"max_words": 2},
-            r"all texts of .* --max-words 2 words \(text 1 has 3\); raise --max-words",
+            r"all texts of .* 2 words \(text 1 has 3\); raise --max-words",
         ),
         (
             "one two three\n" * 5,
