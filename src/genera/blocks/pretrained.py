@@ -143,6 +143,7 @@ class Slot(NamedTuple):
 
 
 def format_of(model: Model) -> Format:
+    """How models of this layout are stored."""
     return FORMATS[model.layout.name]
 
 

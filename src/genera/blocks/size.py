@@ -58,6 +58,7 @@ class EncoderShape(TransformerShape):
     """bert: learned positions. roformer: rotary positions (Su et al. 2021)."""
 
     def sized(self, vocabulary: int) -> "TransformerSize":
+        """This shape and layout for a tokeniser of `vocabulary` ids."""
         return replace(super().sized(vocabulary), layout=LAYOUTS[self.layout])
 
 
@@ -85,6 +86,7 @@ class DecoderShape(TransformerShape):
         _check_heads(self.heads, self.key_value_heads, self.head_size)
 
     def sized(self, vocabulary: int) -> "TransformerSize":
+        """This shape and layout for a tokeniser of `vocabulary` ids."""
         layout = LAYOUTS[self.layout]
         if self.epsilon is not None:
             layout = replace(layout, epsilon=self.epsilon)

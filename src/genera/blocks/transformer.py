@@ -131,6 +131,7 @@ class FeedForward(nn.Module):
 
 
 def norm(size: TransformerSize, layout: Layout) -> nn.Module:
+    """The norm of a layout over the last axis, of width H: LayerNorm, or RMSNorm (Zhang and Sennrich 2019)."""
     return (nn.LayerNorm if layout.norm == "layer" else nn.RMSNorm)(size.hidden, eps=layout.epsilon)
 
 

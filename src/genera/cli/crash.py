@@ -44,6 +44,7 @@ def crash(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
 
 
 def print_traceback(error: BaseException) -> None:
+    """To stderr."""
     traceback.print_exception(error, file=sys.stderr)
 
 

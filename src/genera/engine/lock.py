@@ -37,16 +37,16 @@ class FolderLock:
                 f"{self.path} is being written by another process{self._named()}; "
                 "wait for it, stop it, or choose another --out."
             ) from None
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # filelock raises the latter where a file system has no locks
             reason = getattr(error, "strerror", None) or error
             raise GeneraError(f"cannot write in {self.path}: {reason}; choose another --out.") from None
         try:
-            self._identity = self._found()
+            self._identity = self._present()
             with suppress(OSError):  # naming the holder is optional, and a full disk may prevent it
                 self.writer.write_text(f"pid {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
             yield
         finally:
-            if self._found() == self._identity:  # else the folder is another writer's by now
+            if self._present() == self._identity:  # else the folder is another writer's by now
                 with suppress(OSError):
                     self.writer.unlink()
             self._identity = None
@@ -54,7 +54,7 @@ class FolderLock:
 
     def check(self) -> None:
         """Raise GeneraError if the folder that this object has locked was deleted, moved or replaced."""
-        if self._identity is not None and self._found() != self._identity:
+        if self._identity is not None and self._present() != self._identity:
             raise GeneraError(
                 f"{self.path} was deleted or moved while it was being written; nothing more is written. Rerun the "
                 "command to start again, or move the folder back and rerun it to resume from its last checkpoint."
@@ -78,7 +78,7 @@ class FolderLock:
         except OSError:
             return ""
 
-    def _found(self) -> tuple[int, int] | None:
+    def _present(self) -> tuple[int, int] | None:
         try:
             status = os.stat(self.lock)
         except OSError:

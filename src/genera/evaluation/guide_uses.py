@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from genera.evaluation.verdict import Check, Use, verdict
+from genera.evaluation.verdict import Check, Use, share, verdict
 from genera.measures.schema import Estimate, Figure, Figures
 
 GUIDED = Use(
@@ -29,18 +29,8 @@ GUIDED = Use(
             unit="share",
             span=0.05,
         ),
-        *(
-            Check(
-                measure=measure,
-                question="quality",
-                worst=0.0,
-                best=1.0,
-                worst_is="none",
-                best_is="all",
-                unit="share",
-            )
-            for measure in ("grammatical_guided", "valid_guided")
-        ),
+        share("grammatical_guided", "quality", worst_is="none", best_is="all"),
+        share("valid_guided", "quality", worst_is="none", best_is="all"),
     ),
     questions=("label",),
     implied_by=("oracle_accuracy",),

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from genera.evaluation.verdict import Check, Use
+from genera.evaluation.verdict import Check, Use, share
 
-_share_of_real = partial(Check, worst=0.0, worst_is="none", best_is="real images", unit="share")
+_share_of_real = partial(share, worst_is="none", best_is="real images")
 _FEW_KINDS = (
     "The images are near real ones, but of few kinds. Truncation has this effect; without it, the model has lost modes."
 )
@@ -23,20 +23,17 @@ IMAGES = Use(
             scale="log",
             span=0.5,
         ),
-        Check(
-            measure="valid_images",
-            question="quality",
-            worst=0.0,
-            best=1.0,
+        share(
+            "valid_images",
+            "quality",
             worst_is="none",
             best_is="all",
-            unit="share",
             poor=0.5,
             advice="Most images are none that the world can have rendered. The model is not trained yet, or its "
             "training has diverged. Precision can be high all the same: it only asks whether features lie near those "
             "of some real image.",
         ),
-        _share_of_real(measure="precision", question="quality", best="precision_of_data"),
+        _share_of_real("precision", "quality", best="precision_of_data"),
         Check(
             measure="copies",
             question="novelty",
@@ -50,18 +47,8 @@ IMAGES = Use(
             advice="The model repeats its training images: see the nearest ones in the report. More data, augmentation "
             "or an earlier checkpoint help. FID against the training images rewards memorisation.",
         ),
-        _share_of_real(
-            measure="recall",
-            question="variety",
-            best="recall_of_data",
-            advice=_FEW_KINDS,
-        ),
-        _share_of_real(
-            measure="coverage",
-            question="variety",
-            best="coverage_of_data",
-            advice=_FEW_KINDS,
-        ),
+        _share_of_real("recall", "variety", best="recall_of_data", advice=_FEW_KINDS),
+        _share_of_real("coverage", "variety", best="coverage_of_data", advice=_FEW_KINDS),
         Check(
             measure="factor_distance",
             question="variety",
@@ -73,14 +60,11 @@ IMAGES = Use(
             poor=0.5,
             advice="Some values of the data occur far too often or too rarely: see their histograms in the report.",
         ),
-        Check(
-            measure="rarest_value",
-            question="variety",
-            worst=0.0,
+        share(
+            "rarest_value",
+            "variety",
             worst_is="never",
-            best=1.0,
             best_is="as in the data",
-            unit="share",
             good=0.3,
             poor=0.2,
             advice="A value of the data is nearly missing: see the histograms in the report. A classifier that "
@@ -186,14 +170,11 @@ TRANSLATIONS = Use(
             advice="Look at the images. If they are copies of the source, the cycle and identity losses weigh too "
             "much; if they are broken, training was too short or has diverged.",
         ),
-        Check(
-            measure="translation_valid",
-            question="quality",
-            worst=0.0,
+        share(
+            "translation_valid",
+            "quality",
             worst_is="none",
-            best=1.0,
             best_is="all",
-            unit="share",
             poor=0.5,
             advice="Most translations are no images of the target domain. The model is not trained yet, or its "
             "training has diverged. A small error says little here: a correct background alone makes it small.",
@@ -208,14 +189,12 @@ TRANSLATIONS = Use(
             unit="share",
             span=0.2,
         ),
-        Check(
-            measure="coverage",
-            question="variety",
-            worst=0.0,
+        share(
+            "coverage",
+            "variety",
             worst_is="none",
             best="coverage_of_data",
             best_is="real images of the target domain",
-            unit="share",
             advice="Translations look alike: many target images have none near them. Raise --cycle, or train longer.",
         ),
         *(
@@ -231,14 +210,11 @@ TRANSLATIONS = Use(
             )
             for name in ("shape", "colour")
         ),
-        Check(
-            measure="content_returned",
-            question="content",
-            worst=0.0,
+        share(
+            "content_returned",
+            "content",
             worst_is="the mean image",
-            best=1.0,
             best_is="all of it",
-            unit="share",
             good=0.7,
             poor=0.3,
             advice="The way back does not restore the source, so its content is lost: raise --cycle, or train longer.",

@@ -12,6 +12,22 @@ MATCH = "whether they match the input"
 ENDS = "whether both ends are reconstructed"
 BETWEEN = "whether the items between are like real ones"
 
+
+def fluency(measure: str, question: str, items: str, *, best_is: str) -> Check:
+    """A check of a perplexity under the reference model, between that of words without order and of real items."""
+    return Check(
+        measure=measure,
+        question=question,
+        worst="fluency_unigram",
+        best="fluency_data",
+        worst_is="independent words",
+        best_is=best_is,
+        also=((f"shuffled {items}", "fluency_shuffled"),),
+        scale="log",
+        span=0.2,
+    )
+
+
 RECONSTRUCTIONS = Use(
     name="reconstructions",
     checks=(
@@ -60,17 +76,7 @@ INTERPOLATIONS = Use(
         ),
         share("valid_interpolations", BETWEEN, worst_is="noise", best_is="the world's images"),
         share("grammatical_interpolations", BETWEEN, worst_is="random words", best_is="the world's sentences"),
-        Check(
-            measure="fluency_interpolations",
-            question=BETWEEN,
-            worst="fluency_unigram",
-            best="fluency_data",
-            worst_is="independent words",
-            best_is="held-out sentences",
-            also=(("shuffled sentences", "fluency_shuffled"),),
-            scale="log",
-            span=0.2,
-        ),
+        fluency("fluency_interpolations", BETWEEN, "sentences", best_is="held-out sentences"),
         share(
             "swap_share",
             "whether the decoder uses the latent",
@@ -102,17 +108,7 @@ SAMPLES = Use(
     name="samples",
     checks=(
         share("grammatical_samples", FLUENT, worst_is="random words", best_is="the world's sentences"),
-        Check(
-            measure="fluency_samples",
-            question=FLUENT,
-            worst="fluency_unigram",
-            best="fluency_data",
-            worst_is="independent words",
-            best_is="held-out sentences",
-            also=(("shuffled sentences", "fluency_shuffled"),),
-            scale="log",
-            span=0.2,
-        ),
+        fluency("fluency_samples", FLUENT, "sentences", best_is="held-out sentences"),
         share(
             "distinct_samples", VARIED, best="distinct_samples_data", worst_is="one sentence", best_is="real sentences"
         ),
@@ -238,17 +234,7 @@ RESPONSES = Use(
             good=0.4,
             poor=0.15,
         ),
-        Check(
-            measure="fluency_responses",
-            question=FLUENT,
-            worst="fluency_unigram",
-            best="fluency_data",
-            worst_is="independent words",
-            best_is="real responses",
-            also=(("shuffled responses", "fluency_shuffled"),),
-            scale="log",
-            span=0.2,
-        ),
+        fluency("fluency_responses", FLUENT, "responses", best_is="real responses"),
     ),
     questions=(FITS, VARIED, FLUENT),
     advice={
