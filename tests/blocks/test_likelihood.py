@@ -4,7 +4,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from genera.blocks import likelihood
-from genera.blocks.likelihood import sequence_log_likelihood
+from genera.blocks.likelihood import IGNORED, next_tokens, sequence_log_likelihood
 
 PAD = 3
 
@@ -82,3 +82,11 @@ def test_all_padding_is_zero_with_a_gradient():
     found.sum().backward()
     assert (found == 0).all()
     assert (table.grad == 0).all()
+
+
+def test_padding_is_no_target_whatever_its_id():
+    rows = torch.tensor([[7, 1, 2, 7, 7, 7], [7, 7, 7, 7, 7, 7], [7, 1, 2, 3, 4, 7]])  # begin, end and padding are 7
+    expected = [[1, 2, 7, IGNORED, IGNORED], [7, *[IGNORED] * 4], [1, 2, 3, 4, 7]]
+    assert next_tokens(rows, 7).tolist() == expected
+    apart = torch.tensor([[8, 1, 2, 7, 9, 9]])  # each of its own
+    assert next_tokens(apart, 7).tolist() == [[1, 2, 7, IGNORED, IGNORED]]

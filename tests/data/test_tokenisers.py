@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from genera.data.text.pairs import PAIR
-from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError
 
 TEXTS = ["a person dances on a rock .", "The cat sat on the mat , quietly .", "Two dogs : one cat ."] * 3
@@ -170,6 +170,81 @@ def test_truncation_and_padding_of_a_file_are_ignored(tmp_path, bpe):
     other.enable_padding(length=12)
     other.save(str(tmp_path / "tokenizer.json"))
     assert Tokeniser.load(tmp_path, "bpe").encode_batch(TEXTS) == bpe.encode_batch(TEXTS)
+
+
+# -- special tokens of a vocabulary's own
+
+
+def with_tokens(folder, bpe, tokens, config):
+    """A vocabulary as others publish it: ordinary bytes, and their special tokens first."""
+    tokenizer = Tokenizer(
+        models.BPE({t: i for i, t in enumerate([*tokens, *sorted(pre_tokenizers.ByteLevel.alphabet())])}, [])
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = Tokenizer.from_str(bpe.to_json()).decoder
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+OWN = {
+    "a chat model": (["<|im_start|>", "<|im_end|>", "<|endoftext|>"], {"eos_token": "<|im_end|>"}, 2, 2),
+    "one begin, one end": (["<s>", "</s>"], {"bos_token": "<s>", "eos_token": {"content": "</s>"}}, 0, 1),
+    "no begin": (["</s>", "<s>"], {"eos_token": "</s>", "bos_token": None}, 0, 0),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_a_vocabulary_uses_its_own_end_token(tmp_path, bpe, case):
+    tokens, config, bos, eos = OWN[case]
+    folder = with_tokens(tmp_path / "theirs", bpe, tokens, config)
+    tokeniser = Tokeniser.load(folder, "bpe", "own")
+    assert (tokeniser.bos, tokeniser.eos, tokeniser.pad) == (bos, eos, eos)
+    assert tokeniser.size == 256 + len(tokens)  # none is added
+    assert tokeniser.never_written == (() if bos == eos else (bos,))
+    texts = ["a dog .", f"say {tokens[eos]} now", "two  dogs"]
+    ids = tokeniser.encode_batch(texts)
+    assert all(row[0] == bos and row[-1] == eos and not {bos, eos} & set(row[1:-1]) for row in ids)
+    assert tokeniser.decode_batch([[*row, eos, eos] for row in ids]) == texts  # padded with the end
+    assert tokeniser.decode_batch([row[1:] for row in ids]) == texts  # as generated, without the begin
+    assert tokeniser.decode_batch([[eos], [eos, eos]]) == ["", ""]
+
+    Tokenisers(encoder=None, decoder=tokeniser).save(tmp_path / "run")
+    again = Tokenisers.load(tmp_path / "run").decoder
+    assert (again.own, again.identity, again.size) == (True, tokeniser.identity, tokeniser.size)
+    assert (again.bos, again.eos, again.encode_batch(texts)) == (bos, eos, ids)
+
+    tokeniser.export(tmp_path / "out")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    plain = [texts[0], texts[2]]
+    assert theirs(plain).input_ids == [ids[0], ids[2]]
+    assert (theirs.bos_token_id, theirs.eos_token_id) == (bos, eos)
+    assert Tokeniser.load(tmp_path / "out", "bpe", "own").encode_batch(texts) == ids
+    assert Tokeniser.load(folder, "bpe").size == tokeniser.size + 3
+
+
+def test_a_trained_vocabulary_with_one_special_token(bpe, tmp_path):
+    own = Tokeniser.train("bpe", lambda: TEXTS, 280, special_tokens="own")
+    assert own.bos == own.eos == own.pad == own.size - 1
+    assert own.size <= 280
+    assert own.pieces([own.eos]) == ["<|endoftext|>"]
+    assert own.decode_batch(own.encode_batch([LITERAL])) == [LITERAL]
+    assert own.identity != own.to_json()
+    assert bpe.identity == bpe.to_json()
+    tokeniser = sketch("bpe", "openai-community/gpt2", 8000, "own")
+    assert (tokeniser.size, tokeniser.eos) == (50_257, 50_256)
+    assert sketch("bpe", None, 8000, "own").size == 8000
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [({}, "tokenizer_config.json names no eos_token"), ({"eos_token": "</s>"}, "its eos_token '</s>' is not in the v")],
+)
+def test_a_vocabulary_without_a_usable_end_token(tmp_path, bpe, config, problem):
+    folder = with_tokens(tmp_path, bpe, ["<s>"], config)
+    with pytest.raises(GeneraError, match=f"has no usable end-of-text token: .*{problem}.* --special-tokens append"):
+        Tokeniser.load(folder, "bpe", "own")
 
 
 # -- bad input ----------------------------------------------------------------------------------------

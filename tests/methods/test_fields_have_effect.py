@@ -147,6 +147,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "decoder_tokeniser": Change(lambda files: str(files / "bpe")),
         "vocabulary": Change(310),
         "bucket_noise": Change(5.0),
+        "special_tokens": Change("own"),
     },
     TrainConfig: {
         "steps": Change(5),

@@ -11,7 +11,6 @@ from genera.engine.capabilities import Scores
 from genera.errors import GeneraError, Lacks
 from genera.evaluation.evaluator import Evaluation
 from genera.evaluation.sentences import sentence_model
-from genera.files import read_json
 
 Nats = Callable[[Sequence[str]], NDArray[np.float64]]
 """Sentences → −log p of each with its end, (N,); NaN for one that the model cannot read, such as an empty one."""
@@ -94,18 +93,16 @@ def _of_decoder(folder: Path, device: Any) -> Nats:
     import torch
 
     from genera.blocks.decoder import Decoder
-    from genera.blocks.likelihood import sequence_log_likelihood
+    from genera.blocks.likelihood import IGNORED, sequence_log_likelihood
     from genera.blocks.pretrained import DECODERS, load_weights, read_size
     from genera.data.vocabularies.tokenisers import Tokeniser
 
     model = Decoder(read_size(folder, DECODERS))
     load_weights(model, folder)
     model.to(device).eval()
-    tokeniser, config = Tokeniser.load(folder, "bpe"), read_json(folder / "config.json")
-    begin, end = (config.get(f"{name}_token_id", model.size.vocabulary - 1) for name in ("bos", "eos"))
-    if (document := tokeniser.id_of("<|endoftext|>")) is not None:  # chat models have other tokens in config.json
-        begin = end = document
-    limit, outside = model.size.positions, -100
+    tokeniser = Tokeniser.load(folder, "bpe", "own")
+    begin, end = tokeniser.bos, tokeniser.eos
+    limit = model.size.positions
 
     @torch.no_grad()
     def nats(sentences: Sequence[str]) -> NDArray[np.float64]:
@@ -118,9 +115,9 @@ def _of_decoder(folder: Path, device: Any) -> Nats:
                 owners.append(number)
         for i in range(0, len(windows), AT_ONCE):
             rows = windows[i : i + AT_ONCE]
-            targets = torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], True, outside).to(device)
+            targets = torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], True, IGNORED).to(device)
             inputs = torch.nn.utils.rnn.pad_sequence([row[:-1] for row in rows], True, end).to(device)
-            parts.append(-sequence_log_likelihood(model(inputs), model.output, targets, outside))
+            parts.append(-sequence_log_likelihood(model(inputs), model.output, targets))
         summed = np.bincount(owners, torch.cat(parts).double().cpu().numpy(), len(sentences))
         return summed.astype(np.float64)
 

@@ -1,6 +1,7 @@
 """Options of text data."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 SMALLEST_VOCABULARY = 300  # the 256 bytes, the special tokens and a few merges
 LARGEST_VOCABULARY = 1 << 24
@@ -53,3 +54,6 @@ class DataConfig(TokenConfig):
     label_column: str | None = None
     """Label: a TSV column (number from 0, or header name), a JSONL field or a hub column; for text: sources, `file` for
     the file name or `first` for the first word of the line [no labels]."""
+    special_tokens: Literal["append", "own"] = "append"
+    """Begin and end of a text for the decoder. append: <PAD>, <BOS> and <EOS> after its tokeniser's vocabulary. own:
+    the tokeniser's end-of-text token (<|endoftext|>, or the eos_token of tokenizer_config.json), as in pre-training."""

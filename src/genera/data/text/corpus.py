@@ -21,6 +21,7 @@ from genera.data.text.items import Item
 from genera.data.text.sources import TextSource, parse_source
 from genera.data.text.store import StoreWriter, TokenStore
 from genera.data.vocabularies.classes import label_order
+from genera.data.vocabularies.special_tokens import SpecialTokens
 from genera.data.vocabularies.tokenisers import Kind, Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
@@ -67,9 +68,12 @@ class TextCorpus:
         def training_texts() -> Iterator[str]:
             return (item.text for item in _kept(source, config, whole, Counter()) if item.split in ("train", WHOLE))
 
-        tokenisers = assets or tokenisers_of(config, training_texts, content, encoder=cls.has_encoder)
+        special = config.special_tokens
+        tokenisers = assets or tokenisers_of(
+            config, training_texts, content, encoder=cls.has_encoder, special_tokens=special
+        )
         encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
-        key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.to_json())
+        key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.identity)
         folder = cache_folder() / f"text-{key}"
         build_once(folder, lambda temporary: _build(temporary, source, config, whole, tokenisers))
 
@@ -142,7 +146,7 @@ class TextCorpus:
     def sketch(cls, config: DataConfig, batch_size: int) -> tuple[Tokenisers, TextBatch]:
         """Tokenisers of the right sizes and a batch of texts with `max_tokens` tokens, without reading data."""
         encoder = sketch("wordpiece", config.encoder_tokeniser, config.vocabulary) if cls.has_encoder else None
-        decoder = sketch("bpe", config.decoder_tokeniser, config.vocabulary)
+        decoder = sketch("bpe", config.decoder_tokeniser, config.vocabulary, config.special_tokens)
         ids = torch.ones(batch_size, config.max_tokens, dtype=torch.int64)
         batch = TextBatch(
             ids=ids[:, 0],
@@ -218,27 +222,42 @@ def _reasons(config: DataConfig) -> tuple[str, str, str]:
 
 
 def tokenisers_of(
-    config: TokenConfig, texts: Callable[[], Iterator[str]], content: object, *, encoder: bool = True
+    config: TokenConfig,
+    texts: Callable[[], Iterator[str]],
+    content: object,
+    *,
+    encoder: bool = True,
+    special_tokens: SpecialTokens = "append",
 ) -> Tokenisers:
-    """The tokenisers named in `config`, or trained on `texts()` and cached under `content`, which identifies them."""
+    """The tokenisers named in `config`, or trained on `texts()` and cached under `content`, which identifies them.
+
+    special_tokens: of the decoder's.
+    """
     return Tokenisers(
         encoder=_tokeniser("wordpiece", config.encoder_tokeniser, config, texts, content) if encoder else None,
-        decoder=_tokeniser("bpe", config.decoder_tokeniser, config, texts, content),
+        decoder=_tokeniser("bpe", config.decoder_tokeniser, config, texts, content, special_tokens),
     )
 
 
 def _tokeniser(
-    kind: Kind, where: str | None, config: TokenConfig, texts: Callable[[], Iterator[str]], content: object
+    kind: Kind,
+    where: str | None,
+    config: TokenConfig,
+    texts: Callable[[], Iterator[str]],
+    content: object,
+    special_tokens: SpecialTokens = "append",
 ) -> Tokeniser:
     if where is not None:
-        return Tokeniser.load(where, kind)
+        return Tokeniser.load(where, kind, special_tokens)
 
     def build(folder: Path) -> None:
-        Tokeniser.train(kind, lambda: track(texts(), f"learning a vocabulary ({kind})"), config.vocabulary).save(folder)
+        progress = lambda: track(texts(), f"learning a vocabulary ({kind})")  # noqa: E731
+        Tokeniser.train(kind, progress, config.vocabulary, special_tokens=special_tokens).save(folder)
 
-    folder = cache_folder() / f"{kind}-{hash_of(content, config.vocabulary)}"
+    own = ("own",) if special_tokens == "own" else ()
+    folder = cache_folder() / f"{kind}-{hash_of(content, config.vocabulary, *own)}"
     build_once(folder, build)
-    return Tokeniser.load(folder, kind)
+    return Tokeniser.load(folder, kind, special_tokens)
 
 
 def _build(folder: Path, source: TextSource, config: DataConfig, whole: bool, tokenisers: Tokenisers) -> None:

@@ -1,4 +1,5 @@
-"""Two views of one sentence x: the encoder's WordPiece `[CLS] x [SEP]`, the decoder's byte-level BPE `<BOS> x <EOS>`.
+"""Two views of one sentence x: the encoder's WordPiece `[CLS] x [SEP]`, the decoder's byte-level BPE `<BOS> x <EOS>`
+or, with the special tokens of a pretrained model, `<|endoftext|> x <|endoftext|>`.
 
 The files are Hugging Face `tokenizers` files. A literal "<EOS>" or "[SEP]" in a sentence is encoded as ordinary text,
 never as the special id.
@@ -16,29 +17,43 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from genera.data.text.pairs import PAIR, halves
+from genera.data.vocabularies.special_tokens import (
+    APPENDED,
+    CONFIGS,
+    DOCUMENT_END,
+    Special,
+    SpecialTokens,
+    own_tokens,
+    saved_as,
+)
 from genera.errors import GeneraError, reason
 from genera.files import read_bytes, read_json, write_json, write_text
 
 Kind: TypeAlias = Literal["wordpiece", "bpe"]
 
 _MODEL = {"wordpiece": "WordPiece", "bpe": "BPE"}
-_SPECIAL = {"wordpiece": ("[PAD]", "[CLS]", "[SEP]"), "bpe": ("<PAD>", "<BOS>", "<EOS>")}  # pad, bos, eos
+_SPECIAL = {"wordpiece": Special("[PAD]", "[CLS]", "[SEP]"), "bpe": APPENDED}
 _WORDPIECE_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_FILES = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"]
+_FILES = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", *CONFIGS]
 
 
 class Tokeniser:
-    """Texts to ids and back. `wordpiece` is BERT's (pad must be 0); `bpe` is GPT-2's with three ids appended.
+    """Texts to ids and back. `wordpiece` is BERT's (pad must be 0); `bpe` is GPT-2's, with three ids appended or with
+    special tokens of its own. Then `bos`, `eos` and `pad` may be the same id: only the first `eos` after `bos` is an
+    end, and all after it is padding.
 
     A `bpe` text gets a leading space, so that its first word has the same tokens as inside a sentence.
     """
 
-    def __init__(self, tokenizer: Tokenizer, kind: Kind, name: str) -> None:
-        """Raises GeneraError when `tokenizer` is not of `kind` or lacks its special tokens. `name` is for messages."""
+    def __init__(self, tokenizer: Tokenizer, kind: Kind, name: str, own: Special | None = None) -> None:
+        """own: special tokens that a bpe vocabulary has [appended ones].
+
+        Raises GeneraError when `tokenizer` is not of `kind` or lacks its special tokens. `name` is for messages."""
         model = type(tokenizer.model).__name__
         if model != _MODEL[kind]:
             raise GeneraError(f"{name} is a {model} tokeniser; a {_MODEL[kind]} tokeniser is needed here.")
-        special = [AddedToken(token, special=True, normalized=False) for token in _SPECIAL[kind]]
+        self.own, self._special = own is not None, own or _SPECIAL[kind]
+        special = [AddedToken(token, special=True, normalized=False) for token in self._special]
         if kind == "bpe":
             tokenizer.add_special_tokens(special)  # existing ones keep their ids
         else:
@@ -69,6 +84,11 @@ class Tokeniser:
             raise GeneraError("this tokeniser has no [MASK] token; masked language modelling needs one.")
         return int(mask)
 
+    @property
+    def never_written(self) -> tuple[int, ...]:
+        """Ids that a decoder must not generate: bos and pad, unless they are the end too."""
+        return tuple(sorted({self.bos, self.pad} - {self.eos}))
+
     def id_of(self, token: str) -> int | None:
         """The id of a token, None where the vocabulary has none such."""
         return self._tokenizer.token_to_id(token)
@@ -89,9 +109,11 @@ class Tokeniser:
         return [[self.bos, *encoding.ids, self.eos] for encoding in encoded]
 
     def decode_batch(self, ids: NDArray[np.integer] | Sequence[Sequence[int]]) -> list[str]:
-        """(B, T) ids → B texts: everything before the first eos, without special tokens."""
+        """(B, T) ids → B texts: everything before the first eos (a bos before it aside), without special tokens."""
         rows = []
         for row in ids.tolist() if isinstance(ids, np.ndarray) else map(list, ids):
+            if row and row[0] == self.bos:
+                del row[0]
             rows.append(row[: row.index(self.eos)] if self.eos in row else row)
         with _explained(f"{self._name} cannot decode these ids"):
             texts = self._tokenizer.decode_batch(rows, skip_special_tokens=True)
@@ -104,41 +126,56 @@ class Tokeniser:
     def to_json(self) -> str:
         return self._tokenizer.to_str()
 
+    @property
+    def identity(self) -> str:
+        """Equal for tokenisers that give the same ids."""
+        return self.to_json() + (repr(tuple(self._special)) if self.own else "")
+
     def save(self, folder: str | Path) -> None:
-        """Write `folder`/tokenizer.json in the format of the library `tokenizers`."""
+        """Write `folder`/tokenizer.json in the format of the library `tokenizers`, and tokenizer_config.json if the
+        special tokens are its own."""
         write_text(Path(folder) / "tokenizer.json", self.to_json())
+        if self.own:
+            self._save_config(Path(folder))
+
+    def _save_config(self, folder: Path) -> None:
+        begin, end = ("cls_token", "sep_token") if self.kind == "wordpiece" else ("bos_token", "eos_token")
+        write_json(
+            folder / "tokenizer_config.json",
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "pad_token": self._special.pad,
+                begin: self._special.bos,
+                end: self._special.eos,
+                "clean_up_tokenization_spaces": False,
+            },
+        )
 
     def export(self, folder: Path) -> None:
         """As `save`, but so that transformers' AutoTokenizer also gives the ids of `encode_batch`: the file then adds
         the special tokens and the leading space, which this class adds in Python."""
         tokenizer = Tokenizer.from_str(self.to_json())
-        pad, bos, eos = _SPECIAL[self.kind]
+        _, bos, eos = self._special
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A {eos}", special_tokens=[(bos, self.bos), (eos, self.eos)]
         )
         if isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         write_text(folder / "tokenizer.json", tokenizer.to_str())
-        begin, end = ("cls_token", "sep_token") if self.kind == "wordpiece" else ("bos_token", "eos_token")
-        write_json(
-            folder / "tokenizer_config.json",
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "pad_token": pad,
-                begin: bos,
-                end: eos,
-                "clean_up_tokenization_spaces": False,
-            },
-        )
+        self._save_config(folder)
 
     @classmethod
-    def load(cls, where: str | Path, kind: Kind) -> "Tokeniser":
-        """From a directory (tokenizer.json; or vocab.txt; or vocab.json and merges.txt) or a name on the hub."""
+    def load(cls, where: str | Path, kind: Kind, special_tokens: SpecialTokens = "append") -> "Tokeniser":
+        """From a directory (tokenizer.json; or vocab.txt; or vocab.json and merges.txt) or a name on the hub.
+
+        special_tokens: of bpe. Raises GeneraError for "own" where the vocabulary has no end token."""
         folder = Path(where).expanduser()
         if not folder.is_dir():
             folder = _download(str(where))
         with _explained(f"the tokeniser in {folder} is not readable"):
-            return cls(_read(folder, kind), kind, str(where))
+            tokenizer = _read(folder, kind)
+            own = own_tokens(tokenizer, folder, str(where)) if special_tokens == "own" else None
+            return cls(tokenizer, kind, str(where), own)
 
     @classmethod
     def train(
@@ -147,6 +184,7 @@ class Tokeniser:
         texts: Callable[[], Iterable[str]],
         vocabulary: int,
         *,
+        special_tokens: SpecialTokens = "append",
         lowercase: bool = False,
         whole: Sequence[str] = (),
     ) -> "Tokeniser":
@@ -154,13 +192,16 @@ class Tokeniser:
 
         Deterministic: the same texts give the same ids on every machine.
 
+        bpe only: special_tokens: "own" appends <|endoftext|> alone.
+
         wordpiece only: lowercase: lower the case and strip accents, as BERT uncased. whole: words that are one token
         each wherever they occur, such as tags; they get the last ids.
         """
         if kind == "bpe":
             assert not lowercase
             assert not whole
-            return cls(_train_bpe(texts, vocabulary), kind, "the trained tokeniser")
+            own = _OWN if special_tokens == "own" else None
+            return cls(_train_bpe(texts, vocabulary - _added(own)), kind, "the trained tokeniser", own)
         tokenizer = _train_wordpiece(lambda: _without(whole, texts()), vocabulary - len(whole), lowercase)
         tokenizer.add_tokens([AddedToken(word, normalized=False) for word in whole])
         return cls(tokenizer, kind, "the trained tokeniser")
@@ -184,10 +225,10 @@ class Tokenisers:
         folder = Path(folder)
         if not (folder / "decoder").is_dir():
             raise GeneraError(f"{folder} holds no tokenisers; {folder / 'decoder'} does not exist.")
-        encoder = folder / "encoder"
+        encoder, decoder = folder / "encoder", folder / "decoder"
         return cls(
             encoder=Tokeniser.load(encoder, "wordpiece") if encoder.is_dir() else None,
-            decoder=Tokeniser.load(folder / "decoder", "bpe"),
+            decoder=Tokeniser.load(decoder, "bpe", saved_as(decoder)),
         )
 
 
@@ -195,20 +236,31 @@ _PUBLISHED = {
     "google-bert/bert-base-cased": 28_996,
     "google-bert/bert-base-uncased": 30_522,
     "openai-community/gpt2": 50_257,
+    "HuggingFaceTB/SmolLM2-135M": 49_152,
 }
 """Vocabulary sizes of the tokenisers in presets, so that a dry run needs no network."""
 
 
-def sketch(kind: Kind, where: str | None, vocabulary: int) -> Tokeniser:
+_OWN = Special(DOCUMENT_END, DOCUMENT_END, DOCUMENT_END)
+"""Of a vocabulary trained on the corpus."""
+
+
+def _added(own: Special | None) -> int:
+    """Number of special tokens that are added to a trained bpe vocabulary."""
+    return len(set(own or APPENDED))
+
+
+def sketch(kind: Kind, where: str | None, vocabulary: int, special_tokens: SpecialTokens = "append") -> Tokeniser:
     """A placeholder with the vocabulary size of the tokeniser at `where`, or of a trained one of maximum size."""
     if where is not None and where not in _PUBLISHED:
-        return Tokeniser.load(where, kind)
-    added = len(_SPECIAL["bpe"]) if kind == "bpe" else 0
-    count = vocabulary - added if where is None else _PUBLISHED[where]
+        return Tokeniser.load(where, kind, special_tokens)
+    own = _OWN if kind == "bpe" and special_tokens == "own" else None
+    size = vocabulary if where is None else _PUBLISHED[where]
+    count = size - (_added(own) if kind == "bpe" and (own or where is None) else 0)
     if kind == "wordpiece":
         words = {word: i for i, word in enumerate(_WORDPIECE_VOCABULARY)}
         return Tokeniser(_wordpiece(words | {str(i): i for i in range(len(words), count)}), kind, "the sketch")
-    return Tokeniser(_bpe({str(i): i for i in range(count)}, []), kind, "the sketch")
+    return Tokeniser(_bpe({str(i): i for i in range(count)}, []), kind, "the sketch", own)
 
 
 @contextmanager
@@ -303,7 +355,7 @@ def _train_wordpiece(texts: Callable[[], Iterable[str]], vocabulary: int, lowerc
 def _train_bpe(texts: Callable[[], Iterable[str]], vocabulary: int) -> Tokenizer:
     tokenizer = _bpe({}, [])
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - len(_SPECIAL["bpe"]),
+        vocab_size=vocabulary,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -13,7 +13,7 @@ from genera.blocks.bert import Bert
 from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import generate
 from genera.blocks.decoding_options import Decoding
-from genera.blocks.likelihood import sequence_log_likelihood
+from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
 from genera.blocks.size import TransformerSize
 from genera.blocks.warm_start import warm_start
 from genera.data.vocabularies.tokenisers import Tokeniser
@@ -32,7 +32,7 @@ class Conditions(TypedDict):
 
 
 class TextVae(nn.Module):
-    """Sizes carry the tokenisers' vocabularies. `encoder_pad`, `decoder_pad`: the ids that fill rows up."""
+    """Sizes carry the tokenisers' vocabularies. `encoder_pad`: fills rows up. `decoder_end`: ends a sentence."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class TextVae(nn.Module):
         encoder: TransformerSize,
         decoder: TransformerSize,
         encoder_pad: int,
-        decoder_pad: int,
+        decoder_end: int,
     ) -> None:
         super().__init__()
-        self.config, self.encoder_pad, self.decoder_pad = config, encoder_pad, decoder_pad
+        self.config, self.encoder_pad, self.decoder_end = config, encoder_pad, decoder_end
         self.encoder = Bert(encoder, pooler=config.feature == "pooler")
         self.decoder = Decoder(decoder)
         self.encoder.blocks.checkpointing = self.decoder.blocks.checkpointing = config.checkpointing
@@ -105,7 +105,7 @@ class TextVae(nn.Module):
     def log_likelihood(self, ids: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,), of (B, T) BPE ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
         states = self.decoder(ids[:, :-1], **self.conditions(z))
-        return sequence_log_likelihood(states, self.decoder.output, ids[:, 1:], self.decoder_pad)
+        return sequence_log_likelihood(states, self.decoder.output, next_tokens(ids, self.decoder_end))
 
     def write(self, z: Tensor, tokeniser: Tokeniser, how: Decoding, generator: Generator | None) -> list[str]:
         """z: (B, P) → B sentences; `tokeniser` is the decoder's."""
@@ -117,7 +117,7 @@ class TextVae(nn.Module):
                 decoding=how,
                 end=tokeniser.eos,
                 pad=tokeniser.pad,
-                forbid=(tokeniser.bos, tokeniser.pad),
+                forbid=tokeniser.never_written,
                 generator=generator,
                 **self.conditions(part),
             )

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import beam_search, decoder_writer, generate
 from genera.blocks.decoding_options import decoding
-from genera.blocks.likelihood import sequence_log_likelihood
+from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
 from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
 from genera.blocks.warm_start import warm_start
 from genera.data.text.batches import TextBatch, collate
@@ -65,7 +65,7 @@ class Gpt2Lm(Method):
     def log_likelihood(self, ids: Tensor) -> Tensor:
         """log p(x) in nats, (B,), of (B, T) ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
         states = self.decoder(ids[:, :-1])
-        return sequence_log_likelihood(states, self.decoder.output, ids[:, 1:], self.tokeniser.pad)
+        return sequence_log_likelihood(states, self.decoder.output, next_tokens(ids, self.tokeniser.eos))
 
     # what the trained model can do
 
@@ -76,7 +76,7 @@ class Gpt2Lm(Method):
         tokeniser, how = self.tokeniser, decoding(options, temperature=1.0)
         rows = 1 if how.beams > 1 else count
         start = torch.full((rows, 1), tokeniser.bos, device=self.decoder.tokens.weight.device)
-        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad, "forbid": (tokeniser.bos, tokeniser.pad)}
+        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad, "forbid": tokeniser.never_written}
         if how.beams > 1:
             if count > how.beams:
                 raise GeneraError(f"a search with {how.beams} beams finds {how.beams} sentences, not {count}.")
@@ -125,7 +125,9 @@ class Gpt2Lm(Method):
 
     @classmethod
     def from_export(cls, config: RunConfig, folder: Path) -> Self:
-        method = cls(config.model, Tokenisers(encoder=None, decoder=Tokeniser.load(folder, "bpe")))
+        method = cls(
+            config.model, Tokenisers(encoder=None, decoder=Tokeniser.load(folder, "bpe", config.data.special_tokens))
+        )
         expected, size = method.decoder.size, read_size(folder, DECODERS)
         if replace(size, init=expected.init) != expected:
             raise GeneraError(f"{folder} is of size {size}, and genera.json in it says {expected}.")
@@ -142,6 +144,6 @@ class Gpt2Lm(Method):
         tokeniser = origin.decoder_tokeniser or origin.source
         data = replace(config.data, decoder_tokeniser=tokeniser, max_tokens=min(config.data.max_tokens, size.positions))
         model = replace(config.model, decoder=size.shape, pretrained_decoder=origin.source)
-        method = cls(model, Tokenisers(encoder=None, decoder=Tokeniser.load(tokeniser, "bpe")))
+        method = cls(model, Tokenisers(encoder=None, decoder=Tokeniser.load(tokeniser, "bpe", data.special_tokens)))
         method.initialise()
         return replace(config, model=model, data=data), method

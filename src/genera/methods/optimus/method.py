@@ -43,7 +43,7 @@ class Optimus(Method):
             encoder=config.encoder.sized(assets.encoder.size),
             decoder=config.decoder.sized(assets.decoder.size),
             encoder_pad=assets.encoder.pad,
-            decoder_pad=assets.decoder.pad,
+            decoder_end=assets.decoder.eos,
         )
 
     # training
@@ -174,7 +174,7 @@ class Optimus(Method):
             config, folder = exchange.from_original(config, origin)
         tokenisers = Tokenisers(
             encoder=Tokeniser.load(config.data.encoder_tokeniser, "wordpiece"),
-            decoder=Tokeniser.load(config.data.decoder_tokeniser, "bpe"),
+            decoder=Tokeniser.load(config.data.decoder_tokeniser, "bpe", config.data.special_tokens),
         )
         method = cls(config.model, tokenisers)
         if folder is None:

@@ -41,7 +41,7 @@ class SpaceFusion(Method):
             encoder=config.encoder.sized(assets.encoder.size),
             decoder=config.decoder.sized(assets.decoder.size),
             encoder_pad=assets.encoder.pad,
-            decoder_pad=assets.decoder.pad,
+            decoder_end=assets.decoder.eos,
         )
         self.context_layers = ContextLayers(self.network, config.context_layers)
         if config.freeze_shared:
