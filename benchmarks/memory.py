@@ -21,6 +21,7 @@ from genera.blocks.size import DecoderShape, EncoderShape, from_scratch
 from genera.console import console
 from genera.engine.config import RunConfig
 from genera.engine.dry_run import dry_run
+from genera.engine.mesh import mesh_of
 from genera.engine.ranks import join_ranks
 from genera.engine.step import Step
 from genera.engine.trainees import enrol
@@ -59,6 +60,7 @@ def measure(config: RunConfig) -> None:
     """Two steps on the batch that a dry run sketches; prints the growth of this process."""
     torch.set_num_threads(1)
     with join_ranks("cpu") as ranks:
+        ranks = ranks.arranged(mesh_of(config.train, ranks.world))
         assets, batch = Optimus.dataset.sketch(config.data, config.train.batch_size // ranks.world)
         before = resident()
         method = Optimus(config.model, assets)

@@ -160,6 +160,8 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "ema": Change(0.0, files),
         "ema_start": Change(3, averages),
         "sharding": Change("fsdp", spread),
+        "replicas": Change(2, refusal, under={"train.sharding": "fsdp"}),  # on one rank
+        "tensor_parallel": Change(2, refusal),
         "compile": Change(True, compiled),
         "init": Change("nowhere", refusal),  # what it does: tests/engine/test_init.py
         "seed": Change(7),

@@ -34,7 +34,7 @@ FIRST = ("data", *BUDGETS, "batch_size", "lr", "seed", "device", "init")
 """Options that most runs need, shown before all groups."""
 GROUPS = {
     "logging": ("log_every", "validate_every", "validate_batches", "checkpoint_every", "keep", "track"),
-    "memory": ("accumulate", "precision", "sharding", "compile", "checkpointing"),
+    "memory": ("accumulate", "precision", "sharding", "replicas", "tensor_parallel", "compile", "checkpointing"),
 }
 """Group of the help → fields; the others are grouped as data, train and model."""
 COMMAND = (

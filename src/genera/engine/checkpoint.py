@@ -96,11 +96,11 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
     averages = {
         names[id(p)]: mean for t in step.trainees.values() for p, mean in zip(t.followed, t.average, strict=False)
     }
-    training = {
-        f"random/{rank}/{k}": v for rank, state in enumerate(ranks.gather(random_state())) for k, v in state.items()
-    }
+    training: dict[str, Tensor] = {}
+    for rank, drawn in enumerate(ranks.gather_data(random_state())):
+        training |= {f"random/{rank}/{name}": part for name, part in drawn.items()}
     training |= {f"state/{name}": tensor for name, tensor in method.training_tensors().items()}
-    for rank, sums in enumerate(ranks.gather(step.telemetry.state())):
+    for rank, sums in enumerate(ranks.gather_data(step.telemetry.state())):
         training |= {f"telemetry/{rank}/{name}": total for name, total in sums.items()}
     groups = {}
     for name, trainee in step.trainees.items():
@@ -124,7 +124,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
         shared = ranks.gather(temporary)[0]
         if shares:
             written += sharding.write_shares(shared / SHARES, shares, ranks)
-        if kept := method.rank_tensors():
+        if (kept := method.rank_tensors()) and ranks.rank % ranks.mesh.tensor == 0:
             written.append(_write_rank(shared / RANKS, kept, ranks))
         fingerprints: dict[str, dict[str, int]] = {}
         for files_of_rank in ranks.gather({p.relative_to(shared).as_posix(): checksum(p) for p in written}):
@@ -154,7 +154,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
 
 
 def _write_rank(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> Path:
-    path = folder / f"rank-{ranks.rank:05d}.safetensors"
+    path = folder / f"rank-{ranks.data_rank:05d}.safetensors"
     try:
         folder.mkdir(exist_ok=True)
         write_tensors(path, tensors)
@@ -334,7 +334,7 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
         step.scaler.load_state_dict(state["scaler"])
     _restore_state(checkpoint, method, tensors, state, step.ranks)
     _restore_telemetry(step, tensors, state.get("telemetry", {}))  # older checkpoints have none
-    if saved := _below(f"random/{step.ranks.rank}/", tensors):
+    if saved := _below(f"random/{step.ranks.data_rank}/", tensors):
         restore_random_state(saved)
 
 
@@ -365,19 +365,19 @@ def _restore_state(
 def _rank_state(checkpoint: Path, files: list[str], ranks: Ranks) -> dict[str, Tensor]:
     """This rank's state as it was saved; if the number of ranks differs, its share of the rows of all ranks."""
     names = [name.removesuffix(".safetensors") for name in files]
-    if not names or len(names) == ranks.world:
-        return read_tensors(checkpoint, names[ranks.rank]) if names else {}
+    if not names or len(names) == ranks.data_world:
+        return read_tensors(checkpoint, names[ranks.data_rank]) if names else {}
     parts = [read_tensors(checkpoint, name) for name in names]
     shares = {}
     for name, first in parts[0].items():
         rows = sum(len(part[name]) for part in parts) if first.ndim else 0
-        if rows % ranks.world or not first.ndim:
+        if rows % ranks.data_world or not first.ndim:
             held = f"{rows} rows" if first.ndim else "no rows"
             raise GeneraError(
-                f"per-rank state {name!r} of {checkpoint} has {held} to divide over {ranks.world} ranks; resume on "
-                f"{len(names)}, as it was saved."
+                f"per-rank state {name!r} of {checkpoint} has {held} to divide over {ranks.data_world} ranks; resume "
+                f"on {len(names)}, as it was saved."
             )
-        shares[name] = torch.cat([part[name] for part in parts]).chunk(ranks.world)[ranks.rank]
+        shares[name] = torch.cat([part[name] for part in parts]).chunk(ranks.data_world)[ranks.data_rank]
     return shares
 
 

@@ -39,6 +39,12 @@ class TrainConfig:
     sharding: Literal["none", "fsdp"] = "none"
     """none: every rank holds the whole model. fsdp: each rank holds a shard of weights, gradients and optimiser state,
     and gathers one transformer layer at a time; for models that do not fit one device. No effect on a single rank."""
+    replicas: int = 1
+    """With --sharding fsdp: number of copies of the model (HSDP), such as one per node. Each is sharded over ranks /
+    (replicas x tensor-parallel) ranks."""
+    tensor_parallel: int = 1
+    """Number of ranks that split each transformer layer (attention heads, feed-forward width) and the vocabulary, and
+    compute on the same rows; for layers too wide for one device. At most the devices of one machine."""
     compile: bool = False
     """Compile the networks with torch.compile (slow first step, faster after)."""
     init: tuple[str, ...] = ()
@@ -83,6 +89,9 @@ class TrainConfig:
             ),
             (self.clip >= 0, f"--clip must be 0 or above, got {self.clip}"),
             (not (self.compile and self.sharding == "fsdp"), "--compile and --sharding fsdp cannot be combined"),
+            (self.replicas >= 1, f"--replicas must be at least 1, got {self.replicas}"),
+            (self.replicas <= 1 or self.sharding == "fsdp", f"--replicas {self.replicas} needs --sharding fsdp"),
+            (self.tensor_parallel >= 1, f"--tensor-parallel must be at least 1, got {self.tensor_parallel}"),
             (0 <= self.ema < 1, f"--ema must lie in [0, 1), got {self.ema}"),
             (self.ema_start >= 0, f"--ema-start must be 0 or above, got {self.ema_start}"),
             (self.log_every >= 1, f"--log-every must be at least 1, got {self.log_every}"),
@@ -118,6 +127,8 @@ NOT_PART_OF_THE_RESULT = {
     "log_every",
     "keep",
     "sharding",
+    "replicas",
+    "tensor_parallel",
     "track",
     "checkpoint_every",
     "validate_every",

@@ -116,8 +116,8 @@ def _validate(stage: Stage, method: Method, data: Any, stream: Stream, step: Ste
     is the stage's best so far."""
     config, ranks = step.config, step.ranks
     validate = stage.validate or method.validate
-    size = min(stage.batch_size or config.batch_size, data.size("valid") // ranks.world * ranks.world)
-    batches = data.stream("valid", size, seed=0, rank=ranks.rank, ranks=ranks.world)
+    size = min(stage.batch_size or config.batch_size, data.size("valid") // ranks.data_world * ranks.data_world)
+    batches = data.stream("valid", size, seed=0, rank=ranks.data_rank, ranks=ranks.data_world)
     probe = Step(config, ranks, {}, stage=1 << 20)
     method.eval()
     differentiable = method.validation_gradients if stage.validation_gradients is None else stage.validation_gradients

@@ -72,6 +72,6 @@ class Noise:
             return kind(shape, device=device)
         generator = torch.Generator(device).manual_seed(int(self._next_key().generate_state(1)[0]))
         rows = shape[0]
-        whole = kind((self.ranks.world * self.parts * rows, *shape[1:]), generator=generator, device=device)
-        first = (self.ranks.rank * self.parts + self.part) * rows
+        whole = kind((self.ranks.data_world * self.parts * rows, *shape[1:]), generator=generator, device=device)
+        first = (self.ranks.data_rank * self.parts + self.part) * rows
         return whole[first : first + rows]

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch.autograd.function import once_differentiable
 
 from genera.console import PATIENCE
-from genera.errors import GeneraError, reason
+from genera.engine.mesh import ALONE, Mesh
+from genera.errors import GeneraError, Stopped, reason
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
@@ -42,10 +43,31 @@ class Ranks:
     device: torch.device
     control: dist.ProcessGroup | None = None
     """A CPU group for small decisions, so that agreement never waits for a device."""
+    mesh: Mesh = ALONE
+    """How the ranks share the model. `arranged` sets it; until then each has a model and rows of its own."""
+    data_group: dist.ProcessGroup | None = None
+    """The ranks with this one's part of each layer: one of every data rank. None: all ranks."""
 
     @property
     def main(self) -> bool:
         return self.rank == 0
+
+    @property
+    def data_rank(self) -> int:
+        """Which rows of a batch this rank has; those that compute its layers together have the same."""
+        return self.rank // self.mesh.tensor
+
+    @property
+    def data_world(self) -> int:
+        """Number of parts into which a batch divides."""
+        return self.world // self.mesh.tensor
+
+    def arranged(self, mesh: Mesh) -> "Ranks":
+        """These ranks as `mesh` arranges them. All ranks call it."""
+        if mesh.tensor == 1:
+            return replace(self, mesh=mesh)
+        groups = [dist.new_group(range(first, self.world, mesh.tensor)) for first in range(mesh.tensor)]
+        return replace(self, mesh=mesh, data_group=groups[self.rank % mesh.tensor])
 
     def agree(self, value: float) -> float:
         """The largest of all ranks' values, on the host."""
@@ -70,14 +92,18 @@ class Ranks:
         dist.all_gather_object(gathered, value, group=self.control)
         return gathered
 
+    def gather_data(self, value: Any) -> list[Any]:
+        """The `value` of every data rank, in order; for small objects only."""
+        return self.gather(value)[:: self.mesh.tensor]
+
     def barrier(self) -> None:
         if self.world > 1:
             dist.barrier(group=self.control)
 
 
 def gather_rows(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
-    """(B, …) of this rank → (world · B, …) of all ranks in their order, through which gradients flow back."""
-    if ranks.world == 1:
+    """(B, …) of this rank → (N · B, …) of all N data ranks in their order, through which gradients flow back."""
+    if ranks.data_world == 1:
         return rows
     if rows.requires_grad and torch.is_grad_enabled():
         gathered: torch.Tensor = _GatherRows.apply(rows, ranks)
@@ -98,15 +124,15 @@ class _GatherRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        first = ctx.ranks.rank * ctx.rows
+        dist.all_reduce(total, group=ctx.ranks.data_group)
+        first = ctx.ranks.data_rank * ctx.rows
         return total[first : first + ctx.rows], None
 
 
 def _all_rows(rows: torch.Tensor, ranks: Ranks) -> torch.Tensor:
     rows = rows.contiguous()
-    parts = [torch.empty_like(rows) for _ in range(ranks.world)]
-    dist.all_gather(parts, rows)
+    parts = [torch.empty_like(rows) for _ in range(ranks.data_world)]
+    dist.all_gather(parts, rows, group=ranks.data_group)
     return torch.cat(parts)
 
 
@@ -124,7 +150,12 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(minutes=30))
     try:
         control = dist.new_group(backend="gloo") if on_gpu else dist.group.WORLD
-        yield Ranks(dist.get_rank(), world, picked, control)
+        try:
+            yield Ranks(dist.get_rank(), world, picked, control)
+        except Stopped:  # by all ranks together
+            dist.barrier(group=control)
+            raise
+        dist.barrier(group=control)  # else the first rank to leave may abort the others
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise

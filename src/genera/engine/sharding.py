@@ -10,7 +10,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
@@ -27,7 +27,7 @@ def shard(
 
     dtype: the autocast dtype, in which a layer's matrices are gathered; shards and reductions stay fp32.
     """
-    mesh = init_device_mesh(ranks.device.type, (ranks.world,))
+    mesh = device_mesh(ranks)
     names = {id(p): name for name, p in objective.named_parameters()}
     # Its norms stay fp32 with the embeddings and heads, as autocast has them; so both ways compute the same.
     cast = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
@@ -38,6 +38,14 @@ def shard(
     shares = dict(objective.named_parameters())
     for group in optimiser.param_groups:
         group["params"] = [shares[names[id(p)]] for p in group["params"]]
+
+
+def device_mesh(ranks: Ranks) -> DeviceMesh:
+    """The ranks of a sharded run: (shards,), or (replicas, shards) with several replicas."""
+    axes = {"replicas": ranks.mesh.replicas, "shards": ranks.mesh.shards}
+    if ranks.mesh.replicas == 1:
+        del axes["replicas"]
+    return init_device_mesh(ranks.device.type, tuple(axes.values()), mesh_dim_names=tuple(axes))
 
 
 def gathered(tensors: dict[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ class Step:
     # rows of other ranks
 
     def gather(self, rows: Tensor) -> Tensor:
-        """(B, …) rows of this rank → (world · B, …) rows of all ranks in the order of the global batch.
+        """(B, …) rows of this rank → (N · B, …) rows of all N data ranks in the order of the global batch.
 
         Gradients flow back to the rows of every rank. A loss over gathered rows (contrastive: all pairs of a batch)
         has the same gradient as on a single rank with the whole batch, whether each rank averages over its own rows

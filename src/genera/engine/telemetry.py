@@ -40,9 +40,9 @@ class Telemetry:
         return {name: total.cpu() for name, total in self.sums.items()}
 
     def restore(self, sums: list[dict[str, Tensor]], counts: dict[str, int]) -> None:
-        """sums: the `state` of each rank that saved. On another number of ranks each rank gets their mean, which gives
+        """sums: the `state` of each data rank that saved. On another number of them each gets their mean, which gives
         the same averages."""
-        rank, world, device = self.ranks.rank, self.ranks.world, self.ranks.device
+        rank, world, device = self.ranks.data_rank, self.ranks.data_world, self.ranks.device
         if len(sums) == world:
             of_rank = sums[rank]
         else:

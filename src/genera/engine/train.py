@@ -20,6 +20,7 @@ from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
 from genera.engine.memory import check_memory
+from genera.engine.mesh import check_rows, mesh_of
 from genera.engine.method import Method, Stage
 from genera.engine.parents import inherit, parents
 from genera.engine.ranks import Ranks, join_ranks
@@ -49,7 +50,9 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
     folder = RunFolder(out)
     with ExitStack() as stack:
         ranks = stack.enter_context(join_ranks(config.train.device))
-        _check_batch(config, "--batch-size", config.train.batch_size, ranks)
+        ranks = ranks.arranged(mesh_of(config.train, ranks.world))
+        if ranks.mesh.tensor > 1:
+            raise GeneraError("--tensor-parallel is not built yet.")
         if ranks.main:
             stack.enter_context(folder.lock())
             folder.start(config)
@@ -152,9 +155,9 @@ def _build(implementation: Any, config: RunConfig, assets: Any, ranks: Ranks) ->
     """The method with initial weights, the same on all ranks."""
     seed_all(config.train.seed)
     method: Method = implementation(config.model, assets)
-    if config.train.sharding == "none" or ranks.world == 1:
+    if not ranks.mesh.distributed:
         method.to(ranks.device)  # a sharded method moves layer by layer, while sharding
-    seed_all(config.train.seed + ranks.rank)  # from here on only dropout draws from the global generator
+    seed_all(config.train.seed + ranks.data_rank)  # from here on only dropout draws from the global generator
     if config.train.compile:
         for network in _networks(method):
             network.compile()
@@ -167,7 +170,7 @@ def _check_stages(config: RunConfig, stages: list[Stage], ranks: Ranks) -> None:
         raise GeneraError(f"--sharding fsdp needs a method with a single stage, got {names}; drop it.")
     for stage in stages:
         if stage.batch_size:
-            _check_batch(config, f"the batch of stage {stage.name}:", stage.batch_size, ranks)
+            check_rows(config.train, f"the batch of stage {stage.name}:", stage.batch_size, ranks.mesh)
 
 
 def _check_extension(
@@ -250,7 +253,7 @@ def _opened(stage: Stage, config: RunConfig, data: Any, folder: RunFolder, ranks
             ranks.barrier()
         _check_validation(config, data, ranks)
     rows = stage.batch_size or config.train.batch_size
-    return data, data.stream("train", rows, seed=config.train.seed, rank=ranks.rank, ranks=ranks.world)
+    return data, data.stream("train", rows, seed=config.train.seed, rank=ranks.data_rank, ranks=ranks.data_world)
 
 
 def _budget(stage: Stage, stages: list[Stage], config: RunConfig, stream: Stream) -> Budget:
@@ -270,13 +273,8 @@ def _first_step(stage: Stage, config: RunConfig, ranks: Ranks, position: Positio
 # small parts
 
 
-def _check_batch(config: RunConfig, name: str, rows: int, ranks: Ranks) -> None:
-    if rows % (ranks.world * config.train.accumulate):
-        raise GeneraError(f"{name} {rows} does not divide over {ranks.world} ranks x {config.train.accumulate} parts.")
-
-
 def _check_validation(config: RunConfig, data: Any, ranks: Ranks) -> None:
-    if config.train.validate_every and data.size("valid") < ranks.world:
+    if config.train.validate_every and data.size("valid") < ranks.data_world:
         available = f"{data.size('valid')} for {ranks.world} ranks" if ranks.world > 1 else "none"
         raise GeneraError(
             f"validation needs held-out items, but there are {available}; --validate-every 0 disables it."

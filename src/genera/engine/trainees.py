@@ -151,7 +151,7 @@ def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict
 
 def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: Ranks) -> Trainee:
     objective: nn.Module = Objective(player.network)
-    sharded = bool(layers) and ranks.world > 1
+    sharded = bool(layers) and ranks.mesh.distributed
     if sharded:
         from genera.engine.sharding import shard  # imported only when sharding: it takes a second
 
