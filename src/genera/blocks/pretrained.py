@@ -126,6 +126,17 @@ def _rotary_base(config: dict[str, Any], path: Path) -> float:
     return float(rope.get("rope_theta", config.get("rope_theta", ROTARY_BASE)))
 
 
+class Picked(NamedTuple):
+    """Rows of a stored tensor that a parameter takes; its other rows stay as they are."""
+
+    stored: int
+    """rows of the stored tensor"""
+    theirs: Tensor
+    """(N,) places of the rows there, and …"""
+    ours: Tensor
+    """(N,) … in the parameter"""
+
+
 class Slot(NamedTuple):
     """How files store a parameter: the names of its parts, and whether they are transposed."""
 
@@ -134,6 +145,8 @@ class Slot(NamedTuple):
     transposed: bool = False
     rows: list[int] | None = None
     """of each part [equally many]"""
+    picked: Picked | None = None
+    """of a tensor with one row per token [all rows]"""
 
     @property
     def parts(self) -> list[Tensor]:
@@ -147,8 +160,11 @@ def format_of(model: Model) -> Format:
     return FORMATS[model.layout.name]
 
 
-def slots(model: Model, prefix: str = "") -> list[Slot]:
-    """The parameters of `model` under their Hugging Face names, with `prefix` prepended."""
+def slots(model: Model, prefix: str = "", tokens: Picked | None = None) -> list[Slot]:
+    """The parameters of `model` under their Hugging Face names, with `prefix` prepended.
+
+    tokens: the rows of the embedding, and of an output matrix of its own, that are read from a file.
+    """
     form, targets = format_of(model), []
     for name, parameter in model.named_parameters():
         layer, _, kind = name.rpartition(".")
@@ -156,17 +172,30 @@ def slots(model: Model, prefix: str = "") -> list[Slot]:
         theirs = [part.format(number and number[0]) for part in form.names[re.sub(r"\d+", "{}", layer)]]
         transposed = kind == "weight" and bool(re.fullmatch(form.transposed, theirs[0]))
         rows = model.size.projected_rows if layer.endswith(".qkv") and len(theirs) == 3 else None
-        targets.append(Slot(parameter, [f"{prefix}{part}.{kind}" for part in theirs], transposed, rows))
+        picked = tokens if layer in ("tokens", "head") else None
+        targets.append(Slot(parameter, [f"{prefix}{part}.{kind}" for part in theirs], transposed, rows, picked))
     return targets
 
 
-def load_weights(model: Model, folder: str | Path) -> None:
+def load_weights(model: Model, folder: str | Path, *, layers: int | None = None, tokens: Picked | None = None) -> None:
     """Load the model from model.safetensors or its shards, in any precision. Names may have a prefix such as "bert.".
 
+    layers: number of layers in the folder, of which the model has the first ones [all]. tokens: the rows to read of the
+        embedding [all].
     Raises GeneraError, before changing the model, with a list of all missing, unknown or misshapen tensors.
     """
-    files = dict.fromkeys(weight_files(folder), "")
-    fill(slots(model), files, format_of(model).extras, f"the weights in {folder} do not fit {model.size}")
+    files, targets = dict.fromkeys(weight_files(folder), ""), slots(model, tokens=tokens)
+    extras = format_of(model).extras
+    if layers is not None and layers > model.size.layers:
+        extras += "|" + _later_layers(model, layers)
+    fill(targets, files, extras, f"the weights in {folder} do not fit {model.size}")
+
+
+def _later_layers(model: Model, layers: int) -> str:
+    """Pattern of the tensors in the layers that a folder of `layers` layers has beyond those of the model."""
+    first = [part for name in format_of(model).names.values() for part in name if "{}" in part]
+    numbers = "|".join(map(str, range(model.size.layers, layers)))
+    return "|".join(re.escape(part).replace(r"\{\}", f"({numbers})") + r"\.(weight|bias)" for part in first)
 
 
 def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) -> None:
@@ -194,7 +223,10 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
             for part, name in zip(slot.parts, slot.names, strict=True):
                 file, in_file = stored[name]
                 tensor = file.get_tensor(in_file)
-                part.copy_(tensor.T if slot.transposed else tensor)
+                if slot.picked:
+                    part[slot.picked.ours] = tensor[slot.picked.theirs].to(part)
+                else:
+                    part.copy_(tensor.T if slot.transposed else tensor)
 
 
 def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: str) -> list[str]:
@@ -203,6 +235,8 @@ def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: st
         for part, name in zip(slot.parts, slot.names, strict=True):
             known.add(name)
             wanted = tuple(part.shape)[::-1] if slot.transposed else tuple(part.shape)
+            if slot.picked:
+                wanted = (slot.picked.stored, *wanted[1:])
             if name not in shapes:
                 wrong.append(f"{name} is missing")
             elif shapes[name] != wanted:

@@ -1,4 +1,4 @@
-"""Initialisation from pretrained weights."""
+"""Initialisation from pretrained weights, and the whole vocabulary of a trimmed model."""
 
 from dataclasses import replace
 
@@ -6,28 +6,74 @@ import torch
 
 from genera.blocks.bert import Bert
 from genera.blocks.decoder import Decoder
-from genera.blocks.pretrained import DECODERS, ENCODERS, find, load_weights, read_size
+from genera.blocks.pretrained import DECODERS, ENCODERS, Picked, find, load_weights, read_size
+from genera.console import say
+from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.errors import GeneraError
 
 
-def warm_start(model: Bert | Decoder, source: str) -> None:
-    """Copy pretrained weights into `model`. Token embeddings beyond the pretrained vocabulary stay unchanged.
+def warm_start(model: Bert | Decoder, source: str, tokeniser: Tokeniser) -> None:
+    """Copy pretrained weights into `model`: its first layers, and the rows of its tokens. The begin, end and padding
+    tokens of `tokeniser` that the weights lack stay unchanged.
 
     source: a folder in Hugging Face layout or a hub name.
-    Raises GeneraError when there is no such model, or its size differs from that of `model`.
+    Raises GeneraError when there is no such model, its size differs from that of `model`, or it has other tokens.
     """
     folder = find(source)
     size = read_size(folder, ENCODERS if isinstance(model, Bert) else DECODERS)
     wanted = model.size
-    if replace(size, vocabulary=wanted.vocabulary, dropout=wanted.dropout, init=wanted.init) != wanted:
-        raise GeneraError(f"the weights of {source} have size {size}, but the model has {model.size}.")
-    if size.vocabulary > model.size.vocabulary:
+    if size.layers < wanted.layers:
+        part = "encoder" if isinstance(model, Bert) else "decoder"
         raise GeneraError(
-            f"{source} has {size.vocabulary} tokens, but the tokeniser has only {model.size.vocabulary}; "
+            f"{source} has {size.layers} layers, not {wanted.layers}; set --{part}.layers to at most that."
+        )
+    of_model = {name: getattr(wanted, name) for name in ("vocabulary", "dropout", "init", "layers")}
+    if replace(size, **of_model) != wanted:
+        raise GeneraError(f"the weights of {source} have size {size}, but the model has {wanted}.")
+    if size.layers > wanted.layers:
+        say(f"of the {size.layers} layers of {source}, the first {wanted.layers} are used.")
+    load_weights(model, folder, layers=size.layers, tokens=_rows(size.vocabulary, tokeniser, source))
+
+
+def _rows(stored: int, tokeniser: Tokeniser, source: str) -> Picked:
+    """The rows of an embedding of `stored` tokens that belong to the tokens of `tokeniser`."""
+    ids = torch.tensor(tokeniser.whole_ids)
+    if stored > tokeniser.whole.size:
+        raise GeneraError(
+            f"{source} has {stored} tokens, but the tokeniser has only {tokeniser.whole.size}; "
             "give the tokeniser that belongs to these weights."
         )
-    twin = Bert(size, pooler=model.pooler is not None) if isinstance(model, Bert) else Decoder(size)
-    load_weights(twin, folder)
+    special = torch.tensor([tokeniser.pad, tokeniser.bos, tokeniser.eos])
+    lacking = (ids >= stored).nonzero()[:, 0]
+    if unknown := lacking[~torch.isin(lacking, special)].tolist():
+        raise GeneraError(
+            f"{source} has only {stored} tokens, but the tokeniser has {tokeniser.whole.size}, such as "
+            f"{tokeniser.pieces(unknown[:1])[0]!r}; give the tokeniser that belongs to these weights."
+        )
+    present = (ids < stored).nonzero()[:, 0]
+    return Picked(stored, ids[present], present)
+
+
+def restored(decoder: Decoder, source: str | None, tokeniser: Tokeniser) -> Decoder:
+    """The decoder of a trimmed vocabulary with the whole one: the rows of tokens that it lacks are those of `source`.
+
+    Raises GeneraError when the source is not there or does not fit.
+    """
+    lacking = f"the {tokeniser.whole.size - tokeniser.size:,} tokens that --trim-vocabulary left out"
+    if source is None:
+        raise GeneraError(f"this run names no --pretrained-decoder with {lacking}; give --trimmed to export without.")
+    with torch.device("meta"):
+        whole = Decoder(replace(decoder.size, vocabulary=tokeniser.whole.size))
+    whole.to_empty(device=decoder.tokens.weight.device)
+    try:
+        warm_start(whole, source, tokeniser.whole)
+    except GeneraError as error:
+        raise GeneraError(f"{lacking} cannot be restored: {error} Give --trimmed to export without them.") from None
+    kept = torch.tensor(tokeniser.whole_ids, device=decoder.tokens.weight.device)
     with torch.no_grad():
-        for parameter, pretrained in zip(model.parameters(), twin.parameters(), strict=True):
-            parameter[: len(pretrained)].copy_(pretrained)
+        for (name, parameter), trained in zip(whole.named_parameters(), decoder.parameters(), strict=True):
+            if name in ("tokens.weight", "head.weight"):
+                parameter[kept] = trained
+            else:
+                parameter.copy_(trained)
+    return whole

@@ -19,11 +19,15 @@ class Export(UseOptions):
     """The folder to create."""
     evaluation: str | None = None
     """The evaluation whose figures the card shows: its name or a prefix of it [the newest]."""
+    trimmed: bool = False
+    """Export a vocabulary that --trim-vocabulary cut down as it is. By default its other tokens come back from the
+    pretrained weights."""
 
 
 def main(arguments: list[str]) -> None:
     command = parse(Export, arguments, "export")
     from genera.report.export import export_run
 
-    folder = export_run(command.load(command.run), command.out, evaluation=command.evaluation)
+    run = command.load(command.run)
+    folder = export_run(run, command.out, evaluation=command.evaluation, trimmed=command.trimmed)
     print_json({"export": str(folder)}) if command.json else print(folder)

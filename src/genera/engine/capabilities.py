@@ -254,8 +254,11 @@ class MixesStyles(Protocol):
 class Shares(Protocol):
     """Can be written as a folder in the Hugging Face layout, and built from one."""
 
-    def export(self, folder: Path) -> str:
-        """Write weights and tokenisers to the empty `folder`. Returns a description of its files for the model card."""
+    def export(self, folder: Path, *, trimmed: bool = False) -> str:
+        """Write weights and tokenisers to the empty `folder`. Returns a description of its files for the model card.
+
+        trimmed: leave a trimmed vocabulary as it is, instead of restoring the whole one.
+        """
         ...
 
     @classmethod

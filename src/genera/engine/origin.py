@@ -1,8 +1,13 @@
 """The origin of imported weights. No torch."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Literal, TypeVar
 
+from genera.blocks.size import TransformerShape
+from genera.data.text.config import DataConfig
 from genera.errors import GeneraError
+
+Shape = TypeVar("Shape", bound=TransformerShape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,14 @@ class Origin:
     """WordPiece tokeniser of the encoder [next to its weights]."""
     decoder_tokeniser: str | None = None
     """Byte-level BPE tokeniser of the decoder [next to its weights]."""
+    decoder_layers: int | None = None
+    """Use only the first N layers of the decoder [all]."""
+    encoder_layers: int | None = None
+    """Use only the first N layers of the encoder [all]."""
+    trim_vocabulary: str | None = None
+    """A corpus, as --data names it: keep only those of the decoder's tokens that its training texts have [all]."""
+    text_column: str | None = None
+    """Column of the texts of --trim-vocabulary, as in `genera train`."""
     latent_size: int | None = None
     """Dimensions of the latent between --encoder and --decoder [the preset's]."""
     heads: int | None = None
@@ -30,6 +43,23 @@ class Origin:
             if getattr(self, field.name) is not None and field.name not in names:
                 option = "the source" if field.name == "source" else f"--{field.name.replace('_', '-')}"
                 raise GeneraError(f"{because}; leave {option} out.")
+
+    def shape_of(self, side: Literal["encoder", "decoder"], shape: Shape) -> Shape:
+        """`shape`, with the number of layers asked for. Raises GeneraError for more than there are."""
+        layers = getattr(self, f"{side}_layers")
+        if layers is None:
+            return shape
+        if not 1 <= layers <= shape.layers:
+            raise GeneraError(f"--{side}-layers must lie in 1 .. {shape.layers}, the layers there are, got {layers}.")
+        return replace(shape, layers=layers)
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """`data` with the corpus of --trim-vocabulary, if there is one."""
+        if self.trim_vocabulary is None:
+            if self.text_column is not None:
+                raise GeneraError("--text-column is of the corpus of --trim-vocabulary; give both or neither.")
+            return data
+        return replace(data, data=self.trim_vocabulary, text_column=self.text_column, trim_vocabulary=True)
 
     def __str__(self) -> str:
         return self.source or " + ".join(filter(None, (self.encoder, self.decoder)))

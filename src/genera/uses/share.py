@@ -41,6 +41,8 @@ def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) ->
         config = registry.run_config(read_json(export / ABOUT), str(export / ABOUT))
         if config.method != name or preset not in ("", config.preset):
             raise GeneraError(f"{origin.source} is an export of {config.method}:{config.preset}, not of {spec}.")
+        if getattr(config.data, "trim_vocabulary", False):  # an export has a single vocabulary
+            config = replace(config, data=replace(config.data, trim_vocabulary=False))
         method = implementation.from_export(config, export)
     else:
         _, config = registry.preset(f"{name}:{preset or PRESET}")

@@ -19,7 +19,7 @@ from genera.data.dialogues.sources import Dialogue, DialogueSource, dialogues_of
 from genera.data.splits import SPLITS, WHOLE
 from genera.data.streams import Bucketed
 from genera.data.text.config import DataConfig
-from genera.data.text.corpus import TextCorpus, hash_of, tokenisers_of
+from genera.data.text.corpus import TextCorpus, check_trimming, hash_of, tokenisers_of
 from genera.data.text.sources import parse_source
 from genera.data.text.store import StoreWriter
 from genera.data.vocabularies.tokenisers import Tokenisers, sketch
@@ -70,6 +70,8 @@ class DialogueCorpus:
         if config.style:
             content.append(parse_source(config.style).fingerprint())
         tokenisers = assets or tokenisers_of(config, lambda: _texts(source, config, whole), content)
+        if assets is not None:
+            check_trimming(assets, config, lambda: _texts(source, config, whole))
         limits_of_context = config.max_turns, config.max_context_tokens
         dialogue_assets = DialogueAssets(tokenisers.encoder, tokenisers.decoder, *limits_of_context)
         encoder, decoder = dialogue_assets.encoder, dialogue_assets.decoder

@@ -27,6 +27,10 @@ class TokenConfig:
     """Byte-level BPE tokeniser of the decoder: a directory or a hub name [trained on the corpus]."""
     vocabulary: int = 8000
     """Maximum vocabulary size of a tokeniser trained on the corpus."""
+    trim_vocabulary: bool = False
+    """Keep only those tokens of --decoder-tokeniser that the training texts have, and the bytes: the output layer, a
+    large part of a step, shrinks with them. Other texts fall into smaller pieces. An export has the whole vocabulary
+    again."""
     bucket_noise: float = 0.25
     """Noise in length bucketing, in standard deviations of length: 0 pads least; more noise learns better per step."""
 
@@ -34,6 +38,8 @@ class TokenConfig:
         lowest = {"max_words": 1, "max_tokens": 3, "vocabulary": SMALLEST_VOCABULARY, "limit": 1}
         values = {name: getattr(self, name) for name in lowest}
         wrong = [f"--bucket-noise must be 0 or above, got {self.bucket_noise}"] if self.bucket_noise < 0 else []
+        if self.trim_vocabulary and self.decoder_tokeniser is None:
+            wrong.append("--trim-vocabulary needs --decoder-tokeniser; one that is trained here has no other tokens")
         return [*wrong, *vocabulary_complaints(self.vocabulary)] + [
             f"--{name.replace('_', '-')} must be at least {lowest[name]}, got {value}"
             for name, value in values.items()

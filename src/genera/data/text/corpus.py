@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -28,6 +28,10 @@ from genera.files import read_json, write_json
 
 _FORMAT = "2"  # of the cached files; increase it to invalidate older folders
 _CHUNK = 4096
+TEXTS_COMPARED = 10_000
+"""Texts in which words that a trimmed vocabulary breaks up are counted."""
+MANY_IN_PIECES = 0.05
+"""Share of such words that is worth a warning."""
 LONGEST_TOKEN = 256
 """Characters of a token at most. A text with more characters per allowed token is dropped without being tokenised,
 which takes long for a word of megabytes."""
@@ -64,14 +68,7 @@ class TextCorpus:
             raise GeneraError("this model has no encoder; omit --encoder-tokeniser.")
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
-
-        def training_texts() -> Iterator[str]:
-            return (item.text for item in _kept(source, config, whole, Counter()) if item.split in ("train", WHOLE))
-
-        special = config.special_tokens
-        tokenisers = assets or tokenisers_of(
-            config, training_texts, content, encoder=cls.has_encoder, special_tokens=special
-        )
+        tokenisers = assets or cls.tokenisers_for(config, whole=whole)
         encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
         key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.identity)
         folder = cache_folder() / f"text-{key}"
@@ -81,14 +78,29 @@ class TextCorpus:
         items = ", ".join(f"{count:,} {split}" for split, count in about["items"].items())
         drops = ", ".join(f"{count:,} {reason}" for reason, count in about["dropped"].items())
         say(f"{config.data}: {items} texts; dropped {drops}.")
+        stores = {split: TokenStore(folder / split) for split in about["items"]}
+        if assets is not None:
+            check_trimming(assets, config, lambda: next(iter(stores.values())).texts(slice(TEXTS_COMPARED)))
         return cls(
             tokenisers=tokenisers,
-            stores={split: TokenStore(folder / split) for split in about["items"]},
+            stores=stores,
             world=source.world,
             label_names=tuple(about["label_names"]),
             bucket_noise=config.bucket_noise,
             _about=about,
         )
+
+    @classmethod
+    def tokenisers_for(cls, config: DataConfig, *, whole: bool = False) -> Tokenisers:
+        """The tokenisers that `config` names, trimmed if it says so; others are trained on its texts and cached."""
+        source = parse_source(config.data, config.text_column, config.label_column)
+        content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
+
+        def training_texts() -> Iterator[str]:
+            return (item.text for item in _kept(source, config, whole, Counter()) if item.split in ("train", WHOLE))
+
+        special = config.special_tokens
+        return tokenisers_of(config, training_texts, content, encoder=cls.has_encoder, special_tokens=special)
 
     @property
     def assets(self) -> Tokenisers:
@@ -233,10 +245,48 @@ def tokenisers_of(
 
     special_tokens: of the decoder's.
     """
+    decoder = _tokeniser("bpe", config.decoder_tokeniser, config, texts, content, special_tokens)
+    if config.trim_vocabulary:
+        decoder = _trimmed(decoder, texts, content)
     return Tokenisers(
         encoder=_tokeniser("wordpiece", config.encoder_tokeniser, config, texts, content) if encoder else None,
-        decoder=_tokeniser("bpe", config.decoder_tokeniser, config, texts, content, special_tokens),
+        decoder=decoder,
     )
+
+
+def _trimmed(whole: Tokeniser, texts: Callable[[], Iterator[str]], content: object) -> Tokeniser:
+    folder = cache_folder() / f"trimmed-{hash_of(content, whole.identity)}"
+    build_once(folder, lambda f: whole.trimmed(track(texts(), "trimming the vocabulary")).save(f))
+    trimmed = Tokeniser.load(folder, "bpe", saved_as(folder))
+    say(f"the decoder's vocabulary is trimmed to {trimmed.size:,} of {whole.size:,} tokens.")
+    return trimmed
+
+
+def check_trimming(assets: Tokenisers, config: TokenConfig, texts: Callable[[], Iterable[str]]) -> None:
+    """Say how many words of the first `texts()` the trimmed vocabulary of a run breaks up, and the whole one does not.
+    Raises GeneraError where `config` asks to trim the vocabulary of a run that has a whole one."""
+    if config.trim_vocabulary and assets.decoder.trimming is None:
+        raise GeneraError(
+            "--trim-vocabulary cannot trim the vocabulary of a run (--init); trim it on import: genera import METHOD "
+            "--trim-vocabulary SOURCE."
+        )
+    if assets.decoder.trimming is None:
+        return
+    if share := share_in_pieces(assets.decoder, islice(texts(), TEXTS_COMPARED)):
+        warning = "warning: " if share > MANY_IN_PIECES else ""
+        say(
+            f"{warning}{share:.1%} of the words fall into smaller pieces, since the vocabulary was trimmed to another "
+            "corpus."
+        )
+
+
+def share_in_pieces(tokeniser: Tokeniser, texts: Iterable[str]) -> float:
+    """Share of the words in `texts` that have more tokens than before the vocabulary was trimmed."""
+    counts = Counter(word for text in texts for word in text.split())
+    words = list(counts)
+    sides = (tokeniser.encode_batch(words), tokeniser.whole.encode_batch(words))
+    broken = sum(counts[w] for w, now, before in zip(words, *sides, strict=True) if len(now) > len(before))
+    return broken / max(1, counts.total())
 
 
 def _tokeniser(

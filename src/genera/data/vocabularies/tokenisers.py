@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -26,6 +27,7 @@ from genera.data.vocabularies.special_tokens import (
     own_tokens,
     saved_as,
 )
+from genera.data.vocabularies.trimming import Trimming, trim
 from genera.errors import GeneraError, reason
 from genera.files import read_bytes, read_json, write_json, write_text
 
@@ -34,6 +36,7 @@ Kind: TypeAlias = Literal["wordpiece", "bpe"]
 _MODEL = {"wordpiece": "WordPiece", "bpe": "BPE"}
 _SPECIAL = {"wordpiece": Special("[PAD]", "[CLS]", "[SEP]"), "bpe": APPENDED}
 _WORDPIECE_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TEXTS_AT_ONCE = 4096
 _FILES = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", *CONFIGS]
 
 
@@ -45,14 +48,21 @@ class Tokeniser:
     A `bpe` text gets a leading space, so that its first word has the same tokens as inside a sentence.
     """
 
-    def __init__(self, tokenizer: Tokenizer, kind: Kind, name: str, own: Special | None = None) -> None:
-        """own: special tokens that a bpe vocabulary has [appended ones].
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        kind: Kind,
+        name: str,
+        own: Special | None = None,
+        trimming: Trimming | None = None,
+    ) -> None:
+        """own: special tokens that a bpe vocabulary has [appended ones]. trimming: what `trimmed` cut it from.
 
         Raises GeneraError when `tokenizer` is not of `kind` or lacks its special tokens. `name` is for messages."""
         model = type(tokenizer.model).__name__
         if model != _MODEL[kind]:
             raise GeneraError(f"{name} is a {model} tokeniser; a {_MODEL[kind]} tokeniser is needed here.")
-        self.own, self._special = own is not None, own or _SPECIAL[kind]
+        self.own, self._own, self._special = own is not None, own, own or _SPECIAL[kind]
         special = [AddedToken(token, special=True, normalized=False) for token in self._special]
         if kind == "bpe":
             tokenizer.add_special_tokens(special)  # existing ones keep their ids
@@ -74,7 +84,9 @@ class Tokeniser:
             )
         self.pad, self.bos, self.eos = (vocabulary[token.content] for token in special)
         self.size: int = tokenizer.get_vocab_size()
-        self._tokenizer = tokenizer
+        self._tokenizer, self.trimming = tokenizer, trimming
+        if trimming and len(trimming.kept) != self.size:
+            raise GeneraError(f"{name} keeps {len(trimming.kept)} tokens, but has {self.size}; restore its files.")
 
     @property
     def mask(self) -> int:
@@ -133,10 +145,12 @@ class Tokeniser:
 
     def save(self, folder: str | Path) -> None:
         """Write `folder`/tokenizer.json in the format of the library `tokenizers`, and tokenizer_config.json if the
-        special tokens are its own."""
+        special tokens are its own; and what it was trimmed from."""
         write_text(Path(folder) / "tokenizer.json", self.to_json())
         if self.own:
             self._save_config(Path(folder))
+        if self.trimming:
+            self.trimming.save(Path(folder))
 
     def _save_config(self, folder: Path) -> None:
         begin, end = ("cls_token", "sep_token") if self.kind == "wordpiece" else ("bos_token", "eos_token")
@@ -175,7 +189,31 @@ class Tokeniser:
         with _explained(f"the tokeniser in {folder} is not readable"):
             tokenizer = _read(folder, kind)
             own = own_tokens(tokenizer, folder, str(where)) if special_tokens == "own" else None
-            return cls(tokenizer, kind, str(where), own)
+            return cls(tokenizer, kind, str(where), own, Trimming.load(folder))
+
+    # trimmed vocabularies
+
+    def trimmed(self, texts: Iterable[str]) -> "Tokeniser":
+        """This tokeniser with the tokens of `texts`, the bytes and the special tokens alone. It tokenises `texts` as
+        before, and others into smaller pieces. Raises GeneraError if it is not a byte-level BPE."""
+        used: set[int] = set()
+        remaining = iter(texts)
+        while some := list(islice(remaining, TEXTS_AT_ONCE)):
+            used.update(*self.encode_batch(some))
+        trimmed, trimming = trim(self.to_json(), used, self._name)
+        return Tokeniser(Tokenizer.from_str(trimmed), self.kind, self._name, self._own, trimming)
+
+    @property
+    def whole(self) -> "Tokeniser":
+        """The tokeniser that this one was trimmed from; itself if it was not."""
+        if self.trimming is None:
+            return self
+        return Tokeniser(Tokenizer.from_str(self.trimming.whole), self.kind, self._name, self._own)
+
+    @property
+    def whole_ids(self) -> Sequence[int]:
+        """The id in `whole` of each id."""
+        return range(self.size) if self.trimming is None else self.trimming.kept
 
     @classmethod
     def train(

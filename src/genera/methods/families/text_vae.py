@@ -16,7 +16,7 @@ from genera.blocks.decoding_options import Decoding
 from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
 from genera.blocks.size import TransformerSize
 from genera.blocks.warm_start import warm_start
-from genera.data.vocabularies.tokenisers import Tokeniser
+from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.errors import GeneraError
 from genera.methods.families.text_vae_config import TextVaeConfig
 
@@ -58,16 +58,17 @@ class TextVae(nn.Module):
             if layer is not None:
                 nn.init.normal_(layer.weight, std=config.latent_init)
 
-    def warm_start(self) -> None:
+    def warm_start(self, tokenisers: Tokenisers) -> None:
         """Begin with the pretrained weights that the config names. Raises GeneraError with all complaints."""
+        assert tokenisers.encoder is not None
         wrong = []
-        for model, source in (
-            (self.encoder, self.config.pretrained_encoder),
-            (self.decoder, self.config.pretrained_decoder),
+        for model, source, tokeniser in (
+            (self.encoder, self.config.pretrained_encoder, tokenisers.encoder),
+            (self.decoder, self.config.pretrained_decoder, tokenisers.decoder),
         ):
             try:
                 if source:
-                    warm_start(model, source)
+                    warm_start(model, source, tokeniser)
             except GeneraError as error:
                 wrong.append(str(error))
         if wrong:

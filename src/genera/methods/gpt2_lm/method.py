@@ -13,7 +13,7 @@ from genera.blocks.decoding import beam_search, decoder_writer, generate
 from genera.blocks.decoding_options import decoding
 from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
 from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
-from genera.blocks.warm_start import warm_start
+from genera.blocks.warm_start import restored, warm_start
 from genera.data.text.batches import TextBatch, collate
 from genera.data.text.corpus import DecoderCorpus
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
@@ -47,7 +47,7 @@ class Gpt2Lm(Method):
 
     def initialise(self) -> None:
         if self.config.pretrained_decoder:
-            warm_start(self.decoder, self.config.pretrained_decoder)
+            warm_start(self.decoder, self.config.pretrained_decoder, self.tokeniser)
 
     def players(self) -> dict[str, Player]:
         return {"lm": player(self.decoder, self.config)}
@@ -114,10 +114,12 @@ class Gpt2Lm(Method):
 
     # sharing
 
-    def export(self, folder: Path) -> str:
-        tokeniser = self.tokeniser
+    def export(self, folder: Path, *, trimmed: bool = False) -> str:
+        decoder, tokeniser = self.decoder, self.tokeniser
+        if tokeniser.trimming and not trimmed:
+            decoder, tokeniser = restored(decoder, self.config.pretrained_decoder, tokeniser), tokeniser.whole
         ids = {"pad_token_id": tokeniser.pad, "bos_token_id": tokeniser.bos, "eos_token_id": tokeniser.eos}
-        write_folder(self.decoder, folder, **ids)
+        write_folder(decoder, folder, **ids)
         tokeniser.export(folder)
         return (
             "- One GPT-2 with its byte-level BPE tokeniser: `GPT2LMHeadModel.from_pretrained` of transformers loads it."
@@ -137,13 +139,18 @@ class Gpt2Lm(Method):
     @classmethod
     def from_origin(cls, config: RunConfig, origin: Origin) -> tuple[RunConfig, Self]:
         """A GPT-2; the vectors of the three special tokens are drawn where it has not got them."""
-        origin.only("source", "decoder_tokeniser", because="gpt2-lm is one model, named as the source")
+        origin.only(
+            *("source", "decoder_tokeniser", "decoder_layers", "trim_vocabulary", "text_column"),
+            because="gpt2-lm is one model, named as the source",
+        )
         if origin.source is None:
             raise GeneraError("an import of gpt2-lm needs a GPT-2 as its source: a directory or a hub name.")
         size = read_size(find(origin.source), DECODERS)
         tokeniser = origin.decoder_tokeniser or origin.source
-        data = replace(config.data, decoder_tokeniser=tokeniser, max_tokens=min(config.data.max_tokens, size.positions))
-        model = replace(config.model, decoder=size.shape, pretrained_decoder=origin.source)
-        method = cls(model, Tokenisers(encoder=None, decoder=Tokeniser.load(tokeniser, "bpe", data.special_tokens)))
+        longest = min(config.data.max_tokens, size.positions)
+        data = replace(origin.data(config.data), decoder_tokeniser=tokeniser, max_tokens=longest)
+        shape = origin.shape_of("decoder", size.shape)
+        model = replace(config.model, decoder=shape, pretrained_decoder=origin.source)
+        method = cls(model, cls.dataset.tokenisers_for(data))
         method.initialise()
         return replace(config, model=model, data=data), method

@@ -11,6 +11,7 @@ from genera.blocks.huggingface import FORMATS, plain
 from genera.blocks.pretrained import DECODERS, ENCODERS, Slot, fill, find, read_size, slots, weight_files
 from genera.blocks.pretrained import write_folder as write_transformer
 from genera.blocks.size import TransformerShape
+from genera.blocks.warm_start import restored
 from genera.console import say
 from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.engine.config import RunConfig
@@ -64,15 +65,20 @@ _INJECTIONS = {
 # writing
 
 
-def write_folder(network: OptimusNetwork, tokenisers: Tokenisers, folder: Path) -> str:
-    """Write `encoder/`, `decoder/` and `latent.safetensors` into `folder`; returns what they are, in Markdown."""
+def write_folder(network: OptimusNetwork, tokenisers: Tokenisers, folder: Path, *, trimmed: bool = False) -> str:
+    """Write `encoder/`, `decoder/` and `latent.safetensors` into `folder`; returns what they are, in Markdown.
+
+    trimmed: leave a trimmed vocabulary as it is; else its other tokens come from the pretrained decoder.
+    """
     assert tokenisers.encoder is not None
     write_transformer(network.encoder, folder / "encoder", pad_token_id=tokenisers.encoder.pad)
     tokenisers.encoder.export(folder / "encoder")
-    decoder = tokenisers.decoder
-    ids = {"pad_token_id": decoder.pad, "bos_token_id": decoder.bos, "eos_token_id": decoder.eos}
-    write_transformer(network.decoder, folder / "decoder", **ids)
-    decoder.export(folder / "decoder")
+    decoder, tokeniser = network.decoder, tokenisers.decoder
+    if tokeniser.trimming and not trimmed:
+        decoder, tokeniser = restored(decoder, network.config.pretrained_decoder, tokeniser), tokeniser.whole
+    ids = {"pad_token_id": tokeniser.pad, "bos_token_id": tokeniser.bos, "eos_token_id": tokeniser.eos}
+    write_transformer(decoder, folder / "decoder", **ids)
+    tokeniser.export(folder / "decoder")
     maps = _maps(network)
     write_tensors(folder / "latent.safetensors", {slot.names[0]: slot.parameter for slot in maps})
     return _FILES.format(
@@ -137,14 +143,14 @@ def from_parts(config: RunConfig, origin: Origin) -> RunConfig:
     sizes = {"encoder": read_size(find(origin.encoder), ENCODERS), "decoder": read_size(find(origin.decoder), DECODERS)}
     model = replace(
         config.model,
-        encoder=sizes["encoder"].shape,
-        decoder=sizes["decoder"].shape,
+        encoder=origin.shape_of("encoder", sizes["encoder"].shape),
+        decoder=origin.shape_of("decoder", sizes["decoder"].shape),
         pretrained_encoder=origin.encoder,
         pretrained_decoder=origin.decoder,
         latent_size=origin.latent_size or config.model.latent_size,
     )
     data = replace(
-        config.data,
+        origin.data(config.data),
         encoder_tokeniser=origin.encoder_tokeniser or origin.encoder,
         decoder_tokeniser=origin.decoder_tokeniser or origin.decoder,
         max_tokens=min(config.data.max_tokens, *(size.positions for size in sizes.values())),

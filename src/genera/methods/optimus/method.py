@@ -11,7 +11,7 @@ from genera.blocks.decoding_options import decoding
 from genera.blocks.schedules import cyclical, monotone
 from genera.data.text.batches import TextBatch, collate
 from genera.data.text.corpus import TextCorpus
-from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
+from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.engine.capabilities import Posterior, Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method, Stage
@@ -49,7 +49,7 @@ class Optimus(Method):
     # training
 
     def initialise(self) -> None:
-        self.network.warm_start()
+        self.network.warm_start(self.assets)
 
     def stages(self) -> list[Stage]:
         frozen = "encoder" in self.config.freeze
@@ -155,8 +155,8 @@ class Optimus(Method):
 
     # sharing
 
-    def export(self, folder: Path) -> str:
-        return exchange.write_folder(self.network, self.assets, folder)
+    def export(self, folder: Path, *, trimmed: bool = False) -> str:
+        return exchange.write_folder(self.network, self.assets, folder, trimmed=trimmed)
 
     @classmethod
     def from_export(cls, config: RunConfig, folder: Path) -> Self:
@@ -172,11 +172,7 @@ class Optimus(Method):
             config = exchange.from_parts(config, origin)
         else:
             config, folder = exchange.from_original(config, origin)
-        tokenisers = Tokenisers(
-            encoder=Tokeniser.load(config.data.encoder_tokeniser, "wordpiece"),
-            decoder=Tokeniser.load(config.data.decoder_tokeniser, "bpe", config.data.special_tokens),
-        )
-        method = cls(config.model, tokenisers)
+        method = cls(config.model, cls.dataset.tokenisers_for(config.data))
         if folder is None:
             method.initialise()
         else:

@@ -50,7 +50,7 @@ class SpaceFusion(Method):
     # training
 
     def initialise(self) -> None:
-        self.network.warm_start()
+        self.network.warm_start(self.assets)
         self.context_layers.copy(self.network)
 
     def complete(self, new: Sequence[str]) -> None:
