@@ -101,7 +101,8 @@ class Change:
     besides: dict[str, Any] = field(default_factory=dict)
     """fields of the same config that must change along"""
     under: dict[str, Any] = field(default_factory=dict)
-    """fields of the run, by place, under which it has an effect; with and without the change"""
+    """fields of the run, by place, under which it has an effect; with and without the change. A value may be a function
+    of the folder of files"""
 
 
 SHAPE = {
@@ -147,6 +148,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "decoder_tokeniser": Change(lambda files: str(files / "bpe")),
         "vocabulary": Change(310),
         "bucket_noise": Change(5.0),
+        "trim_vocabulary": Change(True, under={"data.decoder_tokeniser": lambda files: str(files / "captions")}),
         "special_tokens": Change("own"),
     },
     TrainConfig: {
@@ -262,14 +264,19 @@ def files_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
             texts = worlds.load("captions-small").sentences(2 * count, seed=seed, split=split)
             rows = [f"{i % 2}\t{a}\t{b}" for i, (a, b) in enumerate(zip(texts[::2], texts[1::2], strict=True))]
             (folder / name / f"{split}.tsv").write_text("\n".join(rows))
+    sizes = {}
+    mine = [row.split("\t")[1] for row in (folder / "mine" / "train.tsv").read_text().splitlines()]
     for kind in ("wordpiece", "bpe"):
         Tokeniser.train(kind, lambda: texts, 305).save(folder / kind)
+        sizes[kind] = Tokeniser.train(kind, lambda: mine, 400).size
+    captions = worlds.load("captions").sentences(200, seed=3)
+    Tokeniser.train("bpe", lambda: captions, 400).save(folder / "captions")
     bert = transformers.BertConfig(
-        vocab_size=100, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
-        max_position_embeddings=NANO_ENCODER.positions,
+        vocab_size=sizes["wordpiece"], hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=256, max_position_embeddings=NANO_ENCODER.positions,
     )  # fmt: skip
     gpt2 = transformers.GPT2Config(
-        vocab_size=100,
+        vocab_size=sizes["bpe"] - 3,
         n_embd=64,
         n_layer=2,
         n_head=4,
@@ -318,13 +325,14 @@ def test_a_field_has_an_effect(base, unchanged, files_at, tmp_path, method, plac
     assert name in table, f"say in EFFECTS what {place} changes"
     change = table[name]
     value = change.value(files_at) if callable(change.value) else change.value
-    other = changed(placed(config, change.under), place, {name: value, **change.besides})
+    under = {at: given(files_at) if callable(given) else given for at, given in change.under.items()}
+    other = changed(placed(config, under), place, {name: value, **change.besides})
     if words := REFUSED.get((method, place)):
         assert words in refusal(other, tmp_path / "run")
         return
     if change.seen is not refusal:
         other.check()
-    assert change.seen(other, tmp_path / "run") != unchanged(method, change.seen, change.under)
+    assert change.seen(other, tmp_path / "run") != unchanged(method, change.seen, under)
 
 
 @pytest.mark.parametrize("method", METHODS)

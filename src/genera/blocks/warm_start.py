@@ -24,9 +24,7 @@ def warm_start(model: Bert | Decoder, source: str, tokeniser: Tokeniser) -> None
     wanted = model.size
     if size.layers < wanted.layers:
         part = "encoder" if isinstance(model, Bert) else "decoder"
-        raise GeneraError(
-            f"{source} has {size.layers} layers, not {wanted.layers}; set --{part}.layers to at most that."
-        )
+        raise GeneraError(f"{source} has {size.layers} layers, not {wanted.layers}; set --{part}.layers {size.layers}.")
     of_model = {name: getattr(wanted, name) for name in ("vocabulary", "dropout", "init", "layers")}
     if replace(size, **of_model) != wanted:
         raise GeneraError(f"the weights of {source} have size {size}, but the model has {wanted}.")

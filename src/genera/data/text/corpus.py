@@ -21,7 +21,7 @@ from genera.data.text.items import Item
 from genera.data.text.sources import TextSource, parse_source
 from genera.data.text.store import StoreWriter, TokenStore
 from genera.data.vocabularies.classes import label_order
-from genera.data.vocabularies.special_tokens import SpecialTokens
+from genera.data.vocabularies.special_tokens import SpecialTokens, saved_as
 from genera.data.vocabularies.tokenisers import Kind, Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError, unknown
 from genera.files import read_json, write_json
