@@ -127,6 +127,14 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "biggan": ("nano", TINY_GAN),
     "biggan:fq": ("nano-fq", TINY_FQ),
     "gpt2-lm": ("nano", SHORT_TEXT),
+    "lm": ("nano", SHORT_TEXT),
+    # Packed, with unused tokens, in the layout of Llama.
+    "lm:llama": (
+        "nano",
+        SHORT_TEXT
+        | {"data.context": 24, "model.decoder.layout": "llama", "model.decoder.key_value_heads": 2}
+        | {"model.decoder.tied": True, "model.weight_decay": 0.1},
+    ),
     "optimus": ("nano", SHORT_TEXT),
     # Features of the frozen encoder are read from the cache; the decoder is a Llama with several memory slots.
     "optimus:frozen": (
@@ -205,6 +213,7 @@ def words(overrides: dict[str, object]) -> list[str]:
 _WORDS = ("--likelihood.items=8", "--likelihood.samples=12", "--samples.items=40", "--samples.count=16")
 EVALUATION: dict[str, tuple[str, ...]] = {
     "gpt2-lm": _WORDS,
+    "lm": _WORDS,
     "optimus": (
         *_WORDS,
         *("--latent.items=40", "--reconstruction.items=40", "--interpolation.pairs=2", "--analogy.count=20"),

@@ -13,7 +13,7 @@ import pytest
 from commands import genera
 from genera.engine import checkpoint as ckpt
 from genera.engine.folder import RunFolder
-from genera.methods.gpt2_lm.method import Gpt2Lm
+from genera.methods.lm.method import Lm
 
 WORDS = ["train", "gpt2-lm:nano", "--data", "world:captions-small", "--limit", "300", "--vocabulary", "400",
          "--batch-size", "8", "--log-every", "1", "--validate-every", "0", "--checkpoint-every", "5"]  # fmt: skip
@@ -100,14 +100,14 @@ def test_the_status_names_the_last_checkpoint_and_notices_a_killed_process(tmp_p
 
 def during_training(monkeypatch, act):
     """Call `act` in the fourth step."""
-    update = Gpt2Lm.update
+    update = Lm.update
 
     def acting(self, batch, step):
         update(self, batch, step)
         if step.index == 3:
             act()
 
-    monkeypatch.setattr(Gpt2Lm, "update", acting)
+    monkeypatch.setattr(Lm, "update", acting)
 
 
 @pytest.mark.parametrize("log_every", [1, 100])  # noticed in a line of the metrics, or in the checkpoint
@@ -151,6 +151,6 @@ def test_a_process_interrupted_before_it_trains_leaves_no_running_status(tmp_pat
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Gpt2Lm, "lay_out", interrupted)
+    monkeypatch.setattr(Lm, "lay_out", interrupted)
     assert genera(*WORDS, "--steps", 2, "--out", tmp_path / "run").code == 130
     assert json.loads((tmp_path / "run" / "status.json").read_text()) == {"state": "stopped", "step": 0}

@@ -12,7 +12,7 @@ import genera as library
 from commands import genera, train
 from genera.engine.folder import RunFolder
 from genera.engine.registry import preset
-from genera.methods.gpt2_lm.method import Gpt2Lm
+from genera.methods.lm.method import Lm
 
 SMALL = ("--data", "world:captions-small", "--limit", "300", "--vocabulary", "400", "--batch-size", "8")
 
@@ -143,7 +143,7 @@ def test_quiet_says_nothing_and_still_prints_results_and_errors(tmp_path):
 def test_a_stopped_training_exits_as_the_shell_expects_and_resumes(tmp_path, monkeypatch, asked):
     words = ["train", "gpt2-lm:nano", "--data", "world:captions-small", "--limit", 300, "--vocabulary", 400,
              "--steps", 4, "--out", tmp_path / "run"]  # fmt: skip
-    update = Gpt2Lm.update
+    update = Lm.update
 
     def asked_to_stop(self, batch, step):
         update(self, batch, step)
@@ -151,7 +151,7 @@ def test_a_stopped_training_exits_as_the_shell_expects_and_resumes(tmp_path, mon
             os.kill(os.getpid(), asked)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Gpt2Lm, "update", asked_to_stop)
+        patch.setattr(Lm, "update", asked_to_stop)
         stopped = genera(*words)
     assert stopped.code == 128 + asked
     assert "stopped at step 2" in stopped.err

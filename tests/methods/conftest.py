@@ -14,8 +14,8 @@ from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.config import TrainConfig
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
-from genera.methods.gpt2_lm.config import Gpt2LmConfig
-from genera.methods.gpt2_lm.method import Gpt2Lm
+from genera.methods.lm.config import Gpt2LmConfig
+from genera.methods.lm.method import Lm
 from genera.methods.optimus.config import OptimusConfig
 from genera.methods.optimus.method import Optimus
 from text_sizes import SIZE
@@ -52,8 +52,8 @@ def make_optimus(text: Text) -> Callable[..., Optimus]:
 
 
 @pytest.fixture
-def gpt2_lm(text: Text) -> Gpt2Lm:
-    return _lively(Gpt2Lm(Gpt2LmConfig(decoder=SIZE), text.tokenisers))
+def gpt2_lm(text: Text) -> Lm:
+    return _lively(Lm(Gpt2LmConfig(decoder=SIZE), text.tokenisers))
 
 
 def _lively(model: Any) -> Any:

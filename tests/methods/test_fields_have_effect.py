@@ -14,14 +14,14 @@ from safetensors.torch import load_file
 import genera
 from genera import worlds
 from genera.blocks.size import NANO_ENCODER, DecoderShape, EncoderShape
-from genera.data.text.config import DataConfig
+from genera.data.text.config import DataConfig, PackedDataConfig
 from genera.data.vocabularies.tokenisers import Tokeniser
 from genera.engine import checkpoint, registry
 from genera.engine.config import RunConfig, TrainConfig
 from genera.engine.dry_run import dry_run
 from genera.engine.folder import RunFolder
 from genera.errors import GeneraError
-from genera.methods.gpt2_lm.config import Gpt2LmConfig
+from genera.methods.lm.config import Gpt2LmConfig, LmConfig
 from genera.methods.optimus.config import OptimusConfig
 
 METHODS = [name for name in registry.entries() if isinstance(registry.preset(name)[1].data, DataConfig)]
@@ -119,7 +119,7 @@ SGD, STEPS = {"model.optimiser": "sgd"}, {"model.schedule": "step", "model.decay
 AVERAGED = {"train.ema": 0.0, "train.steps": 6, "train.validate_every": 1, "model.lr": 5.0}
 OPTIMISER = {
     "optimiser": Change("sgd"),
-    "lr": Change(2e-3),
+    "lr": Change(3e-3),
     "weight_decay": Change(0.5),
     "betas": Change((0.5, 0.9)),
     "eps": Change(1e-2),
@@ -136,20 +136,33 @@ OPTIMISER = {
     "decay_factor": Change(0.1, under=STEPS),
 }
 
+TEXT: dict[str, Change] = {
+    "data": Change(lambda files: f"tsv:{files}/other/*.tsv"),
+    "limit": Change(30),
+    "text_column": Change("2"),
+    "label_column": Change("0", labels),
+    "max_words": Change(12),
+    "max_tokens": Change(20),
+    "encoder_tokeniser": Change(lambda files: str(files / "wordpiece")),
+    "decoder_tokeniser": Change(lambda files: str(files / "bpe")),
+    "vocabulary": Change(310),
+    "bucket_noise": Change(5.0),
+    "special_tokens": Change("own"),
+    "trim_vocabulary": Change(True, under={"data.decoder_tokeniser": lambda files: str(files / "captions")}),
+}
+LANGUAGE_MODEL: dict[str, Change] = {
+    "pretrained_decoder": Change(lambda files: str(files / "gpt2")),
+    "vocabulary_multiple": Change(64),
+    "position_init": Change(0.5),
+    "checkpointing": Change(True, memory),
+    **OPTIMISER,
+}
 EFFECTS: dict[type, dict[str, Change]] = {
-    DataConfig: {
-        "data": Change(lambda files: f"tsv:{files}/other/*.tsv"),
-        "limit": Change(30),
-        "text_column": Change("2"),
-        "label_column": Change("0", labels),
-        "max_words": Change(12),
-        "max_tokens": Change(20),
-        "encoder_tokeniser": Change(lambda files: str(files / "wordpiece")),
-        "decoder_tokeniser": Change(lambda files: str(files / "bpe")),
-        "vocabulary": Change(310),
-        "bucket_noise": Change(5.0),
-        "trim_vocabulary": Change(True, under={"data.decoder_tokeniser": lambda files: str(files / "captions")}),
-        "special_tokens": Change("own"),
+    DataConfig: TEXT,
+    PackedDataConfig: TEXT
+    | {
+        "context": Change(16, under={"model.loss": "token"}),
+        "special_tokens": Change("own", under={"data.special_tokens": "append"}),
     },
     TrainConfig: {
         "steps": Change(5),
@@ -185,11 +198,10 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "epsilon": Change(1e-2),
         "tied": Change(False),
     },
-    Gpt2LmConfig: {
-        "pretrained_decoder": Change(lambda files: str(files / "gpt2")),
-        "checkpointing": Change(True, memory),
-        **OPTIMISER,
-    },
+    LmConfig: LANGUAGE_MODEL
+    | {"loss": Change("sentence"), "decayed": Change("all", under={"model.weight_decay": 0.5})},
+    Gpt2LmConfig: LANGUAGE_MODEL
+    | {"loss": Change("token"), "decayed": Change("matrices", under={"model.weight_decay": 0.5})},
     OptimusConfig: {
         "pretrained_encoder": Change(lambda files: str(files / "bert")),
         "pretrained_decoder": Change(lambda files: str(files / "gpt2")),
@@ -213,7 +225,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
     },
 }
 # Fields that a method cannot use are refused in words.
-REFUSED = {("gpt2-lm", "data.encoder_tokeniser"): "has no encoder"}
+REFUSED = {("gpt2-lm", "data.encoder_tokeniser"): "has no encoder", ("lm", "data.encoder_tokeniser"): "has no encoder"}
 
 
 def places(config: Any, path: str = "") -> list[str]:
@@ -267,25 +279,22 @@ def files_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {}
     mine = [row.split("\t")[1] for row in (folder / "mine" / "train.tsv").read_text().splitlines()]
     for kind in ("wordpiece", "bpe"):
-        Tokeniser.train(kind, lambda: texts, 305).save(folder / kind)
+        Tokeniser.train(kind, lambda: texts, 305, special_tokens="own").save(folder / kind)
         sizes[kind] = Tokeniser.train(kind, lambda: mine, 400).size
     captions = worlds.load("captions").sentences(200, seed=3)
-    Tokeniser.train("bpe", lambda: captions, 400).save(folder / "captions")
+    Tokeniser.train("bpe", lambda: captions, 400, special_tokens="own").save(folder / "captions")
     bert = transformers.BertConfig(
         vocab_size=sizes["wordpiece"], hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
         intermediate_size=256, max_position_embeddings=NANO_ENCODER.positions,
     )  # fmt: skip
-    gpt2 = transformers.GPT2Config(
-        vocab_size=sizes["bpe"] - 3,
-        n_embd=64,
-        n_layer=2,
-        n_head=4,
-        n_positions=NANO_ENCODER.positions,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
+    sizes["own"] = Tokeniser.train("bpe", lambda: mine, 400, special_tokens="own").size
+    for name, vocabulary in (("gpt2", sizes["bpe"] - 3), ("gpt2-own", sizes["own"])):
+        gpt2 = transformers.GPT2Config(
+            vocab_size=vocabulary, n_embd=64, n_layer=2, n_head=4, n_positions=NANO_ENCODER.positions,
+            bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+        transformers.GPT2Model(gpt2).save_pretrained(folder / name)
     transformers.BertModel(bert).save_pretrained(folder / "bert")
-    transformers.GPT2Model(gpt2).save_pretrained(folder / "gpt2")
     return folder
 
 

@@ -11,8 +11,8 @@ from genera.blocks.pretrained import export_weights
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.registry import preset
 from genera.errors import GeneraError
-from genera.methods.gpt2_lm.config import Gpt2LmConfig
-from genera.methods.gpt2_lm.method import Gpt2Lm
+from genera.methods.lm.config import Gpt2LmConfig
+from genera.methods.lm.method import Lm
 from genera.methods.optimus.method import Optimus
 from training import start, tiny
 
@@ -69,7 +69,7 @@ def test_weights_are_copied_and_the_new_tokens_are_random(pretrained, text):
     assert len(torch.unique(new, dim=0)) == 3
     assert 0.015 < new.std() < 0.025
 
-    lm = Gpt2Lm(Gpt2LmConfig(decoder=NANO.decoder, pretrained_decoder=str(pretrained["gpt2"])), text.tokenisers)
+    lm = Lm(Gpt2LmConfig(decoder=NANO.decoder, pretrained_decoder=str(pretrained["gpt2"])), text.tokenisers)
     lm.initialise()
     assert torch.equal(lm.decoder.tokens.weight[:-3], model.network.decoder.tokens.weight[:-3])
 

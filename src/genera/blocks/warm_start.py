@@ -30,7 +30,9 @@ def warm_start(model: Bert | Decoder, source: str, tokeniser: Tokeniser) -> None
         raise GeneraError(f"the weights of {source} have size {size}, but the model has {wanted}.")
     if size.layers > wanted.layers:
         say(f"of the {size.layers} layers of {source}, the first {wanted.layers} are used.")
-    load_weights(model, folder, layers=size.layers, tokens=_rows(size.vocabulary, tokeniser, source))
+    as_stored = size.vocabulary == wanted.vocabulary and tokeniser.trimming is None
+    rows = None if as_stored else _rows(size.vocabulary, tokeniser, source)
+    load_weights(model, folder, layers=size.layers, tokens=rows)
 
 
 def _rows(stored: int, tokeniser: Tokeniser, source: str) -> Picked:

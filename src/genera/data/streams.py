@@ -85,7 +85,7 @@ def count_steps(items: int, kind: str, batch: int, ranks: int) -> int:
     return items // batch
 
 
-class _Planned(ABC):
+class Planned(ABC):
     """A stream that plans one whole epoch at a time."""
 
     def __init__(self, steps_per_epoch: int, collate: Collate, rank: int, ranks: int) -> None:
@@ -110,7 +110,7 @@ class _Planned(ABC):
         return Draw(step, rows, share(len(rows), self._rank, self._ranks))
 
 
-class Shuffled(_Planned):
+class Shuffled(Planned):
     """Rows 0 … count - 1 in a new permutation each epoch. Each epoch drops the rows that do not fill a batch, different
     ones each time. With `endless` no row is dropped: permutations are concatenated, and a batch may span two."""
 
@@ -152,7 +152,7 @@ class Shuffled(_Planned):
         return self._drawn(step, orders[places // self._count - first, places % self._count])
 
 
-class Bucketed(_Planned):
+class Bucketed(Planned):
     """Shuffled rows, sorted by a noisy length inside windows of 100 batches, cut into batches, which are then shuffled.
 
     Without noise all rows of a batch have nearly the same length, which minimises padding but slows learning. Each
@@ -197,7 +197,7 @@ class Bucketed(_Planned):
         return padding_share(self._planned(0), *self._padded)
 
 
-class TokenBudget(_Planned):
+class TokenBudget(Planned):
     """Batches of rows of similar length, with as many rows as fit a token budget, padding included.
 
     Rows are sorted by their longest side, ties at random, and cut into batches; the batches are shuffled. The cuts are

@@ -36,6 +36,8 @@ class Entry:
     family: str
     implementation: str
     presets: Mapping[str, Preset]
+    imported_as: str = "paper"
+    """Preset whose settings `genera import METHOD` completes those of the weights with."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name):

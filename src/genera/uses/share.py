@@ -17,8 +17,6 @@ from genera.errors import GeneraError
 from genera.files import read_json
 from genera.uses.run import lacking
 
-PRESET = "paper"
-"""Default preset of a method: third-party weights have the published size."""
 ABOUT = "genera.json"
 """File with the run's settings in an exported folder."""
 _HUB_FILES = ("*.json", "*.txt", "*.safetensors")
@@ -31,7 +29,8 @@ def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) ->
     `origin` lacks. Raises GeneraError that lists every missing, unknown or misshapen tensor, and if `out` exists.
     """
     name, _, preset = spec.partition(":")
-    implementation = registry.entry(name).load()
+    entry = registry.entry(name)
+    implementation = entry.load()
     if not hasattr(implementation, "from_origin"):
         raise lacking(Shares, name, "be imported")
     folder = free(out)
@@ -45,7 +44,7 @@ def import_run(spec: str, out: str | Path, origin: Origin, *, seed: int = 42) ->
             config = replace(config, data=replace(config.data, trim_vocabulary=False))
         method = implementation.from_export(config, export)
     else:
-        _, config = registry.preset(f"{name}:{preset or PRESET}")
+        _, config = registry.preset(f"{name}:{preset or entry.imported_as}")
         config = replace(config, train=replace(config.train, seed=seed))
         with _seeded(seed):
             config, method = implementation.from_origin(config, origin)

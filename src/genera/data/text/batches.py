@@ -30,6 +30,9 @@ class TextBatch(Batch):
     """(B,) int64, or None where the data has no labels"""
     features: Tensor | None = None
     """(B, H) of a frozen encoder, in place of `encoder`"""
+    per_target: Tensor | None = None
+    """(B,) float32: 1 / mean number of targets of the rows of the *global* batch. The mean over rows, accumulated parts
+    and ranks of a row's nats times this is the nats per target of the global batch, although none knows the others"""
 
 
 def text_stream(
@@ -62,7 +65,13 @@ def _text_batch(store: TokenStore, pad: int, draw: Draw) -> TextBatch:
         decoder=gather(store.decoder, rows, mine, pad),
         length=torch.from_numpy(store.decoder.lengths(mine)),
         labels=None if store.labels is None else torch.from_numpy(store.labels[mine].astype(np.int64)),
+        per_target=_per_target(store.decoder.lengths(rows), len(mine)),
     )
+
+
+def _per_target(lengths: NDArray[np.int64], rows: int) -> Tensor:
+    """lengths: of the rows of the global batch, with begin and end. rows: of this rank."""
+    return torch.full((rows,), 1 / (lengths.mean() - 1), dtype=torch.float32)
 
 
 def gather(side: Ragged, rows: NDArray[np.int64], mine: NDArray[np.int64], pad: int) -> Tensor:
@@ -104,6 +113,7 @@ def collate(
         decoder=_pad(decoder, tokenisers.decoder.pad),
         length=torch.tensor([len(row) for row in decoder]),
         labels=None,
+        per_target=_per_target(np.array([len(row) for row in decoder]), len(decoder)),
     )
 
 

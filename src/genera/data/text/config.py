@@ -63,3 +63,16 @@ class DataConfig(TokenConfig):
     special_tokens: Literal["append", "own"] = "append"
     """Begin and end of a text for the decoder. append: <PAD>, <BOS> and <EOS> after its tokeniser's vocabulary. own:
     the tokeniser's end-of-text token (<|endoftext|>, or the eos_token of tokenizer_config.json), as in pre-training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedDataConfig(DataConfig):
+    """Text data of a language model, sentence by sentence or packed."""
+
+    context: int | None = None
+    """Concatenate the texts, each with its end token, and train on blocks of this many tokens, without padding; for
+    documents and pre-training [one text a row, in batches of similar length]."""
+
+    def check(self) -> list[str]:
+        low = self.context is not None and self.context < 2
+        return super().check() + ([f"--context must be at least 2, got {self.context}"] if low else [])

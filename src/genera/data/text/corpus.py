@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Self
 import torch
 
 from genera.console import progress_bar, say, track
+from genera.data.batch import Batch
 from genera.data.cache import build_once, cache_folder
 from genera.data.splits import SPLITS, WHOLE
 from genera.data.streams import Bucketed
 from genera.data.text.batches import TextBatch, text_stream
 from genera.data.text.config import DataConfig, TokenConfig
 from genera.data.text.items import Item
+from genera.data.text.packing import Packed, PackedBatch
 from genera.data.text.sources import TextSource, parse_source
 from genera.data.text.store import StoreWriter, TokenStore
 from genera.data.vocabularies.classes import label_order
@@ -54,6 +56,8 @@ class TextCorpus:
     """the names of labels 0, 1, …; empty without labels"""
     bucket_noise: float
     """of training batches; see `Bucketed`"""
+    context: int | None
+    """tokens of a packed block, or None; see `Packed`"""
     _about: dict[str, Any]
 
     @classmethod
@@ -87,6 +91,7 @@ class TextCorpus:
             world=source.world,
             label_names=tuple(about["label_names"]),
             bucket_noise=config.bucket_noise,
+            context=getattr(config, "context", None),
             _about=about,
         )
 
@@ -166,6 +171,7 @@ class TextCorpus:
             decoder=ids,
             length=torch.full((batch_size,), config.max_tokens),
             labels=None,
+            per_target=torch.full((batch_size,), 1 / (config.max_tokens - 1)),
         )
         return Tokenisers(encoder, decoder), batch
 
@@ -182,9 +188,31 @@ class TextCorpus:
 
 
 class DecoderCorpus(TextCorpus):
-    """Tokenised texts for models with only a decoder."""
+    """Tokenised texts for models with only a decoder, one a row or packed (`--context`)."""
 
     has_encoder = False
+
+    def stream(  # type: ignore[override]
+        self, split: str, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1
+    ) -> Bucketed | Packed:
+        """As of TextCorpus. With `context`, a held-out split that cannot fill the batch gives smaller batches, and one
+        that cannot fill a block gives a shorter block."""
+        if self.context is None:
+            return super().stream(split, batch_size, seed=seed, rank=rank, ranks=ranks)
+        documents, tokeniser = self.split(split).decoder, self.tokenisers.decoder
+        shared, context = tokeniser.bos == tokeniser.eos, self.context
+        if split != "train":
+            tokens = int(documents.lengths().sum()) - shared * len(documents) - 1
+            context = max(1, min(context, tokens // ranks))
+            batch_size = min(batch_size, tokens // context // ranks * ranks)
+        return Packed(documents, context=context, shared=shared, batch=batch_size, seed=seed, rank=rank, ranks=ranks)
+
+    @classmethod
+    def sketch(cls, config: DataConfig, batch_size: int) -> tuple[Tokenisers, Batch]:  # type: ignore[override]
+        if (context := getattr(config, "context", None)) is None:
+            return super().sketch(config, batch_size)
+        assets, batch = super().sketch(replace(config, max_tokens=context + 1), batch_size)
+        return assets, PackedBatch(ids=batch.ids, tokens=batch.decoder)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

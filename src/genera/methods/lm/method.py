@@ -1,4 +1,4 @@
-"""The GPT-2 language model: maximum likelihood, and what the trained model can do."""
+"""Autoregressive language models: maximum likelihood, and what the trained model can do."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import beam_search, decoder_writer, generate
 from genera.blocks.decoding_options import decoding
 from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
 from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
+from genera.blocks.size import DecoderShape
 from genera.blocks.warm_start import restored, warm_start
 from genera.data.text.batches import TextBatch, collate
 from genera.data.text.corpus import DecoderCorpus
+from genera.data.text.packing import PackedBatch
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.engine.capabilities import Score
 from genera.engine.config import RunConfig
@@ -25,23 +27,26 @@ from genera.engine.origin import Origin
 from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
-from genera.methods.gpt2_lm.config import Gpt2LmConfig
+from genera.methods.lm.config import LmConfig
 
 ROWS_AT_ONCE = 512
 """Sentences scored together outside of training."""
 
 
-class Gpt2Lm(Method):
-    """Radford et al., "Language Models are Unsupervised Multitask Learners", 2019; trained sentence by sentence."""
+class Lm(Method):
+    """A causal Transformer (Radford et al. 2019; Touvron et al. 2023): p(x) = Π_t p(x_t | x_<t)."""
 
     dataset = DecoderCorpus
 
-    def __init__(self, config: Gpt2LmConfig, assets: Tokenisers) -> None:
+    def __init__(self, config: LmConfig, assets: Tokenisers) -> None:
         super().__init__(config, assets)
-        self.config: Gpt2LmConfig = config
+        self.config: LmConfig = config
         self.tokeniser = assets.decoder
-        self.decoder = Decoder(config.decoder.sized(self.tokeniser.size))
+        multiple = config.vocabulary_multiple
+        self.decoder = Decoder(config.decoder.sized(-(-self.tokeniser.size // multiple) * multiple))
         self.decoder.blocks.checkpointing = config.checkpointing
+        if config.position_init is not None and self.decoder.positions is not None:
+            nn.init.normal_(self.decoder.positions.weight, std=config.position_init)
 
     # training
 
@@ -50,22 +55,36 @@ class Gpt2Lm(Method):
             warm_start(self.decoder, self.config.pretrained_decoder, self.tokeniser)
 
     def players(self) -> dict[str, Player]:
-        return {"lm": player(self.decoder, self.config)}
+        weights: list[Any] = list(self.decoder.parameters())
+        if self.config.decayed == "matrices":
+            kinds = [p for p in weights if p.ndim > 1], [p for p in weights if p.ndim == 1]
+            weights = [{"params": kinds[0]}, {"params": kinds[1], "weight_decay": 0.0}]
+        return {"lm": player(self.decoder, self.config, parameters=weights)}
 
-    def update(self, batch: TextBatch, step: Step) -> None:
+    def update(self, batch: TextBatch | PackedBatch, step: Step) -> None:
         step.minimise("lm", self.objective, batch)
 
-    def objective(self, batch: TextBatch, step: Step) -> Terms:
-        """Mean negative log-likelihood in nats per sentence."""
-        return {"loss": -self.log_likelihood(batch.decoder).mean()}
+    def objective(self, batch: TextBatch | PackedBatch, step: Step) -> Terms:
+        """Negative log-likelihood in nats, per target token of the global batch or per sentence."""
+        if isinstance(batch, PackedBatch):
+            nats = -self._log_likelihood(batch.tokens, batch.tokens[:, 1:]) / (batch.tokens.shape[1] - 1)
+        else:
+            nats = -self.log_likelihood(batch.decoder)
+            if self.config.loss == "token":
+                assert batch.per_target is not None
+                nats = nats * batch.per_target
+        return {"loss": nats.mean()}
 
-    def validate(self, batch: TextBatch, step: Step) -> Terms:
+    def validate(self, batch: TextBatch | PackedBatch, step: Step) -> Terms:
         return self.objective(batch, step)
 
     def log_likelihood(self, ids: Tensor) -> Tensor:
         """log p(x) in nats, (B,), of (B, T) ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
-        states = self.decoder(ids[:, :-1])
-        return sequence_log_likelihood(states, self.decoder.output, next_tokens(ids, self.tokeniser.eos))
+        return self._log_likelihood(ids, next_tokens(ids, self.tokeniser.eos))
+
+    def _log_likelihood(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Of (B, T - 1) targets after the (B, T) ids."""
+        return sequence_log_likelihood(self.decoder(ids[:, :-1]), self.decoder.output, targets)
 
     # what the trained model can do
 
@@ -76,7 +95,7 @@ class Gpt2Lm(Method):
         tokeniser, how = self.tokeniser, decoding(options, temperature=1.0)
         rows = 1 if how.beams > 1 else count
         start = torch.full((rows, 1), tokeniser.bos, device=self.decoder.tokens.weight.device)
-        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad, "forbid": tokeniser.never_written}
+        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad, "forbid": self._forbidden}
         if how.beams > 1:
             if count > how.beams:
                 raise GeneraError(f"a search with {how.beams} beams finds {how.beams} sentences, not {count}.")
@@ -86,6 +105,11 @@ class Gpt2Lm(Method):
         else:
             ids = generate(self.decoder, start=start, decoding=how, generator=generator, **special)
         return tokeniser.decode_batch(ids.cpu().numpy())
+
+    @property
+    def _forbidden(self) -> list[int]:
+        """Ids that are never generated: begin, padding, and tokens that only fill up the vocabulary."""
+        return [*self.tokeniser.never_written, *range(self.tokeniser.size, self.decoder.size.vocabulary)]
 
     def features(self, items: Sequence[str]) -> Tensor:
         """Sentences → the mean of the last layer's states over <BOS> x, (B, H), on the model's device."""
@@ -121,15 +145,15 @@ class Gpt2Lm(Method):
         ids = {"pad_token_id": tokeniser.pad, "bos_token_id": tokeniser.bos, "eos_token_id": tokeniser.eos}
         write_folder(decoder, folder, **ids)
         tokeniser.export(folder)
-        return (
-            "- One GPT-2 with its byte-level BPE tokeniser: `GPT2LMHeadModel.from_pretrained` of transformers loads it."
-        )
+        name, loader = {"gpt2": ("GPT-2", "GPT2LMHeadModel"), "llama": ("Llama", "LlamaForCausalLM")}[
+            self.decoder.layout.name
+        ]
+        return f"- One {name} with its byte-level BPE tokeniser: `{loader}.from_pretrained` of transformers loads it."
 
     @classmethod
     def from_export(cls, config: RunConfig, folder: Path) -> Self:
-        method = cls(
-            config.model, Tokenisers(encoder=None, decoder=Tokeniser.load(folder, "bpe", config.data.special_tokens))
-        )
+        tokeniser = Tokeniser.load(folder, "bpe", config.data.special_tokens)
+        method = cls(config.model, Tokenisers(encoder=None, decoder=tokeniser))
         expected, size = method.decoder.size, read_size(folder, DECODERS)
         if replace(size, init=expected.init) != expected:
             raise GeneraError(f"{folder} is of size {size}, and genera.json in it says {expected}.")
@@ -138,19 +162,27 @@ class Gpt2Lm(Method):
 
     @classmethod
     def from_origin(cls, config: RunConfig, origin: Origin) -> tuple[RunConfig, Self]:
-        """A GPT-2; the vectors of the three special tokens are drawn where it has not got them."""
+        """A GPT-2 or a Llama. Vectors of appended special tokens are drawn where it has not got them."""
+        name = config.method
         origin.only(
             *("source", "decoder_tokeniser", "decoder_layers", "trim_vocabulary", "text_column"),
-            because="gpt2-lm is one model, named as the source",
+            because=f"{name} is one model, named as the source",
         )
         if origin.source is None:
-            raise GeneraError("an import of gpt2-lm needs a GPT-2 as its source: a directory or a hub name.")
+            raise GeneraError(f"an import of {name} needs a GPT-2 or Llama as its source: a directory or a hub name.")
         size = read_size(find(origin.source), DECODERS)
+        limits = {"max_tokens": min(config.data.max_tokens, size.positions)}
+        if config.data.context is not None:
+            limits = {"context": min(config.data.context, size.positions)}
         tokeniser = origin.decoder_tokeniser or origin.source
-        longest = min(config.data.max_tokens, size.positions)
-        data = replace(origin.data(config.data), decoder_tokeniser=tokeniser, max_tokens=longest)
+        data = replace(origin.data(config.data), decoder_tokeniser=tokeniser, **limits)
+        assets = cls.dataset.tokenisers_for(data)
         shape = origin.shape_of("decoder", size.shape)
+        assert isinstance(shape, DecoderShape)
         model = replace(config.model, decoder=shape, pretrained_decoder=origin.source)
-        method = cls(model, cls.dataset.tokenisers_for(data))
+        decoder = assets.decoder
+        if decoder.own and decoder.trimming is None and decoder.size < size.vocabulary:
+            model = replace(model, vocabulary_multiple=size.vocabulary)  # more vectors than tokens, as some models have
+        method = cls(model, assets)
         method.initialise()
         return replace(config, model=model, data=data), method

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from genera.blocks.pretrained import export_weights
 from genera.engine.registry import preset
 from genera.errors import GeneraError
-from genera.methods.gpt2_lm import method as module
+from genera.methods.lm import method as module
 from genera.run import Run
 
 
