@@ -199,6 +199,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "tied": Change(False),
     },
     LmConfig: LANGUAGE_MODEL
+    | {"pretrained_decoder": Change(lambda files: str(files / "gpt2-own"))}
     | {"loss": Change("sentence"), "decayed": Change("all", under={"model.weight_decay": 0.5})},
     Gpt2LmConfig: LANGUAGE_MODEL
     | {"loss": Change("token"), "decayed": Change("matrices", under={"model.weight_decay": 0.5})},
