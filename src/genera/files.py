@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import math
 import os
 import shutil
 import stat
+import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -17,6 +19,7 @@ import yaml
 from genera.errors import GeneraError, reason
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 LARGEST = 1 << 30
@@ -108,6 +111,43 @@ def write_tensors(path: str | Path, tensors: "dict[str, Tensor]") -> None:
         save_file(plain, path, metadata={"format": "pt"})  # without which transformers refuses the file
     except SafetensorError as error:  # it wraps the system's error
         raise OSError(str(error).rpartition("I/O error: ")[2]) from None
+
+
+DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
+    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+"""torch's names of types → those of safetensors"""
+
+
+def in_file_order(shapes: "Mapping[str, tuple[Sequence[int], torch.dtype]]") -> list[str]:
+    """Names of tensors as `stream_tensors` writes them: those of wide types first, so that all are aligned."""
+    return sorted(shapes, key=lambda name: (-shapes[name][1].itemsize, name))
+
+
+def stream_tensors(
+    path: Path, shapes: "Mapping[str, tuple[Sequence[int], torch.dtype]]", tensors: "Iterator[Tensor]"
+) -> None:
+    """Write a safetensors file of tensors that are in memory one at a time. Not atomic; raises OSError for a full disk.
+
+    shapes: name → shape and type. tensors: in the order of `in_file_order`.
+    """
+    import torch
+
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in in_file_order(shapes):
+        shape, dtype = shapes[name]
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        kind = DTYPES[str(dtype).removeprefix("torch.")]
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for tensor in tensors:
+            plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            file.write(plain.numpy().data)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

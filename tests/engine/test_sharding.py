@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 
 from genera.engine import checkpoint as ckpt
 from genera.engine import registry
-from genera.engine.config import TrainConfig
 from genera.engine.dry_run import dry_run
 from genera.engine.ranks import Ranks
 from genera.engine.step import Step
@@ -153,12 +152,6 @@ def test_several_stages_are_refused(tmp_path):
     config = configured("small-two-stage:tiny", {"train.sharding": "fsdp"})
     with pytest.raises(GeneraError, match="needs a method with a single stage, got autoencoder, prior; drop it"):
         train(config, tmp_path / "run")
-
-
-def test_compiling_is_refused():
-    assert TrainConfig(steps=1, sharding="fsdp", compile=True).check() == [
-        "--compile and --sharding fsdp cannot be combined"
-    ]
 
 
 def test_one_rank_holds_all_of_it():

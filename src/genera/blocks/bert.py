@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from genera.blocks.layouts import BERT, ROTARY_BASE
 from genera.blocks.positions import rotation
 from genera.blocks.size import TransformerSize
+from genera.blocks.split import local
 from genera.blocks.transformer import Block, Stack, initialise, norm
 from genera.errors import GeneraError
 
@@ -57,10 +58,10 @@ class Bert(nn.Module):
             raise GeneraError(
                 f"a sequence of {length} tokens exceeds the {self.size.positions} positions of the encoder."
             )
-        segment = self.segments.weight[0] if segments is None else self.segments(segments)
+        segment = local(self.segments.weight)[0] if segments is None else self.segments(segments)
         x = self.tokens(ids)
         if self.positions is not None:
-            x = x + self.positions.weight[:length]
+            x = x + local(self.positions.weight)[:length]
         x = self.norm(x + segment)
         return F.dropout(x, self.size.dropout, self.training)
 

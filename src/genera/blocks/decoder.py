@@ -7,12 +7,15 @@ from genera.blocks import masks
 from genera.blocks.layouts import GPT2, ROTARY_BASE
 from genera.blocks.positions import Rotation, rotation
 from genera.blocks.size import TransformerSize
+from genera.blocks.split import Split, Vocabulary, local, vocabulary
 from genera.blocks.transformer import Block, Cache, LayerCache, Stack, initialise, norm
 from genera.errors import GeneraError
 
 
 class Decoder(nn.Module):
     """`blocks.checkpointing = True` trades time for memory."""
+
+    split: Split | None = None
 
     def __init__(self, size: TransformerSize, *, memory_has_position: bool = True) -> None:
         """memory_has_position: the tokens after N memory slots start at position N; else at 0. Memory slots are used as
@@ -28,9 +31,10 @@ class Decoder(nn.Module):
         initialise(self, size.init, residual_scale=(2 * size.layers) ** -0.5)
 
     @property
-    def output(self) -> Tensor:
-        """The output matrix (V, H): the token embedding if the layout ties them."""
-        return self.tokens.weight if self.head is None else self.head.weight
+    def output(self) -> Tensor | Vocabulary:
+        """The output matrix (V, H): the token embedding if the layout ties them. With a `split`, this rank's rows."""
+        matrix = self.tokens.weight if self.head is None else self.head.weight
+        return matrix if self.split is None else vocabulary(matrix, self.split, self.size.vocabulary)
 
     def forward(
         self,
@@ -61,7 +65,7 @@ class Decoder(nn.Module):
             )
         x = self.tokens(ids)
         if self.positions is not None:
-            x = x + self.positions.weight[place : place + count]
+            x = x + local(self.positions.weight)[place : place + count]
         if embedding is not None:
             x = x + embedding[:, None]
         x = F.dropout(x, self.size.dropout, self.training)
@@ -78,6 +82,7 @@ class Decoder(nn.Module):
 
     def logits(self, states: Tensor) -> Tensor:
         """(..., H) → (..., V)"""
+        assert isinstance(self.output, Tensor), "a split vocabulary has no logits to generate from"
         return F.linear(states, self.output)
 
     def cache(self, batch: int, length: int, memory: Tensor | None = None) -> Cache:

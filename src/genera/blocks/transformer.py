@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from genera.blocks.layouts import Layout
 from genera.blocks.positions import Rotation
 from genera.blocks.size import TransformerSize
+from genera.blocks.split import Split
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -57,12 +58,16 @@ Projected = tuple[Tensor, Tensor]
 class Attention(nn.Module):
     """Multi-head attention softmax(QKᵀ/√D)V, of a sequence to itself or to a context, with a fused projection.
 
-    G ≤ A heads of keys and values; each serves A/G heads of queries (Ainslie et al. 2023).
+    G ≤ A heads of keys and values; each serves A/G heads of queries (Ainslie et al. 2023). With a `split`, this rank
+    has some of both.
     """
+
+    split: Split | None = None
 
     def __init__(self, size: TransformerSize, layout: Layout) -> None:
         super().__init__()
         self.heads, self.dropout, self.scale = size.heads, size.dropout, None if layout.scaled else 1.0
+        self.whole_rows = size.projected_rows
         self.rows, self.width, self.grouped = size.projected_rows, size.width, size.groups < size.heads
         self.qkv = nn.Linear(size.hidden, sum(self.rows), bias=layout.bias)
         self.out = nn.Linear(self.rows[0], size.hidden, bias=layout.bias)
@@ -91,13 +96,14 @@ class Attention(nn.Module):
             (q,) = self._heads((self._project(x, slice(self.rows[0])),))
         if memory is not None:
             memory = memory.to(k.dtype)
+            if self.split is not None:
+                memory = self.split.share(memory, 1)
             k, v = torch.cat((memory, k), dim=2), torch.cat((memory, v), dim=2)
         if cache is not None:
             k, v = cache.append(k, v)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            q, k, v, mask, dropout_p=dropout, is_causal=causal, scale=self.scale, enable_gqa=self.grouped
-        )
+        attend = self.split.attend if dropout and self.split is not None else F.scaled_dot_product_attention
+        y = attend(q, k, v, mask, dropout_p=dropout, is_causal=causal, scale=self.scale, enable_gqa=self.grouped)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def keys_values(self, context: Tensor) -> Projected:

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genera.blocks.shares import assign, is_share, whole_shape
+from genera.blocks.tensor_parallel import Arrangement, arrangements, parts_of
 from genera.engine.config import from_dict
 from genera.engine.random_state import random_state, restore_random_state
 from genera.engine.ranks import Ranks
@@ -106,14 +108,13 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
     for name, trainee in step.trainees.items():
         groups[name], flat = _flatten(trainee.player.optimiser)
         training |= {f"optimiser/{name}/{k}": v for k, v in flat.items()}
-    files = {"weights": dict(method.state_dict()), "average": averages}
+    weights = {"weights": dict(method.state_dict()), "average": averages}
     shares: dict[str, Tensor] = {}
-    if any(trainee.sharded for trainee in step.trainees.values()):
+    sharded = any(trainee.sharded for trainee in step.trainees.values())
+    if sharded:
         from genera.engine import sharding
 
-        files = {name: sharding.gathered(tensors, ranks) for name, tensors in files.items()}
         training, shares = sharding.divided(training)
-    files["training"] = training
     moved = [name for name, trainee in step.trainees.items() if ranks.agree(float(trainee.has_moved()))]
 
     target = folder / name_of(position.step)
@@ -129,10 +130,14 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
         fingerprints: dict[str, dict[str, int]] = {}
         for files_of_rank in ranks.gather({p.relative_to(shared).as_posix(): checksum(p) for p in written}):
             fingerprints |= files_of_rank
+        for name, tensors in weights.items():
+            file = temporary / f"{name}.safetensors" if temporary else None
+            if sharded and tensors:
+                sharding.write_whole(file, tensors, arrangements(method, parts_of(method)))
+            elif file and tensors:
+                write_tensors(file, tensors)
         if temporary:
-            for name, tensors in files.items():
-                if tensors:
-                    write_tensors(temporary / f"{name}.safetensors", tensors)
+            write_tensors(temporary / "training.safetensors", training)
             fingerprints |= {p.name: checksum(p) for p in sorted(temporary.glob("*.safetensors"))}
             write_json(
                 temporary / "state.json",
@@ -143,6 +148,7 @@ def save(folder: Path, method: StatefulModule, step: Step, position: Position, k
                     "values": method.training_values(),
                     "telemetry": step.telemetry.counts,
                     "moved": moved,
+                    "tensor_parallel": parts_of(method),
                     "files": fingerprints,
                 },
             )
@@ -209,6 +215,8 @@ class _State:
     scaler: dict[str, Any] | None
     files: dict[str, _Written]
     values: dict[str, Any] = field(default_factory=dict)
+    tensor_parallel: int = 1
+    """number of parts in whose order the optimiser state in `shares` is"""
 
 
 ADVICE = "resume from the previous one with --resume previous (or use --checkpoint previous)"
@@ -257,9 +265,7 @@ def load_weights(method: nn.Module, checkpoint: Path, *, average: bool = True) -
     Raises:
         GeneraError: the checkpoint is from another method or size; names the tensors.
     """
-    current, tensors = method.state_dict(), weights_of(checkpoint, average=average)
-    _check_fit(checkpoint, current, tensors)
-    method.load_state_dict({name: _placed(tensor, current[name]) for name, tensor in tensors.items()})
+    _load(method, checkpoint, method.state_dict(), weights_of(checkpoint, average=average))
 
 
 def load_networks(method: nn.Module, checkpoint: Path, names: Sequence[str]) -> None:
@@ -271,8 +277,19 @@ def load_networks(method: nn.Module, checkpoint: Path, names: Sequence[str]) -> 
         {name: tensor for name, tensor in state.items() if name.partition(".")[0] in names}
         for state in (method.state_dict(), weights_of(checkpoint))
     )
-    _check_fit(checkpoint, ours, theirs)
-    method.load_state_dict(theirs, strict=False)
+    _load(method, checkpoint, ours, theirs)
+
+
+def _load(method: nn.Module, checkpoint: Path, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    """Copy whole tensors into some of the method's, of which this rank may hold shares. Files are mapped into memory,
+    so that one tensor at a time is read."""
+    arranged = arrangements(method, parts_of(method))
+    _check_fit(checkpoint, {name: whole_shape(t, arranged.get(name)) for name, t in ours.items()}, theirs)
+    if not any(map(is_share, ours.values())):
+        method.load_state_dict(theirs, strict=False)
+        return
+    for name, tensor in theirs.items():
+        assign(ours[name], tensor, arranged.get(name))
 
 
 def networks(names: Iterable[str]) -> list[str]:
@@ -288,13 +305,13 @@ def weights_of(checkpoint: Path, *, average: bool = True) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_fit(checkpoint: Path, expected: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+def _check_fit(checkpoint: Path, expected: dict[str, torch.Size], tensors: dict[str, Tensor]) -> None:
     wrong = [f"{k} is missing" for k in expected.keys() - tensors.keys()]
     wrong += [f"{k} is not part of this method" for k in tensors.keys() - expected.keys()]
     wrong += [
-        f"{k} is {tuple(tensors[k].shape)} and must be {tuple(expected[k].shape)}"
+        f"{k} is {tuple(tensors[k].shape)} and must be {tuple(expected[k])}"
         for k in expected.keys() & tensors.keys()
-        if tensors[k].shape != expected[k].shape
+        if tensors[k].shape != expected[k]
     ]
     if wrong:
         shown = "; ".join(sorted(wrong)[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
@@ -314,7 +331,8 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
     """
     load_weights(method, checkpoint, average=False)
     tensors, state = read_tensors(checkpoint, "training"), _read_state(checkpoint)
-    tensors |= _read_shares(checkpoint, step, [name for name in state["files"] if name.startswith(SHARES)])
+    tensors |= _read_shares(checkpoint, method, step)
+    arranged = _arrangements(method, parts_of(method))
     names = {id(t): name for name, t in method.state_dict(keep_vars=True).items()}
     averages = read_tensors(checkpoint, "average") if any(t.average for t in step.trainees.values()) else {}
     for name, trainee in step.trainees.items():
@@ -324,12 +342,13 @@ def load_training(checkpoint: Path, method: StatefulModule, step: Step) -> None:
             if key.startswith(f"optimiser/{name}/"):
                 index, field = key.removeprefix(f"optimiser/{name}/").split("/", 1)
                 parameter = parameters[int(index)]
-                alike = value.shape == parameter.shape
-                entries.setdefault(int(index), {})[field] = _placed(value, parameter) if alike else value
+                alike = value.shape in (parameter.shape, whole_shape(parameter, arranged.get(id(parameter))))
+                placed = _placed(value, parameter, arranged.get(id(parameter))) if alike else value
+                entries.setdefault(int(index), {})[field] = placed
         trainee.player.optimiser.load_state_dict({"state": entries, "param_groups": state["groups"][name]})
         trainee.resume(moved=name in state.get("moved", step.trainees))  # older checkpoints do not say
         for tensor, mean in zip(trainee.followed, trainee.average, strict=False):
-            mean.copy_(_placed(averages[names[id(tensor)]], mean))
+            assign(mean, averages[names[id(tensor)]], arranged.get(id(tensor)))
     if step.scaler:
         step.scaler.load_state_dict(state["scaler"])
     _restore_state(checkpoint, method, tensors, state, step.ranks)
@@ -381,20 +400,46 @@ def _rank_state(checkpoint: Path, files: list[str], ranks: Ranks) -> dict[str, T
     return shares
 
 
-def _read_shares(checkpoint: Path, step: Step, files: list[str]) -> dict[str, Tensor]:
-    """Optimiser state saved by a sharded run, laid out as this run's parameters: sharded or whole."""
+def _read_shares(checkpoint: Path, method: nn.Module, step: Step) -> dict[str, Tensor]:
+    """Optimiser state saved by a sharded run, laid out as this run's parameters: in shares or whole."""
+    state = _read_state(checkpoint)
+    files = [name for name in state["files"] if name.startswith(SHARES)]
     if not files:
         return {}
     from genera.engine import sharding
 
-    ranks, expected, wanted = step.ranks, _read_state(checkpoint)["files"], {}
+    ranks, folder = step.ranks, checkpoint / SHARES
     for name in files[ranks.rank :: ranks.world]:  # each rank verifies some of the files
-        _verify(checkpoint / name, expected[name])
-    for key in sharding.names_in(checkpoint / SHARES):
+        _verify(checkpoint / name, state["files"][name])
+    saved, ours = (_arrangements(method, parts) for parts in (state.get("tensor_parallel", 1), parts_of(method)))
+    result, direct = {}, {}
+    for key, shape in sharding.shapes_in(folder).items():
         _, player, index, _ = key.split("/")
-        wanted[key] = torch.zeros_like(_parameters(step.trainees[player])[int(index)]).detach()
-    sharding.read_shares(checkpoint / SHARES, wanted, ranks)
-    return wanted
+        parameter = _parameters(step.trainees[player])[int(index)]
+        theirs, our = saved.get(id(parameter)), ours.get(id(parameter))
+        if theirs == our:
+            direct[key] = torch.zeros_like(parameter).detach()
+            _check_shape(checkpoint, key, shape, parameter.shape)
+        else:  # in another order of rows
+            rows = shape[0] if theirs is None else theirs.held_rows
+            _check_shape(checkpoint, key, shape, torch.Size((rows, *parameter.shape[1:])))
+            held = sharding.read_whole(folder, key, shape)
+            result[key] = _placed(held if theirs is None else theirs.whole(held), parameter, our)
+    sharding.read_shares(folder, direct, ranks)
+    return result | direct
+
+
+def _check_shape(checkpoint: Path, name: str, shape: torch.Size, expected: torch.Size) -> None:
+    if shape != expected:
+        raise GeneraError(
+            f"{checkpoint} is of another layout: {name} is {tuple(shape)} and must be {tuple(expected)}; {ADVICE}."
+        )
+
+
+def _arrangements(method: nn.Module, parts: int) -> dict[int, Arrangement]:
+    """id of a parameter → the order in which `parts` parts hold its rows, where it is not that of files."""
+    arranged = arrangements(method, parts)
+    return {id(p): arranged[name] for name, p in method.named_parameters() if name in arranged}
 
 
 def _parameters(trainee: Trainee) -> list[Tensor]:
@@ -402,13 +447,13 @@ def _parameters(trainee: Trainee) -> list[Tensor]:
     return [p for group in trainee.player.optimiser.param_groups for p in group["params"]]
 
 
-def _placed(tensor: Tensor, like: Tensor) -> Tensor:
-    """This rank's share of `tensor` if `like` is sharded; else `tensor` with the memory layout of `like`, since fused
+def _placed(tensor: Tensor, like: Tensor, arrangement: Arrangement | None = None) -> Tensor:
+    """This rank's share of `tensor` if `like` is a share; else `tensor` with the memory layout of `like`, since fused
     optimisers traverse weights and moments in memory order."""
-    if hasattr(tensor, "full_tensor"):
+    if is_share(tensor):
         return tensor
-    if not hasattr(like, "full_tensor"):
+    if not is_share(like):
         return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)
-    from genera.engine.sharding import share_of
-
-    return share_of(tensor, like)
+    share = torch.zeros_like(like).detach()
+    assign(share, tensor, arrangement)
+    return share

@@ -71,6 +71,13 @@ class TrainConfig:
         if self.init is None or isinstance(self.init, str):  # a single run, as in Python code and older config files
             object.__setattr__(self, "init", (self.init,) if self.init else ())
 
+    @property
+    def division(self) -> str:
+        """The option that divides the model over ranks; empty if every rank holds all of it."""
+        if self.tensor_parallel > 1:
+            return f"--tensor-parallel {self.tensor_parallel}"
+        return "--sharding fsdp" if self.sharding == "fsdp" else ""
+
     def check(self) -> list[str]:
         """Error messages for invalid values."""
         budgets = [name for name in BUDGETS if getattr(self, name) is not None]
@@ -88,7 +95,6 @@ class TrainConfig:
                 f"--batch-size {self.batch_size} must be a multiple of --accumulate {self.accumulate}",
             ),
             (self.clip >= 0, f"--clip must be 0 or above, got {self.clip}"),
-            (not (self.compile and self.sharding == "fsdp"), "--compile and --sharding fsdp cannot be combined"),
             (self.replicas >= 1, f"--replicas must be at least 1, got {self.replicas}"),
             (self.replicas <= 1 or self.sharding == "fsdp", f"--replicas {self.replicas} needs --sharding fsdp"),
             (self.tensor_parallel >= 1, f"--tensor-parallel must be at least 1, got {self.tensor_parallel}"),

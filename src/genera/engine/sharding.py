@@ -1,8 +1,9 @@
-"""Fully sharded training (FSDP2): each rank keeps a shard of every weight, gradient and moment, and gathers one layer
-at a time. Imported only by runs that shard or resume from a sharded run, since the import takes a second."""
+"""Models divided over ranks: tensor parallelism splits the layers (DTensor); FSDP2 shards weights, gradients and
+moments, and gathers one layer at a time. Only runs that do so or resume from one import it, which takes a second."""
 
+import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +13,66 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.optim import Optimizer
+from torch.distributed.tensor import DTensor
 
+from genera.blocks.shares import gathered, whole_shape
+from genera.blocks.tensor_parallel import Arrangement, split
 from genera.blocks.transformer import Block
 from genera.engine.ranks import Ranks
 from genera.errors import GeneraError
+from genera.files import in_file_order, stream_tensors
+
+logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)  # of sums over two axes in turn
 
 
-def shard(
-    objective: nn.Module, blocks: Iterable[Block], optimiser: Optimizer, ranks: Ranks, dtype: torch.dtype | None
-) -> None:
-    """Shard the parameters below `objective` over the ranks, in place, and give the optimiser the shards.
+def distribute(objective: nn.Module, ranks: Ranks, *, dtype: torch.dtype | None, compile: bool) -> None:
+    """Divide the parameters below `objective`, which are on the meta device, over the ranks, in place.
 
-    dtype: the autocast dtype, in which a layer's matrices are gathered; shards and reductions stay fp32.
+    dtype: the autocast dtype, in which FSDP gathers a layer's matrices; shards and reductions stay fp32.
+    compile: whether to compile the layers.
     """
-    mesh = device_mesh(ranks)
-    names = {id(p): name for name, p in objective.named_parameters()}
-    # Its norms stay fp32 with the embeddings and heads, as autocast has them; so both ways compute the same.
-    cast = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
-    for block in blocks:
-        fully_shard([block.attention, block.feed_forward], mesh=mesh, mp_policy=cast)
-    fully_shard(objective, mesh=mesh)
-    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # which a block only adds to another
-    shares = dict(objective.named_parameters())
-    for group in optimiser.param_groups:
-        group["params"] = [shares[names[id(p)]] for p in group["params"]]
+    mesh, axes = device_mesh(ranks), ranks.mesh
+    blocks = [module for module in objective.modules() if isinstance(module, Block)]
+    if axes.tensor > 1:
+        split(objective, mesh["tensor"])
+    if compile:
+        for block in blocks:
+            for part in (block.attention, block.feed_forward):  # within the hooks of FSDP, which gather them
+                part.forward = torch.compile(part.forward)  # type: ignore[method-assign]
+    if axes.data > 1:  # also where nothing is sharded, since DDP does not average the gradients of DTensors
+        names = [name for name in mesh.mesh_dim_names or () if name != "tensor"]
+        # Its norms stay fp32 with the embeddings and heads, as autocast has them; so both ways compute the same.
+        cast = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+        of_data = mesh[tuple(names)]
+        for block in blocks:
+            fully_shard([block.attention, block.feed_forward], mesh=of_data, mp_policy=cast)
+        fully_shard(objective, mesh=of_data)
+        # which a block only adds to another
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
 
 
 def device_mesh(ranks: Ranks) -> DeviceMesh:
-    """The ranks of a sharded run: (shards,), or (replicas, shards) with several replicas."""
-    axes = {"replicas": ranks.mesh.replicas, "shards": ranks.mesh.shards}
-    if ranks.mesh.replicas == 1:
-        del axes["replicas"]
-    return init_device_mesh(ranks.device.type, tuple(axes.values()), mesh_dim_names=tuple(axes))
+    """The ranks along the axes replicas, shards and tensor, without those of a single rank."""
+    axes = ranks.mesh._asdict()
+    # FSDP shards over one rank where it only averages gradients over replicas.
+    used = {name: size for name, size in axes.items() if size > 1 or (name == "shards" and axes["replicas"] > 1)}
+    return init_device_mesh(ranks.device.type, tuple(used.values()), mesh_dim_names=tuple(used))
 
 
-def gathered(tensors: dict[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
-    """Unsharded tensors, on the main rank only and in host memory: the device holds one at a time."""
-    kept = {}
-    for name, tensor in tensors.items():
-        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        if ranks.main:
-            kept[name] = full.cpu()
-    return kept
+def write_whole(path: Path | None, tensors: dict[str, Tensor], arrangements: Mapping[str, Arrangement]) -> None:
+    """Gather tensors one at a time and write them to one file. All ranks call it; the main rank gives the path."""
+    shapes = {name: (whole_shape(tensor, arrangements.get(name)), tensor.dtype) for name, tensor in tensors.items()}
+    wholes = (gathered(tensors[name], arrangements.get(name)) for name in in_file_order(shapes))
+    if path is not None:
+        stream_tensors(path, shapes, wholes)
+    for _ in wholes:  # the other ranks take part
+        pass
 
 
 def divided(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Split into tensors that every rank holds whole, and sharded tensors."""
     shares: dict[str, Tensor] = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, DTensor)}
     return {name: tensor for name, tensor in tensors.items() if name not in shares}, shares
-
-
-def share_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """This rank's shard of a whole tensor, with the layout of the sharded tensor `like`."""
-    assert isinstance(like, DTensor)
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
 # distributed checkpoints, in DCP's safetensors format, since its default format uses pickle
@@ -93,6 +98,14 @@ def read_shares(folder: Path, wanted: dict[str, Tensor], ranks: Ranks) -> None:
     dcp.load(wanted, storage_reader=dcp.HuggingFaceStorageReader(str(folder)), **alone)
 
 
-def names_in(folder: Path) -> list[str]:
-    """Names of the tensors whose shards are in `folder`."""
-    return sorted(dcp.HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata)
+def read_whole(folder: Path, name: str, shape: torch.Size) -> Tensor:
+    """One tensor, whole, as it was held; without the other ranks."""
+    wanted = {name: torch.zeros(shape)}
+    dcp.load(wanted, storage_reader=dcp.HuggingFaceStorageReader(str(folder)), no_dist=True)
+    return wanted[name]
+
+
+def shapes_in(folder: Path) -> dict[str, torch.Size]:
+    """Shapes of the tensors whose shards are in `folder`, by name."""
+    found = dcp.HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
+    return {name: found[name].size for name in sorted(found)}  # type: ignore[union-attr]

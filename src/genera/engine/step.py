@@ -144,7 +144,7 @@ class Step:
 
     def evaluate(self, figures: Loss, batch: Any, at: "Step") -> Terms:
         """`figures(batch, at)` without training; gathers the weights of a sharded player during the call."""
-        sharded = [trainee.objective for trainee in self.trainees.values() if trainee.sharded]
+        sharded = [t.objective for t in self.trainees.values() if hasattr(t.objective, "reshard")]
         if not sharded:
             return figures(batch, at)
         terms: Terms = sharded[0](figures, batch, at)

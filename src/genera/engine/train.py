@@ -16,6 +16,7 @@ from genera.engine import checkpoint as ckpt
 from genera.engine import registry
 from genera.engine.checkpoint import Position
 from genera.engine.config import RunConfig, budget_of, to_dict
+from genera.engine.deferred import Initial, allocate, build, fill
 from genera.engine.folder import RunFolder
 from genera.engine.logs import Log, Tracker, open_tracker
 from genera.engine.loop import Budget, run_stage, stopped
@@ -27,7 +28,7 @@ from genera.engine.ranks import Ranks, join_ranks
 from genera.engine.references import open_references
 from genera.engine.runtime import seed_all, stop_signals
 from genera.engine.step import Step
-from genera.engine.trainees import enrol
+from genera.engine.trainees import check_distributed, distributed, enrol
 from genera.errors import GeneraError, Stopped
 from genera.files import write_text
 
@@ -51,8 +52,6 @@ def train(config: RunConfig, out: str | Path, *, resume: str = "last") -> RunFol
     with ExitStack() as stack:
         ranks = stack.enter_context(join_ranks(config.train.device))
         ranks = ranks.arranged(mesh_of(config.train, ranks.world))
-        if ranks.mesh.tensor > 1:
-            raise GeneraError("--tensor-parallel is not built yet.")
         if ranks.main:
             stack.enter_context(folder.lock())
             folder.start(config)
@@ -105,6 +104,8 @@ class _Training:
     position: Position
     checkpoint: Path | None
     """Source of optimiser and random states; None at the first start, and once they are loaded."""
+    initial: Initial | None
+    """Weights of construction, where the parameters of `method` have no memory until they are divided over ranks."""
 
 
 # prepare
@@ -118,7 +119,7 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
         check_memory(implementation, config)
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
-    method = _build(implementation, config, data.assets, ranks)
+    method, initial = _build(implementation, config, data.assets, ranks)
     stages = method.stages()
     _check_stages(config, stages, ranks)
     for turn in (True, False):  # the main rank first, which records the references for the others
@@ -128,7 +129,7 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     position = ckpt.position_of(start) if start else Position()
     extended = budget_of(folder.config().train) != budget_of(config.train)
     if extended:
-        if start:
+        if start and initial is None:
             ckpt.load_weights(method, start, average=False)  # which the data of a stage may depend on
         _check_extension(config, folder, data, stages, position, ranks)
     ranks.barrier()  # all have read the config
@@ -139,35 +140,52 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
             folder.extend(config, position.step)
     if start:
         say(f"resuming from step {position.step} of {folder.path}")
-    elif config.train.init:
-        method.complete(inherit(method, parents(config)))
-    else:
-        method.initialise()
-    method.lay_out()
+    if initial is None:
+        if not start:
+            _initialise(method, config)
+        method.lay_out()
     trackers = [open_tracker(name, folder, to_dict(config)) for name in config.train.track] if ranks.main else []
     for earlier in stages[: position.stage]:
         if earlier.restore:
             earlier.restore(folder.artefacts / earlier.name)
-    return _Training(config, folder, ranks, data, method, stages, trackers, position, start)
+    return _Training(config, folder, ranks, data, method, stages, trackers, position, start, initial)
 
 
-def _build(implementation: Any, config: RunConfig, assets: Any, ranks: Ranks) -> Method:
-    """The method with initial weights, the same on all ranks."""
+def _build(implementation: Any, config: RunConfig, assets: Any, ranks: Ranks) -> tuple[Method, Initial | None]:
+    """The method with the weights of construction, the same on all ranks. Where no rank holds all of them it gets them
+    later, and they are returned."""
+    initial = None
     seed_all(config.train.seed)
-    method: Method = implementation(config.model, assets)
-    if not ranks.mesh.distributed:
-        method.to(ranks.device)  # a sharded method moves layer by layer, while sharding
+    method: Method
+    if ranks.mesh.distributed:
+        method, initial = build(lambda: implementation(config.model, assets))
+    else:
+        method = implementation(config.model, assets)
+        method.to(ranks.device)
     seed_all(config.train.seed + ranks.data_rank)  # from here on only dropout draws from the global generator
-    if config.train.compile:
+    if config.train.compile and initial is None:
         for network in _networks(method):
             network.compile()
-    return method
+    return method, initial
+
+
+def _initialise(method: Method, config: RunConfig) -> None:
+    """Give a new run the weights to begin with, where they are not those of construction."""
+    if config.train.init:
+        method.complete(inherit(method, parents(config)))
+    else:
+        method.initialise()
 
 
 def _check_stages(config: RunConfig, stages: list[Stage], ranks: Ranks) -> None:
-    if config.train.sharding == "fsdp" and len(stages) > 1:  # a later stage would use shards of an earlier one
-        names = ", ".join(stage.name for stage in stages)
-        raise GeneraError(f"--sharding fsdp needs a method with a single stage, got {names}; drop it.")
+    if division := config.train.division:
+        if len(stages) > 1:  # a later stage would use shards of an earlier one
+            names = ", ".join(stage.name for stage in stages)
+            raise GeneraError(f"{division} needs a method with a single stage, got {names}; drop it.")
+        if stages[0].data:
+            raise GeneraError(f"{division} cannot divide a model that prepares its own training data; drop it.")
+        if stages[0].players:
+            check_distributed(stages[0].players(), config.train)
     for stage in stages:
         if stage.batch_size:
             check_rows(config.train, f"the batch of stage {stage.name}:", stage.batch_size, ranks.mesh)
@@ -231,7 +249,7 @@ def _run(training: _Training, index: int, stop: list[int]) -> None:
 def _learn(training: _Training, stage: Stage, stop: list[int]) -> None:
     """Train the players of a stage on its data within its budget."""
     config, folder, ranks, method = training.config, training.folder, training.ranks, training.method
-    step = _first_step(stage, config, ranks, training.position)
+    step = _first_step(training, stage)
     method.to(ranks.device)  # and now what no player trains
     if training.checkpoint:
         ckpt.load_training(training.checkpoint, method, step)
@@ -262,9 +280,17 @@ def _budget(stage: Stage, stages: list[Stage], config: RunConfig, stream: Stream
     return Budget.of(config.train, stage.share / shares, stream.steps_per_epoch)
 
 
-def _first_step(stage: Stage, config: RunConfig, ranks: Ranks, position: Position) -> Step:
+def _first_step(training: _Training, stage: Stage) -> Step:
     assert stage.players
-    trainees = enrol(stage.players(), config.train, ranks)
+    config, ranks, position = training.config, training.ranks, training.position
+    objective = None
+    if training.initial is not None:
+        objective = distributed(stage.players(), config.train, ranks)
+        allocate(training.method, ranks.device)
+        if not training.checkpoint:
+            fill(training.method, training.initial)
+            _initialise(training.method, config)
+    trainees = enrol(stage.players(), config.train, ranks, objective)
     scaler = torch.amp.GradScaler(ranks.device.type) if config.train.precision == "fp16" else None
     before = position.step - position.stage_step
     return Step(config.train, ranks, trainees, stage=position.stage, before=before, scaler=scaler)

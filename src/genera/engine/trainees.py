@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from genera.blocks.averaged_sgd import AveragedSGD, TriggeredSGD
+from genera.blocks.tensor_parallel import check_split
 from genera.blocks.transformer import Block
 from genera.engine.config import TrainConfig
 from genera.engine.player import Player, Terms
@@ -51,7 +52,7 @@ class Trainee:
     guarded: bool
     """Whether the optimiser can skip a step on the device for a non-finite gradient (fused Adam, SGD, …)."""
     sharded: bool
-    """Whether each rank holds a shard of the tensors above (DTensors); `objective` gathers them while it runs."""
+    """Whether each rank holds a share of the tensors above (DTensors). FSDP gathers them while `objective` runs."""
     start: list[Tensor]
     """A sample of each parameter as it was when the stage began, or was resumed."""
     moved: bool = False
@@ -128,7 +129,7 @@ def gradients_of_inputs(method: nn.Module, trainees: dict[str, Trainee]) -> Iter
     Raises GeneraError for sharded players, whose parameters can only be gathered without gradients.
     """
     if any(trainee.sharded for trainee in trainees.values()):
-        raise GeneraError("--sharding fsdp cannot validate with gradients; drop it, or use --validate-every 0.")
+        raise GeneraError("a sharded model cannot be validated with gradients; use --validate-every 0.")
     parameters = [p for p in method.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -140,24 +141,38 @@ def gradients_of_inputs(method: nn.Module, trainees: dict[str, Trainee]) -> Iter
             parameter.requires_grad_(True)
 
 
-def enrol(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> dict[str, Trainee]:
-    """Prepare players for training: data-parallel or sharded over ranks, averages, fused-step guards.
+def enrol(
+    players: dict[str, Player], config: TrainConfig, ranks: Ranks, objective: nn.Module | None = None
+) -> dict[str, Trainee]:
+    """Prepare players for training: data-parallel over ranks, averages, fused-step guards.
 
-    Raises GeneraError for players that cannot be sharded.
+    objective: of the only player, where its parameters are divided over the ranks, by `distributed`.
+    Raises GeneraError for players that the config wants to divide and that cannot be.
     """
-    layers = layers_of(players) if config.sharding == "fsdp" else []
-    return {name: _enrolled(player, layers, config, ranks) for name, player in players.items()}
+    if objective is None:
+        check_distributed(players, config)
+    return {name: _enrolled(player, config, ranks, objective) for name, player in players.items()}
 
 
-def _enrolled(player: Player, layers: list[Block], config: TrainConfig, ranks: Ranks) -> Trainee:
-    objective: nn.Module = Objective(player.network)
-    sharded = bool(layers) and ranks.mesh.distributed
-    if sharded:
-        from genera.engine.sharding import shard  # imported only when sharding: it takes a second
+def distributed(players: dict[str, Player], config: TrainConfig, ranks: Ranks) -> nn.Module:
+    """Divide the only player, whose parameters are on the meta device, over the ranks. Returns its objective.
 
-        shard(objective, layers, player.optimiser, ranks, AUTOCAST.get(config.precision))
-    elif ranks.world > 1:
-        objective = DistributedDataParallel(objective, forward_sync_buffers=False)
+    The player's optimiser is of no more use: its parameters are no longer the network's.
+    """
+    from genera.engine.sharding import distribute  # imported only when sharding: it takes a second
+
+    (player,) = players.values()
+    objective = Objective(player.network)
+    distribute(objective, ranks, dtype=AUTOCAST.get(config.precision), compile=config.compile)
+    return objective
+
+
+def _enrolled(player: Player, config: TrainConfig, ranks: Ranks, objective: nn.Module | None) -> Trainee:
+    sharded = objective is not None
+    if objective is None:
+        objective = Objective(player.network)
+        if ranks.world > 1:
+            objective = DistributedDataParallel(objective, forward_sync_buffers=False)
     averaging = isinstance(player.optimiser, AveragedSGD)
     if averaging and config.ema:
         raise GeneraError("the optimisers asgd and nt-asgd average the weights themselves; drop --ema.")
@@ -186,14 +201,22 @@ def _sample(parameter: Tensor) -> Tensor:
     return (part.to_local() if hasattr(part, "to_local") else part).flatten()[:SAMPLE]
 
 
-def layers_of(players: dict[str, Player]) -> list[Block]:
-    """The transformer layers, which a sharded run gathers one at a time. Raises GeneraError if it cannot shard."""
-    layers = [m for player in players.values() for m in player.network.modules() if isinstance(m, Block)]
+def check_distributed(players: dict[str, Player], config: TrainConfig) -> None:
+    """Raise GeneraError if the config divides a model over ranks that cannot be divided in this way."""
+    if not (option := config.division):
+        return
     if len(players) > 1:  # a turn of one also runs the others, which nothing would gather
-        raise GeneraError(f"--sharding fsdp needs a method with a single player, got {', '.join(players)}; drop it.")
-    if not layers:
+        raise GeneraError(f"{option} needs a method with a single player, got {', '.join(players)}; drop it.")
+    if config.sharding == "fsdp" and not layers_of(players):
         raise GeneraError("--sharding fsdp gathers transformer layers, but this method has none; drop it.")
-    return layers
+    if config.tensor_parallel > 1:
+        for player in players.values():
+            check_split(player.network, config.tensor_parallel)
+
+
+def layers_of(players: dict[str, Player]) -> list[Block]:
+    """The transformer layers, which a sharded run gathers one at a time."""
+    return [m for player in players.values() for m in player.network.modules() if isinstance(m, Block)]
 
 
 def _staging(module: nn.Module) -> Iterator[nn.Module]:
