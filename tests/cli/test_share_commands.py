@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 import genera as library
 from commands import QUICK, contents, genera
@@ -121,13 +122,20 @@ def test_gpt2_alone_becomes_a_language_model(parts, tmp_path):
 
 def test_other_tokenisers_can_be_named(parts, tmp_path):
     words = ("--encoder", parts / "bert", "--decoder", parts / "gpt2", "--out", tmp_path / "run")
-    sentences = worlds.load("captions").sentences(300)
-    Tokeniser.train("bpe", lambda: sentences, 400).save(tmp_path / "larger")
+    (tmp_path / "larger").mkdir()
+    larger = Tokenizer.from_file(str(parts / "gpt2" / "tokenizer.json"))
+    larger.add_tokens(["<red>", "<blue>"])
+    larger.save(str(tmp_path / "larger/tokenizer.json"))
     done = genera("import", "optimus", *words, "--decoder-tokeniser", tmp_path / "larger")
     assert done.code == 0, done.err
-    assert library.load(tmp_path / "run", device="cpu").method.network.decoder.size.vocabulary == 400
-    Tokeniser.train("bpe", lambda: sentences, 265).save(tmp_path / "smaller")
+    vocabulary = library.load(tmp_path / "run", device="cpu").method.network.decoder.size.vocabulary
+    assert vocabulary == larger.get_vocab_size() >= 302
+    sentences = worlds.load("captions").sentences(300)
+    Tokeniser.train("bpe", lambda: sentences, 400).save(tmp_path / "other")
     words = (*words[:-1], tmp_path / "not")
+    message = genera("import", "optimus", *words, "--decoder-tokeniser", tmp_path / "other").error
+    assert "has only 297 tokens, but the tokeniser has 400, such as 'utside'; give the tokeniser" in message
+    Tokeniser.train("bpe", lambda: sentences, 265).save(tmp_path / "smaller")
     message = genera("import", "optimus", *words, "--decoder-tokeniser", tmp_path / "smaller").error
     assert "give the tokeniser that belongs to these weights" in message
 

@@ -13,8 +13,8 @@ from genera.errors import GeneraError
 
 
 def warm_start(model: Bert | Decoder, source: str, tokeniser: Tokeniser) -> None:
-    """Copy pretrained weights into `model`: its first layers, and the rows of its tokens. The begin, end and padding
-    tokens of `tokeniser` that the weights lack stay unchanged.
+    """Copy pretrained weights into `model`: its first layers, and the rows of its tokens. The rows of added tokens that
+    the weights lack stay unchanged.
 
     source: a folder in Hugging Face layout or a hub name.
     Raises GeneraError when there is no such model, its size differs from that of `model`, or it has other tokens.
@@ -43,9 +43,7 @@ def _rows(stored: int, tokeniser: Tokeniser, source: str) -> Picked:
             f"{source} has {stored} tokens, but the tokeniser has only {tokeniser.whole.size}; "
             "give the tokeniser that belongs to these weights."
         )
-    special = torch.tensor([tokeniser.pad, tokeniser.bos, tokeniser.eos])
-    lacking = (ids >= stored).nonzero()[:, 0]
-    if unknown := lacking[~torch.isin(lacking, special)].tolist():
+    if unknown := [place for place in (ids >= stored).nonzero()[:, 0].tolist() if place not in tokeniser.added]:
         raise GeneraError(
             f"{source} has only {stored} tokens, but the tokeniser has {tokeniser.whole.size}, such as "
             f"{tokeniser.pieces(unknown[:1])[0]!r}; give the tokeniser that belongs to these weights."

@@ -105,6 +105,11 @@ class Tokeniser:
         """The id of a token, None where the vocabulary has none such."""
         return self._tokenizer.token_to_id(token)
 
+    @property
+    def added(self) -> set[int]:
+        """Ids of tokens that are not made by merges, such as the special ones."""
+        return set(self._tokenizer.get_added_tokens_decoder())
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids per text, including bos and eos. A wordpiece tokeniser encodes a pair as [CLS] a [SEP] b
         [SEP], in one segment as in training; a bpe tokeniser joins the two with a space."""
