@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 import small_methods  # noqa: F401  (registers the small methods)
+from genera.engine.shipped import FOLDER
 from genera.testing import Case, forked
 from genera.testing.processes import Done
 from genera.testing.runs import configured, replaced, train
@@ -142,6 +143,14 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
         SHORT_TEXT
         | {"model.freeze": ["encoder"], "model.memory_slots": 2, "model.decoder.layout": "llama"}
         | {"model.decoder.key_value_heads": 2},
+    ),
+    # A trimmed vocabulary, rates of the parts, and both head starts of z.
+    "optimus:parts": (
+        "nano",
+        SHORT_TEXT
+        | {"data.decoder_tokeniser": str(FOLDER / "optimus-mini/assets/decoder"), "data.trim_vocabulary": True}
+        | {"model.decoder_lr": 0.0005, "model.latent_lr": 0.002, "model.head_start": 0.3, "model.word_dropout": 0.2}
+        | {"model.decoder.layout": "llama", "model.memory_slots": 3, "model.memory_positions": "none"},
     ),
     "prevalent": ("tiny", TINY_PREVALENT),
     # Half of each batch in other environments, described by the speaker; then the cross layers learn too.

@@ -42,6 +42,7 @@ class Decoder(nn.Module):
         *,
         memory: Tensor | None = None,
         embedding: Tensor | None = None,
+        dropped: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
         """ids: (B, T) int64 → states (B, T, H).
@@ -49,6 +50,7 @@ class Decoder(nn.Module):
         memory: (B, L, G, N, D); slice l is both keys and values of N slots before the tokens in block l, without norm,
             projection or rotation (Optimus, Li et al., EMNLP 2020, has N = 1).
         embedding: (B, H), added to the token (and position) vectors at every position.
+        dropped: (B, T), True for tokens whose vectors are replaced by zeros (word dropout, Bowman et al. 2016).
         cache: from `cache`, which also takes the memory; `ids` continue the cached tokens.
         Raises GeneraError when the sequence exceeds the number of positions.
         """
@@ -64,6 +66,8 @@ class Decoder(nn.Module):
                 f"exceeds the {self.size.positions} positions of the decoder."
             )
         x = self.tokens(ids)
+        if dropped is not None:
+            x = x.masked_fill(dropped[..., None], 0.0)
         if self.positions is not None:
             x = x + local(self.positions.weight)[place : place + count]
         if embedding is not None:

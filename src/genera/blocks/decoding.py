@@ -67,7 +67,8 @@ def decoder_writer(
 ) -> tuple[DecoderWriter, Decoding]:
     """A writer for prompts `start` (B, T0), and `decoding` with no more tokens than positions. As `generate`."""
     batch, prompt = start.shape
-    positions = model.size.positions - (0 if memory is None else memory.shape[3])
+    slots = 0 if memory is None or not model.memory_has_position else memory.shape[3]
+    positions = model.size.positions - slots
     if prompt > positions:
         raise GeneraError(f"a prompt of {prompt} tokens does not fit the {positions} positions left; shorten it.")
     decoding = replace(decoding, max_tokens=min(decoding.max_tokens, positions - prompt + 1))

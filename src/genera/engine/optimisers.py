@@ -13,6 +13,8 @@ from genera.blocks.schedules import schedule
 from genera.engine.optimiser_config import OPTIMISER_OPTIONS, SCHEDULE_OPTIONS, OptimiserConfig, given_options
 from genera.engine.player import Player
 
+OF_PLAYER = ("averaged", "clip", "average_buffers", "held", "held_until")
+
 
 def player(
     network: nn.Module,
@@ -27,7 +29,7 @@ def player(
     parameters: parameters or parameter groups [all of the network's]. fused: use fused kernels [if available].
     options: fields of the config to replace (lr, betas, …), and further fields of Player.
     """
-    of_player = {name: options.pop(name) for name in ("averaged", "clip", "average_buffers") if name in options}
+    of_player = {name: options.pop(name) for name in OF_PLAYER if name in options}
     config = replace(config, **options)
     optimiser = build_optimiser(
         config.optimiser,

@@ -25,3 +25,7 @@ class Player:
     average_buffers: bool = False
     """Whether it also covers floating-point buffers (batch-norm statistics, spectral vectors); otherwise the current
     buffers are used."""
+    held: tuple[str, ...] = ()
+    """Children of the network that keep their weights, and the optimiser's state of them, at first."""
+    held_until: float = 0.0
+    """Share of the stage's budget at which `held` begin to learn."""

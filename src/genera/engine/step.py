@@ -14,7 +14,7 @@ from genera.engine.noise import Noise
 from genera.engine.player import Terms
 from genera.engine.ranks import Ranks, gather_rows
 from genera.engine.telemetry import Telemetry
-from genera.engine.trainees import AUTOCAST, Trainee, only
+from genera.engine.trainees import AUTOCAST, Trainee, holding, only
 from genera.errors import GeneraError
 
 SMALLEST_SCALE = 2.0**-14
@@ -134,7 +134,7 @@ class Step:
         """
         trainee = self.trainees[name]
         self.noise.begin_turn()
-        with only(trainee, self.trainees):
+        with only(trainee, self.trainees), holding(trainee, self.progress):
             terms = self._backward(name, trainee, loss, batch)
         norm = self._move(name, trainee, terms, batch)
         prefix = (f"{name}/" if len(self.trainees) > 1 else "") + (f"{turn}/" if turn else "")

@@ -53,6 +53,8 @@ class Trainee:
     """Whether the optimiser can skip a step on the device for a non-finite gradient (fused Adam, SGD, …)."""
     sharded: bool
     """Whether each rank holds a share of the tensors above (DTensors). FSDP gathers them while `objective` runs."""
+    held: list[nn.Parameter]
+    """Those that keep their weights at first; see Player."""
     start: list[Tensor]
     """A sample of each parameter as it was when the stage began, or was resumed."""
     moved: bool = False
@@ -104,6 +106,21 @@ def only(trainee: Trainee, trainees: dict[str, Trainee]) -> Iterator[None]:
     finally:
         for parameter in others:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def holding(trainee: Trainee, progress: float) -> Iterator[None]:
+    """Within the context, the player's `held` parameters get no gradient, as long as its budget says so."""
+    held = [p for p in trainee.held if p.requires_grad] if progress < trainee.player.held_until else []
+    if isinstance(trainee.objective, Objective) and not trainee.sharded:
+        for parameter in held:
+            parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:  # DDP and FSDP expect, and compute, all gradients
+            parameter.requires_grad_(True)
+            parameter.grad = None
 
 
 @contextmanager
@@ -191,6 +208,7 @@ def _enrolled(player: Player, config: TrainConfig, ranks: Ranks, objective: nn.M
         staging=list(_staging(player.network)),
         guarded=getattr(player.optimiser, "_step_supports_amp_scaling", False),
         sharded=sharded,
+        held=[p for name, p in player.network.named_parameters() if name.partition(".")[0] in player.held],
         start=[_sample(p).clone() for p in parameters],
     )
 

@@ -45,7 +45,7 @@ class TextVae(nn.Module):
         super().__init__()
         self.config, self.encoder_pad, self.decoder_end = config, encoder_pad, decoder_end
         self.encoder = Bert(encoder, pooler=config.feature == "pooler")
-        self.decoder = Decoder(decoder)
+        self.decoder = Decoder(decoder, memory_has_position=config.memory_positions == "first")
         self.encoder.blocks.checkpointing = self.decoder.blocks.checkpointing = config.checkpointing
         self.to_posterior = nn.Linear(encoder.hidden, 2 * config.latent_size, bias=False)  # W_E
         self.to_memory = self.to_embedding = None
@@ -103,9 +103,12 @@ class TextVae(nn.Module):
             memory = self.to_memory(z).view(len(z), size.layers, size.groups, -1, size.width)
         return {"memory": memory, "embedding": None if self.to_embedding is None else self.to_embedding(z)}
 
-    def log_likelihood(self, ids: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,), of (B, T) BPE ids <BOS> x <EOS>; BOS is given, EOS is predicted."""
-        states = self.decoder(ids[:, :-1], **self.conditions(z))
+    def log_likelihood(self, ids: Tensor, z: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """log p(x|z) in nats, (B,), of (B, T) BPE ids <BOS> x <EOS>; BOS is given, EOS is predicted.
+
+        dropped: (B, T - 1), True where the decoder does not see the token that it continues.
+        """
+        states = self.decoder(ids[:, :-1], dropped=dropped, **self.conditions(z))
         return sequence_log_likelihood(states, self.decoder.output, next_tokens(ids, self.decoder_end))
 
     def write(self, z: Tensor, tokeniser: Tokeniser, how: Decoding, generator: Generator | None) -> list[str]:

@@ -26,10 +26,20 @@ class TextVaeConfig:
     """How the decoder sees z: as one extra key and value in each layer, added to every embedding, or both."""
     memory_slots: int = 1
     """Extra keys and values per layer of the decoder that z gives it (with the injections memory and both)."""
+    memory_positions: Literal["first", "none"] = "first"
+    """Positions of the decoder's memory slots. first: they take positions 0, 1, …, and the tokens follow, as published.
+    none: the tokens start at position 0, as in the decoder's pre-training."""
     latent_init: float = 0.02
     """Standard deviation of the initial weights of the three latent maps."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a sentence may have on either side, including begin and end tokens."""
+        counted = self.injection != "embedding" and self.memory_positions == "first"
+        slots = self.memory_slots - 1 if counted else 0  # one slot takes the place of BOS, which is not predicted
+        return min(self.encoder.positions, self.decoder.positions - slots)
 
     def check_networks(self) -> list[str]:
         """Every complaint about these values, in words."""
@@ -39,6 +49,10 @@ class TextVaeConfig:
             (
                 self.memory_slots == 1 or self.injection != "embedding",
                 f"--memory-slots {self.memory_slots} needs --injection memory or both",
+            ),
+            (
+                self.memory_positions == "first" or self.injection != "embedding",
+                f"--memory-positions {self.memory_positions} needs --injection memory or both",
             ),
             (self.latent_init > 0, f"--latent-init must be above 0, got {self.latent_init}"),
         ]

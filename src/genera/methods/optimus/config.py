@@ -32,8 +32,25 @@ class OptimusConfig(TextVaeConfig, OptimiserConfig):
     freeze: tuple[Literal["encoder", "decoder"], ...] = ()
     """Parts that keep their weights: encoder, decoder. The features of a frozen encoder are standardised, and computed
     once for all training sentences."""
+    encoder_lr: float | None = None
+    """Peak learning rate of the encoder [--lr]."""
+    decoder_lr: float | None = None
+    """Peak learning rate of the decoder [--lr]."""
+    latent_lr: float | None = None
+    """Peak learning rate of the latent maps between them [--lr]."""
+    head_start: float = 0.0
+    """Share of the budget in which only the latent maps learn: encoder and decoder keep their weights, so that a
+    pretrained decoder has to read z before it adapts to the corpus."""
+    word_dropout: float = 0.0
+    """Share of the decoder's input tokens that it does not see in training, so that it has to read z; 1 shows it none
+    but the begin token."""
     unit_variance: bool = False
     """Fix the posterior's variance to 1 ("deterministic connect" of the released code), so that KL = |mean|^2 / 2."""
+
+    @property
+    def rates(self) -> dict[str, float | None]:
+        """part → its own learning rate, if it has one"""
+        return {"encoder": self.encoder_lr, "decoder": self.decoder_lr, "latent": self.latent_lr}
 
     def check(self) -> list[str]:
         rules = [
@@ -47,13 +64,26 @@ class OptimusConfig(TextVaeConfig, OptimiserConfig):
                 self.beta_schedule == "cyclical" or self.beta_cycles == 1,
                 f"--beta-cycles is for the cyclical schedule, not for {self.beta_schedule}",
             ),
+            *(
+                (rate is None or rate > 0, f"--{part}-lr must be above 0, got {rate}")
+                for part, rate in self.rates.items()
+            ),
+            *(
+                (part not in self.freeze, f"--{part}-lr has no effect with --freeze {part}")
+                for part, rate in self.rates.items()
+                if rate is not None
+            ),
+            (0 <= self.head_start < 1, f"--head-start is a share of the budget in [0, 1), got {self.head_start}"),
+            (
+                self.head_start == 0 or len(set(self.freeze)) < 2,
+                "--head-start has no effect with --freeze encoder decoder, where only the latent maps ever learn",
+            ),
+            (0 <= self.word_dropout <= 1, f"--word-dropout must lie in [0, 1], got {self.word_dropout}"),
             (self.free_bits >= 0, f"--free-bits must be 0 or above, got {self.free_bits}"),
         ]
         return super().check() + self.check_networks() + [complaint for holds, complaint in rules if not holds]
 
     def check_data(self, data: DataConfig) -> list[str]:
-        slots = 0 if self.injection == "embedding" else self.memory_slots - 1  # one slot takes the place of BOS
-        longest = min(self.encoder.positions, self.decoder.positions - slots)
-        if data.max_tokens <= longest:
+        if data.max_tokens <= self.longest:
             return []
-        return [f"--max-tokens {data.max_tokens} exceeds the {longest} positions of encoder and decoder"]
+        return [f"--max-tokens {data.max_tokens} exceeds the {self.longest} positions of encoder and decoder"]

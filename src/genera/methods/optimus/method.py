@@ -56,8 +56,15 @@ class Optimus(Method):
         return [Stage("train", self.players, self.update, data=self.encoded if frozen else None)]
 
     def players(self) -> dict[str, Player]:
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return {"vae": player(self.network, self.config, parameters=trained)}
+        config, trained = self.config, [p for p in self.network.parameters() if p.requires_grad]
+        groups: list[Any] = trained
+        if any(config.rates.values()):
+            groups = [
+                {"params": parameters, "lr": config.rates[part] or config.lr}
+                for part, parameters in self.network.parts().items()
+            ]
+        held: dict[str, Any] = {"held": ("encoder", "decoder"), "held_until": config.head_start}
+        return {"vae": player(self.network, config, parameters=groups, **held)}
 
     def encoded(self, data: TextCorpus, artefacts: Path) -> FeatureCorpus:
         """The corpus with the standardised features of the frozen encoder."""
@@ -71,7 +78,7 @@ class Optimus(Method):
     def objective(self, batch: TextBatch, step: Step) -> Terms:
         """L_E + beta L_R with free bits (equations 4 and 9)."""
         noise = step.normal(len(batch), self.config.latent_size)
-        log_likelihood, mean, log_variance = self.network(batch, noise)
+        log_likelihood, mean, log_variance = self.network(batch, noise, self.dropped_words(batch, step))
         reconstruction = -log_likelihood / batch.length if self.config.length_weighted else -log_likelihood
         kl = gaussian_kl(mean, log_variance)
         beta = self.beta(step.progress)
@@ -84,6 +91,15 @@ class Optimus(Method):
             "kl": kl.sum(1).mean(),
             "beta": loss.new_tensor(beta),
         }
+
+    def dropped_words(self, batch: TextBatch, step: Step) -> Tensor | None:
+        """(B, T - 1), True for the tokens after BOS that word dropout hides; None outside of training."""
+        if not self.training or not self.config.word_dropout:
+            return None
+        rows, width = batch.decoder.shape
+        dropped = step.uniform(rows, width - 1) < self.config.word_dropout
+        dropped[:, 0] = False
+        return dropped
 
     def beta(self, progress: float) -> float:
         """Weight of the KL term when the share `progress` of the run is over."""
@@ -190,8 +206,7 @@ class Optimus(Method):
 
     def _batches(self, items: Sequence[str]) -> list[TextBatch]:
         device = self.network.to_posterior.weight.device
-        limit = min(self.network.encoder.size.positions, self.network.decoder.size.positions)
         return [
-            collate(items[i : i + ROWS_AT_ONCE], self.assets, limit, first=i).to(device)
+            collate(items[i : i + ROWS_AT_ONCE], self.assets, self.config.longest, first=i).to(device)
             for i in range(0, len(items), ROWS_AT_ONCE)
         ]

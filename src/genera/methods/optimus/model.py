@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genera.blocks.size import TransformerSize
 from genera.data.text.batches import TextBatch
@@ -29,6 +29,15 @@ class OptimusNetwork(TextVae):
             self.register_buffer("feature_mean", torch.zeros(encoder.hidden))
             self.register_buffer("feature_scale", torch.ones(encoder.hidden))
 
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """The trained parameters of the encoder, the decoder, and the rest, the latent maps."""
+        parts: dict[str, list[nn.Parameter]] = {"encoder": [], "decoder": [], "latent": []}
+        for name, parameter in self.named_parameters():
+            child = name.partition(".")[0]
+            if parameter.requires_grad:
+                parts[child if child in parts else "latent"].append(parameter)
+        return {name: parameters for name, parameters in parts.items() if parameters}
+
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
         """Read features (N, H) by their mean and standard deviation from now on."""
@@ -43,11 +52,15 @@ class OptimusNetwork(TextVae):
         mean, log_variance = super().posterior(features)
         return mean, torch.zeros_like(log_variance) if self.config.unit_variance else log_variance
 
-    def forward(self, batch: TextBatch, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """noise: (B, P) of N(0, 1). Returns log p(x|z) at one z ~ q(z|x), and q's mean and log variance."""
+    def forward(self, batch: TextBatch, noise: Tensor, dropped: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """noise: (B, P) of N(0, 1). dropped: as `log_likelihood`.
+
+        Returns log p(x|z) at one z ~ q(z|x), and q's mean and log variance.
+        """
         features = batch.features
         if features is None:
             assert batch.encoder is not None
             features = self.features(batch.encoder)
         mean, log_variance = self.posterior(features)
-        return self.log_likelihood(batch.decoder, drawn(mean, log_variance, noise)), mean, log_variance
+        z = drawn(mean, log_variance, noise)
+        return self.log_likelihood(batch.decoder, z, dropped), mean, log_variance

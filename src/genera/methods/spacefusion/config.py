@@ -49,9 +49,8 @@ class SpaceFusionConfig(TextVaeConfig, OptimiserConfig):
     def check_data(self, data: DialogueConfig) -> list[str]:
         rules = [
             (
-                data.max_tokens <= min(self.encoder.positions, self.decoder.positions),
-                f"--max-tokens {data.max_tokens} exceeds the {min(self.encoder.positions, self.decoder.positions)} "
-                "positions of encoder and decoder",
+                data.max_tokens <= self.longest,
+                f"--max-tokens {data.max_tokens} exceeds the {self.longest} positions of encoder and decoder",
             ),
             (
                 data.max_context_tokens <= self.encoder.positions,

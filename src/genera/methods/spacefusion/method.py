@@ -152,7 +152,7 @@ class SpaceFusion(Method):
         rows = []
         for part in range(0, len(responses), ROWS_AT_ONCE):
             some = slice(part, part + ROWS_AT_ONCE)
-            batch = collate(responses[some], self.assets, self.network.decoder.size.positions).to(mean.device)
+            batch = collate(responses[some], self.assets, self.config.longest).to(mean.device)
             noise = torch.randn(samples, *mean[some].shape, generator=generator, device=mean.device)
             z = drawn(mean[some], log_variance[some], noise)
             rows.append(torch.stack([self.network.log_likelihood(batch.decoder, draw) for draw in z]).double())
