@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from genera.blocks.pretrained import export_weights
 from genera.engine.registry import preset
 from genera.errors import GeneraError
-from genera.methods.lm import method as module
+from genera.methods.lm import rows
 from genera.run import Run
 
 
@@ -46,7 +46,7 @@ def test_the_likelihood_does_not_depend_on_the_batch(gpt2_lm, text, monkeypatch)
     together = gpt2_lm.score(text.sentences).log_weights[0]
     alone = torch.cat([gpt2_lm.score([sentence]).log_weights[0] for sentence in text.sentences])
     assert_close(together, alone, atol=1e-4, rtol=1e-6)
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", 3)
     assert_close(gpt2_lm.score(text.sentences).log_weights[0], together, atol=1e-4, rtol=1e-6)
 
 

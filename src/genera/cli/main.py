@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "write a page that compares runs",
     "ablate": "train, measure and compare several settings over several seeds",
     "sample": "draw from a trained model",
+    "score": "compute the perplexity of each line of a file, or predict its last word",
     "reconstruct": "encode and decode your own items",
     "encode": "write the latents of your own items to a file",
     "decode": "decode latents from a file",

@@ -48,6 +48,16 @@ class Score:
 
 
 @dataclass
+class LastWords:
+    """How well the last word of each of B texts is predicted, given the words before it."""
+
+    right: Tensor
+    """(B,) bool: whether greedy decoding gives the word, all its tokens"""
+    nats: Tensor
+    """(B,) float64: −log p(word | words before)"""
+
+
+@dataclass
 class Walk:
     """Trajectories of E episodes through a navigation graph."""
 
@@ -140,6 +150,22 @@ class Decodes(Protocol):
 @runtime_checkable
 class Scores(Protocol):
     def score(self, items: Sequence[Any], samples: int, *, generator: Generator | None = None) -> Score: ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    def continuations(
+        self, prompts: Sequence[str], count: int, *, generator: Generator | None = None, **options: Any
+    ) -> list[list[str]]:
+        """`count` continuations of each prompt, without the prompt."""
+        ...
+
+
+@runtime_checkable
+class PredictsWords(Protocol):
+    def last_words(self, items: Sequence[str]) -> LastWords:
+        """Of texts of at least two words."""
+        ...
 
 
 @runtime_checkable
@@ -284,6 +310,8 @@ CAPABILITIES: dict[str, type] = {
         Features,
         Decodes,
         Scores,
+        Continues,
+        PredictsWords,
         ScoresGiven,
         Responds,
         ScoresResponses,

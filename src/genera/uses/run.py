@@ -14,6 +14,7 @@ from genera.engine import registry
 from genera.engine.capabilities import (
     CAPABILITIES,
     Attends,
+    Continues,
     Decodes,
     Encodes,
     MixesStyles,
@@ -154,6 +155,14 @@ class Run:
         if direction not in model.directions:
             raise unknown("direction", direction, model.directions)
         return model
+
+    def continuations(
+        self, prompts: Sequence[str], count: int = 1, *, seed: int = 0, **options: Any
+    ) -> list[list[str]]:
+        """`count` texts that go on with each prompt, which they do not repeat. Options as for `sample`."""
+        count = at_least(1, count, "the number of continuations")
+        model = self.able(Continues, "continue a text")
+        return model.continuations(self._read(prompts), count, generator=self.generator(seed), **options)
 
     def score(self, items: Sequence[Any], *, samples: int = 100, seed: int = 0) -> Score:
         """Likelihood terms of each item under `samples` importance samples."""

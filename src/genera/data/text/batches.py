@@ -88,6 +88,24 @@ def collate(
     `max_tokens` ids on either side (including begin and end). first: the position of texts[0] in what the user gave, by
     which errors count.
     """
+    texts = readable(texts, first=first)
+    encoder = None if tokenisers.encoder is None else tokenisers.encoder.encode_batch(texts)
+    decoder = tokenisers.decoder.encode_batch(texts)
+    if max_tokens is not None:
+        for number, (text, *sides) in enumerate(zip(texts, decoder, encoder or decoder, strict=True), first + 1):
+            check_length(number, text, max(map(len, sides)), max_tokens)
+    return TextBatch(
+        ids=torch.arange(len(texts)),
+        encoder=None if encoder is None else _pad(encoder, 0),
+        decoder=_pad(decoder, tokenisers.decoder.pad),
+        length=torch.tensor([len(row) for row in decoder]),
+        labels=None,
+        per_target=_per_target(np.array([len(row) for row in decoder]), len(decoder)),
+    )
+
+
+def readable(texts: Sequence[str], *, first: int = 0) -> list[str]:
+    """The texts of the user, stripped. Raises GeneraError for an empty one, and for one that is not valid Unicode."""
     texts = [text.strip() for text in texts]
     if not texts:
         raise GeneraError("no sentences were given; at least one is needed.")
@@ -98,23 +116,13 @@ def collate(
             text.encode()
         except UnicodeEncodeError:  # on a command line, bytes that are not UTF-8
             raise GeneraError(f"the sentence {text[:40]!r} is not UTF-8; write whole characters.") from None
-    encoder = None if tokenisers.encoder is None else tokenisers.encoder.encode_batch(texts)
-    decoder = tokenisers.decoder.encode_batch(texts)
-    if max_tokens is not None:
-        for number, (text, *sides) in enumerate(zip(texts, decoder, encoder or decoder, strict=True), first + 1):
-            longest = max(map(len, sides))
-            if longest > max_tokens:
-                raise GeneraError(
-                    f"sentence {number}, {text[:40]!r}…, has {longest} tokens; this model reads at most {max_tokens}."
-                )
-    return TextBatch(
-        ids=torch.arange(len(texts)),
-        encoder=None if encoder is None else _pad(encoder, 0),
-        decoder=_pad(decoder, tokenisers.decoder.pad),
-        length=torch.tensor([len(row) for row in decoder]),
-        labels=None,
-        per_target=_per_target(np.array([len(row) for row in decoder]), len(decoder)),
-    )
+    return texts
+
+
+def check_length(number: int, text: str, tokens: int, most: int) -> None:
+    """Raise GeneraError for sentence `number` if it has more than `most` tokens."""
+    if tokens > most:
+        raise GeneraError(f"sentence {number}, {text[:40]!r}…, has {tokens} tokens; this model reads at most {most}.")
 
 
 def _pad(rows: list[list[int]], pad: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Configs of the language models. No torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from genera.blocks.layouts import LAYOUTS
 from genera.blocks.size import GPT2_BASE, DecoderShape
@@ -12,6 +12,9 @@ from genera.engine.optimiser_config import OptimiserConfig
 @dataclass(frozen=True, kw_only=True)
 class LmConfig(OptimiserConfig):
     """A causal Transformer trained by maximum likelihood, from scratch or from pretrained weights."""
+
+    reads_windows: ClassVar[bool] = True
+    """Whether a text with more tokens than positions is scored in several windows."""
 
     decoder: DecoderShape = GPT2_BASE
     """Size and layout; the vocabulary follows the tokeniser."""
@@ -60,6 +63,8 @@ class LmConfig(OptimiserConfig):
 @dataclass(frozen=True, kw_only=True)
 class Gpt2LmConfig(LmConfig):
     """GPT-2 as the text VAEs are compared with: one sentence at a time, nats per sentence."""
+
+    reads_windows: ClassVar[bool] = False
 
     loss: Literal["token", "sentence"] = "sentence"
     """Negative log-likelihood per token of the global batch, or per sentence."""

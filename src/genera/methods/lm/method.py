@@ -1,6 +1,6 @@
 """Autoregressive language models: maximum likelihood, and what the trained model can do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,16 +10,16 @@ from torch import Generator, Tensor, nn
 
 from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import beam_search, decoder_writer, generate
-from genera.blocks.decoding_options import decoding
-from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
+from genera.blocks.decoding_options import Decoding, decoding
+from genera.blocks.likelihood import IGNORED, next_tokens, sequence_log_likelihood
 from genera.blocks.pretrained import DECODERS, find, load_weights, read_size, write_folder
 from genera.blocks.size import DecoderShape
 from genera.blocks.warm_start import restored, warm_start
-from genera.data.text.batches import TextBatch, collate
+from genera.data.text.batches import TextBatch, check_length, collate, readable
 from genera.data.text.corpus import DecoderCorpus
 from genera.data.text.packing import PackedBatch
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
-from genera.engine.capabilities import Score
+from genera.engine.capabilities import LastWords, Score
 from genera.engine.config import RunConfig
 from genera.engine.method import Method
 from genera.engine.optimisers import player
@@ -28,9 +28,7 @@ from genera.engine.player import Player, Terms
 from genera.engine.step import Step
 from genera.errors import GeneraError
 from genera.methods.lm.config import LmConfig
-
-ROWS_AT_ONCE = 512
-"""Sentences scored together outside of training."""
+from genera.methods.lm.rows import ROWS_AT_ONCE, right_padded, shared_prefix
 
 
 class Lm(Method):
@@ -88,33 +86,54 @@ class Lm(Method):
 
     # what the trained model can do
 
-    @torch.no_grad()
     def sample(self, count: int, *, generator: Generator | None = None, **options: Any) -> list[str]:
         """Ancestral samples unless the options (fields of Decoding) say otherwise; with `beams`, the `count` likeliest
         sentences that the search finds. Raises GeneraError when it finds fewer."""
-        tokeniser, how = self.tokeniser, decoding(options, temperature=1.0)
-        rows = 1 if how.beams > 1 else count
-        start = torch.full((rows, 1), tokeniser.bos, device=self.decoder.tokens.weight.device)
-        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad, "forbid": self._forbidden}
+        how = decoding(options, temperature=1.0)
+        return self._written([[self.tokeniser.bos]], count, how, generator)[0]
+
+    def continuations(
+        self, prompts: Sequence[str], count: int, *, generator: Generator | None = None, **options: Any
+    ) -> list[list[str]]:
+        """As `sample`, after each of the prompts; those of equal length are decoded together. A continuation begins
+        with a space unless it goes on with the last word."""
+        how, prompts = decoding(options, temperature=1.0), readable(prompts)
+        starts = [ids[:-1] for ids in self.tokeniser.encode_batch(prompts)]
+        found: dict[int, list[str]] = {}
+        for length in sorted({len(ids) for ids in starts}):
+            places = [i for i, ids in enumerate(starts) if len(ids) == length]
+            written = self._written([starts[i] for i in places], count, how, generator)
+            found |= dict(zip(places, written, strict=True))
+        return [[text[len(prompt) :] for text in found[i]] for i, prompt in enumerate(prompts)]
+
+    @torch.no_grad()
+    def _written(
+        self, starts: list[list[int]], count: int, how: Decoding, generator: Generator | None
+    ) -> list[list[str]]:
+        """`count` texts that begin with each of the starts, which are equally long."""
+        tokeniser, start = self.tokeniser, torch.tensor(starts, device=self.decoder.tokens.weight.device)
+        unused = range(tokeniser.size, self.decoder.size.vocabulary)
+        special: dict[str, Any] = {"end": tokeniser.eos, "pad": tokeniser.pad}
+        special["forbid"] = (*tokeniser.never_written, *unused)
         if how.beams > 1:
             if count > how.beams:
                 raise GeneraError(f"a search with {how.beams} beams finds {how.beams} sentences, not {count}.")
             writer, how = decoder_writer(self.decoder, start, how)
-            found, _ = beam_search(writer, start=start, decoding=how, **special)
-            ids = found[0, :count]
+            searched, _ = beam_search(writer, start=start, decoding=how, **special)
+            ids = searched[:, :count].flatten(0, 1)
         else:
-            ids = generate(self.decoder, start=start, decoding=how, generator=generator, **special)
-        return tokeniser.decode_batch(ids.cpu().numpy())
-
-    @property
-    def _forbidden(self) -> list[int]:
-        """Ids that are never generated: begin, padding, and tokens that only fill up the vocabulary."""
-        return [*self.tokeniser.never_written, *range(self.tokeniser.size, self.decoder.size.vocabulary)]
+            rows = start.repeat_interleave(count, 0)
+            ids = generate(self.decoder, start=rows, decoding=how, generator=generator, **special)
+        ids = torch.cat([start.repeat_interleave(count, 0), ids], 1)
+        texts = tokeniser.decode_batch(ids.cpu().numpy())
+        return [texts[i : i + count] for i in range(0, len(texts), count)]
 
     def features(self, items: Sequence[str]) -> Tensor:
         """Sentences → the mean of the last layer's states over <BOS> x, (B, H), on the model's device."""
         rows = []
-        for batch in self._batches(items):
+        for first in range(0, len(items), ROWS_AT_ONCE):
+            some, longest = items[first : first + ROWS_AT_ONCE], self.decoder.size.positions
+            batch = collate(some, self.assets, longest, first=first).to(self.decoder.tokens.weight.device)
             states = self.decoder(batch.decoder[:, :-1])  # EOS is never read in training, so its state says nothing
             inside = torch.arange(states.shape[1], device=states.device) < batch.length[:, None] - 1
             rows.append((states * inside[..., None]).sum(1) / inside.sum(1, keepdim=True))
@@ -122,19 +141,55 @@ class Lm(Method):
 
     @torch.no_grad()
     def score(self, items: Sequence[str], samples: int = 1, *, generator: Generator | None = None) -> Score:
-        """Exact log p(x): one weight a sentence, whatever `samples` is."""
-        likelihoods, lengths = [], []
-        for batch in self._batches(items):
-            likelihoods.append(self.log_likelihood(batch.decoder).double())
-            lengths.append(batch.length - 1)
-        exact = torch.cat(likelihoods)[None]
-        return Score(log_weights=exact, log_likelihood=exact, lengths={"tokens": torch.cat(lengths)})
+        """Exact log p(x): one weight a text, whatever `samples` is.
 
-    def _batches(self, items: Sequence[str]) -> Iterator[TextBatch]:
-        for first in range(0, len(items), ROWS_AT_ONCE):
-            some, longest = items[first : first + ROWS_AT_ONCE], self.decoder.size.positions
-            batch = collate(some, self.assets, longest, first=first)
-            yield batch.to(self.decoder.tokens.weight.device)
+        A text with more tokens than positions is read in consecutive windows, each of which begins with the last token
+        of the one before (gpt2-lm, which models sentences, raises GeneraError).
+        """
+        window = self.decoder.size.positions
+        texts = readable(items)
+        rows = self.tokeniser.encode_batch(texts)
+        if not self.config.reads_windows:
+            for number, (text, row) in enumerate(zip(texts, rows, strict=True), 1):
+                check_length(number, text, len(row), window)
+        windows = [row[i : i + window + 1] for row in rows for i in range(0, len(row) - 1, window)]
+        owners = torch.tensor([number for number, row in enumerate(rows) for _ in range(0, len(row) - 1, window)])
+        device = self.decoder.tokens.weight.device
+        exact = torch.zeros(len(rows), dtype=torch.float64, device=device)
+        for places, inputs, targets in right_padded(windows, self.tokeniser.pad, device):
+            terms = sequence_log_likelihood(self.decoder(inputs), self.decoder.output, targets)
+            exact.index_add_(0, owners[places].to(device), terms.double())
+        lengths = {"tokens": torch.tensor([len(row) - 1 for row in rows], device=device)}
+        lengths["windows"] = torch.bincount(owners, minlength=len(rows)).to(device)
+        return Score(log_weights=exact[None], log_likelihood=exact[None], lengths=lengths)
+
+    @torch.no_grad()
+    def last_words(self, items: Sequence[str]) -> LastWords:
+        """Whether all tokens of the last word are the likeliest given those before (Paperno et al. 2016, LAMBADA).
+
+        Only the last tokens that fit the positions are read. Raises GeneraError for a text of one word.
+        """
+        texts = readable(items)
+        for number, text in enumerate(texts, 1):
+            if len(text.split()) < 2:
+                raise GeneraError(f"line {number}, {text[:40]!r}, has one word; the words before the last are needed.")
+        whole = [ids[:-1] for ids in self.tokeniser.encode_batch(texts)]
+        before = [ids[:-1] for ids in self.tokeniser.encode_batch([text.rsplit(maxsplit=1)[0] for text in texts])]
+        pairs = zip(whole, before, strict=True)
+        counts = torch.tensor([len(ids) - shared_prefix(ids, start) for ids, start in pairs])
+        device = self.decoder.tokens.weight.device
+        wrong = torch.zeros(len(texts), dtype=torch.int64, device=device)
+        nats = torch.zeros(len(texts), dtype=torch.float64, device=device)
+        rows = [ids[-self.decoder.size.positions - 1 :] for ids in whole]
+        for places, inputs, targets in right_padded(rows, self.tokeniser.pad, device):
+            ends = (targets != IGNORED).sum(1, keepdim=True)
+            after = torch.arange(targets.shape[1], device=device) - (ends - counts[places, None].to(device))
+            row, column = ((after >= 0) & (targets != IGNORED)).nonzero(as_tuple=True)
+            p = self.decoder.logits(self.decoder(inputs)[row, column]).float().log_softmax(-1)
+            wanted, owner = targets[row, column], places.to(device)[row]
+            wrong.index_add_(0, owner, (p.argmax(-1) != wanted).long())
+            nats.index_add_(0, owner, -p.gather(1, wanted[:, None])[:, 0].double())
+        return LastWords(right=wrong == 0, nats=nats)
 
     # sharing
 
