@@ -1,10 +1,13 @@
 """Each layout equals transformers on random weights, in states, logits and gradients, cached and after a round trip."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -236,13 +239,55 @@ def test_a_written_folder_is_read_by_transformers(kind: str, tmp_path: Path) -> 
     ],
 )
 def test_what_the_block_does_not_do_is_named(change: dict[str, object], named: str, tmp_path: Path) -> None:
-    import json
-
     transformers.LlamaConfig(**LLAMA_SIZES).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(GeneraError, match=named):
         read_size(tmp_path, DECODERS)
+
+
+CONFIGS = {
+    "bert": (transformers.BertConfig, ENCODERS),
+    "roformer": (transformers.RoFormerConfig, ENCODERS),
+    "gpt2": (transformers.GPT2Config, DECODERS),
+    "llama": (transformers.LlamaConfig, DECODERS),
+    "t5": (transformers.T5Config, PAIRS),
+    "mt5": (transformers.MT5Config, PAIRS),
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_layout_names_what_it_does_not_do(kind: str, tmp_path: Path) -> None:
+    theirs, kinds = CONFIGS[kind]
+    config = theirs().to_dict() | ({"tie_word_embeddings": False} if kind in ("t5", "mt5") else {})
+    path, plain = tmp_path / "config.json", {"model_type": kind}
+    for change, named in (
+        ({"sliding_window": 128}, "sliding_window is 128; only None is implemented"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types has 'sliding_attention'"),
+        ({"rope_scaling": {"rope_type": "dynamic"}}, "rope_scaling asks for rotary positions of type 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "rope_parameters asks for rotary positions of type 'llama3'"),
+        ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor 0.5; only 1.0"),
+        ({"partial_rotary_factor": 0.25}, "partial_rotary_factor is 0.25"),
+        ({"quantization_config": {"bits": 4}}, "quantised"),
+        ({"num_local_experts": 8}, "num_local_experts is 8"),
+        ({"pruned_heads": {"0": [1]}}, "pruned_heads"),
+        ({"embedding_size": 7}, "embedding_size is 7"),
+        ({"rope_scaling": [1]}, "rope_scaling is a list"),
+    ):
+        path.write_text(json.dumps(config | plain | change))
+        with pytest.raises(GeneraError, match=re.escape(named)):
+            read_size(tmp_path, kinds)
+    if kinds != PAIRS:  # which also read the names of the weights
+        path.write_text(json.dumps(config | plain | {"sliding_window": 128, "use_sliding_window": False}))
+        assert read_size(tmp_path, kinds).layout.name == kind
+
+
+def test_weights_in_integers_are_refused(llama: Decoder, tmp_path: Path) -> None:
+    tensors = load_file(tmp_path / "oracle/model.safetensors")
+    tensors["model.norm.weight"] = (tensors["model.norm.weight"] * 10).to(torch.int8)
+    save_file(tensors, tmp_path / "oracle/model.safetensors")
+    with pytest.raises(GeneraError, match=r"do not fit.*: norm\.weight is stored as I8 \(quantised\?\)"):
+        load_weights(llama, tmp_path / "oracle")
 
 
 def test_llama_fields_of_another_layout_are_refused() -> None:

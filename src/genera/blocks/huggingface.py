@@ -209,6 +209,18 @@ FORMATS: dict[str, Format] = {
 }
 """model_type → its format"""
 
+NOWHERE: Mapping[str, tuple[Any, ...]] = {
+    "sliding_window": (None,),
+    "attention_chunk_size": (None,),
+    "attn_logit_softcapping": (None,),
+    "final_logit_softcapping": (None,),
+    "num_local_experts": (None, 0),
+    "num_experts": (None, 0),
+    "pruned_heads": (None, {}, []),
+    "partial_rotary_factor": (None, 1.0),
+}
+"""Entries of config.json that change what a model computes, in any layout, and the values that ask for nothing"""
+
 _PREFIX = re.compile(r"^(bert|roformer|transformer|model)\.")
 _TENSORFLOW = {"gamma": "weight", "beta": "bias"}
 

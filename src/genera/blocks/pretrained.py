@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genera.blocks.bert import Bert
 from genera.blocks.decoder import Decoder
-from genera.blocks.huggingface import FORMATS, Format, plain
+from genera.blocks.huggingface import FORMATS, NOWHERE, Format, plain
 from genera.blocks.layouts import LLAMA, ROTARY_BASE
 from genera.blocks.size import T5Size, TransformerSize
 from genera.blocks.t5 import T5
@@ -26,6 +26,8 @@ from genera.typed import mismatch, read_typed
 _INDEX = "model.safetensors.index.json"
 ENCODERS, DECODERS, PAIRS = ("bert", "roformer"), ("gpt2", "llama"), ("t5", "mt5")
 """model_type of the files that a Bert, a Decoder and a T5 read"""
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Types of stored weights that are read as they are."""
 MISFITS_SHOWN = 20
 """Tensors that an error lists."""
 
@@ -62,10 +64,14 @@ def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
     if kind == "t5" and str(config.get("feed_forward_proj", "relu")).startswith("gated"):
         kind = "mt5"  # T5 1.1 has the same layout
     form = FORMATS[kind]
-    for name, values in form.implemented.items():
+    windows = {"sliding_window": (config.get("sliding_window"),)} if config.get("use_sliding_window") is False else {}
+    for name, values in {**NOWHERE, **form.implemented, **windows}.items():
         if config.get(name, values[0]) not in values:
             known = " or ".join(map(repr, values))
             raise GeneraError(f"{path}: {name} is {config[name]!r}; only {known} is implemented.")
+    if kinds_of_layers := set(config.get("layer_types") or []) - {"full_attention"}:
+        raise GeneraError(f"{path}: layer_types has {min(kinds_of_layers)!r}; only 'full_attention' is implemented.")
+    rotary_base = _rotary_base(config, path)
     if config.get("quantization_config") is not None:
         raise GeneraError(f"{path}: the weights are quantised (quantization_config); fetch the unquantised model.")
     dropouts = {name: config.get(name, 0.1) for name in form.dropouts}
@@ -78,6 +84,8 @@ def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
     except KeyError as missing:
         raise GeneraError(f"{path} has no entry {missing}; fetch it again.") from None
     sizes = {ours: value for ours, value in sizes.items() if value is not None}
+    if (width := config.get("embedding_size")) not in (None, sizes["hidden"]):
+        raise GeneraError(f"{path}: embedding_size is {width!r}; only hidden_size is implemented.")
     if problem := mismatch(sizes, dict[str, int], "size"):
         raise GeneraError(f"{path} is damaged ({problem}); fetch it again.")
     if sizes.get("key_value_heads") == sizes["heads"]:
@@ -87,9 +95,9 @@ def read_size(folder: str | Path, kinds: Sequence[str]) -> TransformerSize:
     dropout = next(iter(dropouts.values()), 0.0)
     if kind == "llama":
         tied, epsilon = config.get("tie_word_embeddings", False), config.get("rms_norm_eps", LLAMA.epsilon)
-        layout, base = replace(LLAMA, tied=tied, epsilon=float(f"{epsilon:.4g}")), _rotary_base(config, path)
+        layout = replace(LLAMA, tied=tied, epsilon=float(f"{epsilon:.4g}"))
         return TransformerSize(
-            **sizes, dropout=dropout, layout=layout, rotary_base=None if base == ROTARY_BASE else base
+            **sizes, dropout=dropout, layout=layout, rotary_base=None if rotary_base == ROTARY_BASE else rotary_base
         )
     if kind in PAIRS:
         # transformers 5 writes tie_word_embeddings: true also where a file has its own output matrix.
@@ -118,12 +126,23 @@ def _entry(config: dict[str, Any], name: str, kind: str) -> Any:
 
 
 def _rotary_base(config: dict[str, Any], path: Path) -> float:
-    rope = config.get("rope_parameters") or {}
-    scaling = rope or config.get("rope_scaling") or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind != "default" or scaling.get("partial_rotary_factor", 1.0) != 1.0:
-        raise GeneraError(f"{path}: rotary positions of type {kind!r} are not implemented, only 'default'.")
-    return float(rope.get("rope_theta", config.get("rope_theta", ROTARY_BASE)))
+    """The base of the angles, if nothing but that is asked of rotary positions."""
+    base = config.get("rope_theta", ROTARY_BASE)
+    for name in ("rope_scaling", "rope_parameters"):
+        rope = config.get(name) or {}
+        if problem := mismatch(rope, dict[str, Any], name):
+            raise GeneraError(f"{path} is damaged ({problem}); fetch it again.")
+        kind, share = rope.get("rope_type", rope.get("type", "default")), rope.get("partial_rotary_factor", 1.0)
+        if kind != "default":
+            raise GeneraError(
+                f"{path}: {name} asks for rotary positions of type {kind!r}; only 'default' is implemented."
+            )
+        if share != 1.0:
+            raise GeneraError(f"{path}: {name} has partial_rotary_factor {share}; only 1.0 is implemented.")
+        base = rope.get("rope_theta", base)
+    if problem := mismatch(base, float, "rope_theta"):
+        raise GeneraError(f"{path} is damaged ({problem}); fetch it again.")
+    return float(base)
 
 
 class Picked(NamedTuple):
@@ -215,8 +234,14 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
             except SafetensorError as error:
                 raise GeneraError(f"{path} is damaged ({error}); fetch it again.") from error
             stored |= {prefix + plain(name): (file, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        shapes = {name: tuple(file.get_slice(in_file).get_shape()) for name, (file, in_file) in stored.items()}
-        if wrong := _misfits(targets, shapes, extras):
+        slices = {name: file.get_slice(in_file) for name, (file, in_file) in stored.items()}
+        wrong = _misfits(targets, {name: tuple(part.get_shape()) for name, part in slices.items()}, extras)
+        wrong += [
+            f"{name} is stored as {slices[name].get_dtype()} (quantised?)"
+            for name in dict.fromkeys(name for slot in targets for name in slot.names)
+            if name in slices and slices[name].get_dtype() not in FLOATS
+        ]
+        if wrong:
             more = f"; and {len(wrong) - MISFITS_SHOWN} more tensors" if len(wrong) > MISFITS_SHOWN else ""
             raise GeneraError(f"{misfit}: {'; '.join(wrong[:MISFITS_SHOWN])}{more}.")
         for slot in targets:  # tensor by tensor, so that no second copy of the model is in memory
