@@ -39,7 +39,19 @@ GROUPS = {
 """Group of the help → fields; the others are grouped as data, train and model."""
 COMMAND = (
     ("out", Annotated[Path | None, tyro.conf.arg(help="The run folder: a new one, or one to resume.")], None),
-    ("dry_run", Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs and memory.")], False),
+    ("dry_run", Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs, memory and traffic.")], False),
+    (
+        "ranks",
+        Annotated[int | None, tyro.conf.arg(help="With --dry-run: number of ranks to plan for, on any mesh of them.")],
+        None,
+    ),
+    (
+        "device_memory",
+        Annotated[
+            float | None, tyro.conf.arg(help="With --dry-run: memory of a device in GB, to say what fits [this machine's].")
+        ],
+        None,
+    ),
     ("resume", Annotated[str, tyro.conf.arg(help="Checkpoint to resume: last, previous, best or a step.")], "last"),
     ("json", Annotated[bool, tyro.conf.arg(help="Print the result as JSON on stdout.")], False),
 )
@@ -55,9 +67,11 @@ def main(arguments: list[str]) -> None:
     if command.dry_run:
         from genera.engine.dry_run import dry_run
 
-        result = dry_run(config)
+        result = dry_run(config, ranks=command.ranks, device_memory=command.device_memory)
         print_json(result) if command.json else _print_dry_run(result)
         return
+    if command.ranks is not None or command.device_memory is not None:
+        raise GeneraError("--ranks and --device-memory plan a run; add --dry-run (torchrun sets the ranks of a run).")
     if command.out is None:
         raise GeneraError("give a run folder: --out runs/NAME (or --dry-run to only print the plan).")
 
@@ -122,12 +136,30 @@ def _print_dry_run(result: dict[str, Any]) -> None:
 
 
 def _print_step(result: dict[str, Any]) -> None:
-    """Players, FLOPs and memory of one step."""
+    """Players, FLOPs and memory of one step, and of the meshes of ranks."""
     for name, player in result["players"].items():
         print(f"player {name}: {player['parameters']:,} parameters, {player['trainable']:,} trainable")
     print(f"FLOPs a step: {result['flops_per_step']:.3g} ({result['basis']})")
     parts = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in result["memory_bytes"].items())
     print(f"memory: {parts}")
-    for ranks, size in result["memory_bytes_per_rank"].items():
-        sharded, plain = (size[kind] / 2**20 for kind in ("fsdp", "none"))
-        print(f"memory of one of {ranks} ranks: {sharded:,.0f} MB, with --sharding none {plain:,.0f} MB")
+    device, least = f"a device of {result['device_bytes'] / 2**30:,.0f} GB", result["smallest"]
+    if result["fits"]:
+        print(f"it fits {device}")
+    elif least:
+        size = least["memory_bytes"]["total"] / 2**20
+        print(f"it does not fit {device}; {least['ranks']} ranks with {least['options']} do, {size:,.0f} MB each")
+    else:
+        print(f"no mesh of ranks over which the batch divides fits {device}; use --checkpointing or --accumulate")
+    if result["meshes"]:
+        _print_meshes(result["meshes"])
+
+
+def _print_meshes(meshes: list[dict[str, Any]]) -> None:
+    """A line for each mesh of ranks: memory of a rank, and what it sends in a step."""
+    names = [name for name in meshes[0]["memory_bytes"] if name != "total"]
+    width = max(len(mesh["options"]) for mesh in meshes) + 2
+    print("\nMB of a rank".ljust(width + 8) + "".join(f"{name:>13}" for name in [*names, "total", "sent a step"]))
+    for mesh in meshes:
+        sizes = [mesh["memory_bytes"][name] for name in [*names, "total"]] + [sum(mesh["traffic_bytes"].values())]
+        line = f"{mesh['ranks']:>5}  {mesh['options']:<{width}}" + "".join(f"{size / 2**20:>13,.0f}" for size in sizes)
+        print(line + ("" if mesh["fits"] else "  too large"))
