@@ -123,5 +123,23 @@ def test_bad_input(folder, spec, columns, named):
 @needs_datasets
 def test_splits_without_one_for_training(folder):
     (folder / "train.jsonl").rename(folder / "test.jsonl")
-    with pytest.raises(GeneraError, match=r"has the splits .*and none of them is for training"):
+    with pytest.raises(GeneraError, match=r"has test and valid data but no training data"):
         read(f"hub:{folder}")
+
+
+@needs_datasets
+def test_files_of_a_data_set_are_read_in_shards(tmp_path, monkeypatch, cache):
+    """Pieces are the files in the order of the whole, and the rows of the corpus those of one process."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "set").mkdir()
+    for number in range(3):
+        rows = [{"text": f"file {number} row {i} ."} for i in range(200)]
+        (tmp_path / f"set/train-{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = parse_source(f"hub:{tmp_path / 'set'}")
+    pieces = source.pieces(1)
+    assert len(pieces) == 3
+    assert [item for _, piece in pieces for item in piece.items()] == list(source.parts[0].items())
+    corpus = TextCorpus.open(DataConfig(data=f"hub:{tmp_path / 'set'}", vocabulary=300))
+    assert len(corpus._about["shards"]) == 3
+    kept = [item.text for item in source.items() if item.split == "train"]
+    assert corpus.train.texts() == kept

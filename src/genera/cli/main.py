@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "train, measure and report a small Optimus on the embedded captions world",
     "list": "list methods, presets, shipped models, data sources and worlds",
     "train": "train METHOD:PRESET on your data; rerun the command to resume",
+    "tokenise": "prepare a large corpus in resumable shards, on any number of machines",
     "evaluate": "measure a run on held-out data and diagnose it in plain words",
     "measure": "compute FID, KID, BLEU, … of two image folders or two text files, without a run",
     "report": "write a self-contained HTML page about a run",

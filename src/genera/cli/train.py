@@ -39,7 +39,11 @@ GROUPS = {
 """Group of the help → fields; the others are grouped as data, train and model."""
 COMMAND = (
     ("out", Annotated[Path | None, tyro.conf.arg(help="The run folder: a new one, or one to resume.")], None),
-    ("dry_run", Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs, memory and traffic.")], False),
+    (
+        "dry_run",
+        Annotated[bool, tyro.conf.arg(help="Only print config, parameters, FLOPs and memory.")],
+        False,
+    ),
     (
         "ranks",
         Annotated[int | None, tyro.conf.arg(help="With --dry-run: number of ranks to plan for, on any mesh of them.")],
@@ -48,7 +52,8 @@ COMMAND = (
     (
         "device_memory",
         Annotated[
-            float | None, tyro.conf.arg(help="With --dry-run: memory of a device in GB, to say what fits [this machine's].")
+            float | None,
+            tyro.conf.arg(help="With --dry-run: GB of memory of a device, to say what fits [this one's]."),
         ],
         None,
     ),
@@ -63,7 +68,7 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
         print(HELP)
         return
-    command, config = _parsed(arguments)
+    command, config = parsed(arguments, "train", COMMAND)
     if command.dry_run:
         from genera.engine.dry_run import dry_run
 
@@ -85,15 +90,15 @@ def main(arguments: list[str]) -> None:
 
 def run_of(arguments: list[str]) -> RunConfig:
     """The checked config of METHOD[:PRESET] [options]; a config.yaml may take the place of the method."""
-    return _parsed(arguments)[1]
+    return parsed(arguments, "train", COMMAND)[1]
 
 
-def _parsed(arguments: list[str]) -> tuple[Any, RunConfig]:
-    """The options of the command, and the checked config that they describe."""
+def parsed(arguments: list[str], name: str, options: tuple[Any, ...]) -> tuple[Any, RunConfig]:
+    """The options of the command `name` itself, and the checked config that the others describe."""
     spec, rest = _spec(arguments)
     default = registry.read_config(spec) if spec.endswith((".yaml", ".yml")) else registry.preset(spec)[1]
     sections = Sections({"data": default.data, "train": default.train, "model": default.model}, FIRST, GROUPS)
-    command = parse(sections.command("Train", f"Train {spec}.", COMMAND), rest, f"train {spec}")
+    command = parse(sections.command("Train", f"{name.title()} {spec}.", options), rest, f"{name} {spec}")
     chosen = sections.parsed(command)
     config = replace(default, **chosen | {"train": _budget(chosen["train"], rest)})
     config.check()

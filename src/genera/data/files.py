@@ -113,9 +113,40 @@ def read_lines(path: Path) -> Iterator[Line]:
         raise GeneraError(f"{path} is empty; one text per line was expected.")
 
 
-def lines_of(file: IO[bytes], name: str) -> Iterator[Line]:
-    """The lines of an open file or stream with their numbers, one at a time and each bounded in length."""
-    number = 0
+class _Range:
+    """The lines of an open file that begin in a range of bytes."""
+
+    def __init__(self, file: IO[bytes], start: int, stop: int) -> None:
+        self.file, self.stop, self.place = file, stop, start
+        if start:  # the line that has the byte before belongs to the range before
+            file.seek(start - 1)
+            self.place = start - 1 + len(file.readline())
+
+    def readline(self, most: int) -> bytes:
+        line = self.file.readline(most) if self.place < self.stop else b""
+        self.place += len(line)
+        return line
+
+
+def read_range(path: Path, start: int, stop: int, before: int = 0) -> Iterator[Line]:
+    """The lines of a plain file that begin at the bytes start … stop - 1. before: number of lines before them."""
+    with open_file(path) as file:
+        yield from lines_of(cast(IO[bytes], _Range(file, start, stop)), str(path), before, marked=not start)
+
+
+def lines_before(path: Path, place: int) -> int:
+    """Number of lines of a plain file that begin before a byte."""
+    with open_file(path) as file:
+        limited = _Range(file, 0, place)
+        return sum(1 for _ in iter(lambda: limited.readline(-1), b""))
+
+
+def lines_of(file: IO[bytes], name: str, number: int = 0, *, marked: bool = True) -> Iterator[Line]:
+    """The lines of an open file or stream with their numbers, one at a time and each bounded in length.
+
+    number: of lines before. marked: whether the first line may begin with a byte-order mark.
+    """
+    first = number + 1 if marked else 0
     while content := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(content) > LONGEST_LINE:
@@ -128,4 +159,4 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[Line]:
             raise GeneraError(
                 f"{name}:{number} is not UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8."
             ) from None
-        yield Line(f"{name}:{number}", text.removeprefix("\ufeff") if number == 1 else text)
+        yield Line(f"{name}:{number}", text.removeprefix("\ufeff") if number == first else text)

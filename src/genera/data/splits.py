@@ -49,12 +49,18 @@ def in_order(splits: Iterable[str]) -> tuple[str, ...]:
 
 
 def assign(
-    items: Iterable[T], named: Collection[str], content: Callable[[T], bytes], spec: str, whole: bool = False
+    items: Iterable[T],
+    named: Collection[str],
+    content: Callable[[T], bytes],
+    spec: str,
+    whole: bool = False,
+    held_out: "HeldOut | None" = None,
 ) -> Iterator[T]:
     """The items of a source with their final splits.
 
     named: the named splits of the source; () if all its items are "train".
     whole: hold nothing out; without named splits, all items form the split `WHOLE`.
+    held_out: what is held out of the whole source, of which `items` are a part.
     Raises GeneraError when the named splits lack training data.
     """
     if whole:
@@ -64,7 +70,7 @@ def assign(
     if not absent:
         yield from items
         return
-    held_out = HeldOut(absent)
+    held_out = held_out or HeldOut(absent)
     for item in items:
         yield item._replace(split=held_out.split(content(item))) if item.split == "train" else item
 
@@ -82,7 +88,7 @@ class HeldOut:
     def __init__(self, absent: Iterable[str], share: float = HELD_OUT_SHARE) -> None:
         """share: fraction of the training items that each absent split gets."""
         self._held: dict[str, set[int]] = {split: set() for split in absent}
-        self._share = share
+        self._share, self._most = share, HELD_OUT_MOST
 
     def split(self, content: bytes) -> str:
         key = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
@@ -91,7 +97,18 @@ class HeldOut:
         if split not in self._held:
             return "train"
         held = self._held[split]
-        if key in held or len(held) < HELD_OUT_MOST:
+        if key in held:
+            return split
+        if len(held) < self._most:
             held.add(key)
             return split
         return "train"
+
+    @property
+    def full(self) -> bool:
+        """Whether no further item can be held out."""
+        return all(len(held) >= self._most for held in self._held.values())
+
+    def close(self) -> None:
+        """Hold out no further items, so that items can be placed in any order from now on."""
+        self._most = 0

@@ -83,7 +83,11 @@ class _Plan:
     def of(self, cost: StepCost, method: Method) -> dict[str, Any]:
         train = self.config.train
         how: dict[str, Any] = {"half": train.precision in AUTOCAST}
-        able = {"sharded": _shardable(method), "tensor": _tensor_parallel(method), "parts": train.accumulate}
+        able: dict[str, Any] = {
+            "sharded": _shardable(method),
+            "tensor": _tensor_parallel(method),
+            "parts": train.accumulate,
+        }
         memory = memory_of_rank(cost, Mesh(1, 1, 1), **how)
         fewest = smallest(cost, USABLE * self.room, **how, **able)
         return {

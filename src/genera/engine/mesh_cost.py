@@ -1,5 +1,5 @@
-"""Memory and traffic of one rank, for any mesh of ranks: what ZeRO (Rajbhandari et al. 2020) and Megatron-LM (Shoeybi et
-al. 2019) divide, and how a run holds it.
+"""Memory and traffic of one rank on any mesh of ranks: what ZeRO (Rajbhandari et al. 2020) and Megatron-LM (Shoeybi et
+al. 2019) divide, as a run holds it.
 
 With Ψ parameters in fp32, Adam and N ranks, `--sharding none` (DDP) holds 20Ψ bytes beside activations: 4 weights,
 4 gradients, 8 moments, and 4 buckets in which gradients travel. `--sharding fsdp` divides 16Ψ by the shards and gathers
@@ -31,10 +31,7 @@ def memory_of_rank(cost: StepCost, mesh: Mesh, *, half: bool) -> dict[str, int]:
     trained = [p for p in cost.parameters if p.trained]
     gradients = sum(_held(p, mesh, p.bytes) for p in trained)
     whole = Mesh(1, 1, mesh.tensor)
-    if mesh.shards > 1:
-        buffers = _gathered(cost.parameters, whole, half)
-    else:
-        buffers = gradients if mesh.data > 1 else 0
+    buckets = gradients if mesh.data > 1 else 0
     activations = cost.activations(mesh.tensor) // mesh.data
     if half and mesh.shards == 1:
         activations += cost.casts() // mesh.tensor
@@ -42,7 +39,7 @@ def memory_of_rank(cost: StepCost, mesh: Mesh, *, half: bool) -> dict[str, int]:
         "weights": cost.untrained + sum(_held(p, mesh, p.bytes) for p in cost.parameters),
         "gradients": gradients,
         "optimiser": sum(_held(p, mesh, p.optimiser + p.average) for p in cost.parameters),
-        "buffers": buffers,
+        "buffers": _gathered(cost.parameters, whole, half) if mesh.shards > 1 else buckets,
         "activations": activations,
     }
     return memory | {"total": sum(memory.values())}
@@ -53,15 +50,15 @@ def traffic_of_rank(cost: StepCost, mesh: Mesh, *, half: bool, parts: int = 1) -
     gather or a reduce-scatter n(N-1)/N.
 
     data: gradients (DDP: one all-reduce, 2Ψ elements), and with shards the weights twice and the gradients once for
-    each of `parts` accumulated parts (3Ψ). tensor: sums of activations, four a layer, two more if layers are recomputed.
+    each of `parts` accumulated parts (3Ψ). tensor: sums of activations, four a layer, two more with recomputed layers.
     """
     whole = Mesh(1, 1, mesh.tensor)
     layers = [p for p in cost.parameters if p.layer is not None]
     rest = [p for p in cost.parameters if p.layer is None]
     gradients = sum(_held(p, whole, p.bytes) for p in cost.parameters if p.trained)
     if mesh.shards > 1:
-        width = 0.5 if half else 1.0
-        gathered = 2 * width * sum(_held(p, whole, p.bytes) for p in layers) + sum(_held(p, whole, p.bytes) for p in rest)
+        times = 1 if half else 2  # as going forward and backward; in half precision half as many bytes
+        gathered = times * sum(_held(p, whole, p.bytes) for p in layers) + sum(_held(p, whole, p.bytes) for p in rest)
         data = parts * _ring(mesh.shards) * (gathered + gradients)
         data += 2 * parts * _ring(mesh.replicas) * gradients / mesh.shards
     else:

@@ -94,9 +94,9 @@ def cost_of_step(
     modes: list[_Mode] = [attention] if attention else []
     if dtype := AUTOCAST.get(config.train.precision):
         modes.append(_Autocast(dtype, memory))
-    with ExitStack() as stack:
-        for context in (memory, counter, memory.tagging(method, step), *(mode.within(method) for mode in modes)):
-            stack.enter_context(context)
+    with memory, counter, memory.tagging(method, step), ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode.within(method))
         stage.update(batch, step)
     trainees = list(step.trainees.values())
     parameters = list({key: cost for trainee in trainees for key, cost in _parameters(trainee)}.values())
@@ -144,7 +144,7 @@ def _parameters(trainee: Trainee) -> Iterator[tuple[int, ParameterCost]]:
 def divided_axes(network: nn.Module) -> dict[int, int]:
     """The parameters that tensor parallelism divides, by identity, and along which axis: projections from the residual
     stream by their rows (outputs), those onto it by their columns."""
-    axes = {}
+    axes: dict[int, int] = {}
     for part in network.modules():
         if isinstance(part, Attention | FeedForward):
             first, last = (part.qkv, part.out) if isinstance(part, Attention) else (part.up, part.down)
@@ -219,7 +219,7 @@ class Memory(TorchDispatchMode):
                     part.register_forward_pre_hook(lambda *_: self._enter()),
                     part.register_forward_hook(lambda module, given, result: self._leave(result), always_call=True),
                     part.register_full_backward_pre_hook(lambda *_: self._enter()),
-                    part.register_full_backward_hook(lambda module, inputs, _: self._leave(*inputs[:1])),
+                    part.register_full_backward_hook(lambda module, inputs, _: self._leave(inputs[0])),  # type: ignore[index]
                 ]
         for trainee in step.trainees.values():
             optimiser = trainee.player.optimiser

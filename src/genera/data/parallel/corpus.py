@@ -21,8 +21,9 @@ from genera.data.parallel.sources import Columns, ParallelItem, ParallelTexts, p
 from genera.data.splits import SPLITS, WHOLE
 from genera.data.streams import Bucketed, Draw, TokenBudget
 from genera.data.text.batches import gather
-from genera.data.text.corpus import LONGEST_TOKEN, hash_of
+from genera.data.text.corpus import hash_of
 from genera.data.text.store import StoreWriter, TokenStore
+from genera.data.text.tokenising import LONGEST_TOKEN
 from genera.data.vocabularies.classes import ClassNames
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError, unknown

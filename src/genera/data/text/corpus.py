@@ -3,40 +3,33 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 
-from genera.console import progress_bar, say, track
+from genera.console import say, track
 from genera.data.batch import Batch
 from genera.data.cache import build_once, cache_folder
-from genera.data.splits import SPLITS, WHOLE
 from genera.data.streams import Bucketed
 from genera.data.text.batches import TextBatch, text_stream
 from genera.data.text.config import DataConfig, TokenConfig
-from genera.data.text.items import Item
 from genera.data.text.packing import Packed, PackedBatch
-from genera.data.text.sources import TextSource, parse_source
-from genera.data.text.store import StoreWriter, TokenStore
-from genera.data.vocabularies.classes import label_order
+from genera.data.text.sources import parse_source
+from genera.data.text.store import TokenStore
+from genera.data.text.tokenising import ABOUT, Recipe, check_shards, training_texts
 from genera.data.vocabularies.special_tokens import SpecialTokens, saved_as
 from genera.data.vocabularies.tokenisers import Kind, Tokeniser, Tokenisers, sketch
 from genera.errors import GeneraError, unknown
-from genera.files import read_json, write_json
+from genera.files import read_json
 
 _FORMAT = "2"  # of the cached files; increase it to invalidate older folders
-_CHUNK = 4096
 TEXTS_COMPARED = 10_000
 """Texts in which words that a trimmed vocabulary breaks up are counted."""
 MANY_IN_PIECES = 0.05
 """Share of such words that is worth a warning."""
-LONGEST_TOKEN = 256
-"""Characters of a token at most. A text with more characters per allowed token is dropped without being tokenised,
-which takes long for a word of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +55,26 @@ class TextCorpus:
 
     @classmethod
     def open(cls, config: DataConfig, assets: Tokenisers | None = None, *, whole: bool = False) -> Self:
-        """Read the data of `config`, from the cache (`cache_folder()`) if possible.
+        """Read the data of `config`, from the cache (`cache_folder()`) if possible; a large source in shards.
 
         assets: tokenisers of an existing run; None loads or trains the tokenisers that `config` names.
         whole: hold nothing out, for example to evaluate a whole file; see `Dataset.open`.
         Raises GeneraError when the data cannot be read or no training text is left.
         """
-        if config.encoder_tokeniser is not None and not cls.has_encoder:
-            raise GeneraError("this model has no encoder; omit --encoder-tokeniser.")
-        source = parse_source(config.data, config.text_column, config.label_column)
-        content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
-        tokenisers = assets or cls.tokenisers_for(config, whole=whole)
-        encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
-        key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.identity)
-        folder = cache_folder() / f"text-{key}"
-        build_once(folder, lambda temporary: _build(temporary, source, config, whole, tokenisers))
-
-        about = read_json(folder / "corpus.json")
+        recipe = cls._recipe(config, assets, whole)
+        build_once(recipe.folder, recipe.write)
+        about = read_json(recipe.folder / ABOUT)
+        check_shards(about.get("shards", ()), recipe)
         items = ", ".join(f"{count:,} {split}" for split, count in about["items"].items())
         drops = ", ".join(f"{count:,} {reason}" for reason, count in about["dropped"].items())
         say(f"{config.data}: {items} texts; dropped {drops}.")
-        stores = {split: TokenStore(folder / split) for split in about["items"]}
+        stores = {split: TokenStore(recipe.folder / split) for split in about["items"]}
         if assets is not None:
             check_trimming(assets, config, lambda: next(iter(stores.values())).texts(slice(TEXTS_COMPARED)))
         return cls(
-            tokenisers=tokenisers,
+            tokenisers=recipe.tokenisers,
             stores=stores,
-            world=source.world,
+            world=recipe.source.world,
             label_names=tuple(about["label_names"]),
             bucket_noise=config.bucket_noise,
             context=getattr(config, "context", None),
@@ -96,16 +82,48 @@ class TextCorpus:
         )
 
     @classmethod
+    def tokenise(
+        cls, config: DataConfig, assets: Tokenisers | None = None, *, rank: int = 0, ranks: int = 1, workers: int = 1
+    ) -> dict[str, Any]:
+        """Prepare what `open` reads: of a large source, this rank's missing shards, in `workers` processes.
+
+        Whichever rank finds all shards complete joins them. Returns the number of shards, of those that are complete,
+        and the folder and items once there is one. Raises GeneraError as `open` does.
+        """
+        recipe = cls._recipe(config, assets, whole=False)
+        if plan := None if recipe.folder.exists() else recipe.plan():
+            plan.tokenise(rank, ranks, workers)
+            done = sum(folder.exists() for folder in plan.folders)
+            if done < plan.count:
+                return {"shards": plan.count, "complete": done}
+        elif rank and not recipe.folder.exists():  # a small source is not shared
+            return {"shards": 1, "complete": 0}
+        corpus = cls.open(config, assets)
+        count = len(corpus._about.get("shards", ())) or 1
+        return {"shards": count, "complete": count, "folder": str(recipe.folder), "items": corpus._about["items"]}
+
+    @classmethod
+    def _recipe(cls, config: DataConfig, assets: Tokenisers | None, whole: bool) -> Recipe:
+        if config.encoder_tokeniser is not None and not cls.has_encoder:
+            raise GeneraError("this model has no encoder; omit --encoder-tokeniser.")
+        source = parse_source(config.data, config.text_column, config.label_column)
+        content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
+        tokenisers = assets or cls.tokenisers_for(config, whole=whole)
+        encoder_json = None if tokenisers.encoder is None else tokenisers.encoder.to_json()
+        key = hash_of(*content, config.max_tokens, encoder_json, tokenisers.decoder.identity)
+        return Recipe(source, config, whole, tokenisers, key)
+
+    @classmethod
     def tokenisers_for(cls, config: DataConfig, *, whole: bool = False) -> Tokenisers:
         """The tokenisers that `config` names, trimmed if it says so; others are trained on its texts and cached."""
         source = parse_source(config.data, config.text_column, config.label_column)
         content = (_FORMAT, source.fingerprint(), None if whole else config.limit, config.max_words, whole)
 
-        def training_texts() -> Iterator[str]:
-            return (item.text for item in _kept(source, config, whole, Counter()) if item.split in ("train", WHOLE))
+        def texts() -> Iterator[str]:
+            return training_texts(source, config, whole)
 
         special = config.special_tokens
-        return tokenisers_of(config, training_texts, content, encoder=cls.has_encoder, special_tokens=special)
+        return tokenisers_of(config, texts, content, encoder=cls.has_encoder, special_tokens=special)
 
     @property
     def assets(self) -> Tokenisers:
@@ -215,50 +233,7 @@ class DecoderCorpus(TextCorpus):
         return assets, PackedBatch(ids=batch.ids, tokens=batch.decoder)
 
 
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-def _kept(source: TextSource, config: DataConfig, whole: bool, dropped: Counter[str]) -> Iterator[Item]:
-    """The items that pass the reading rules; counts dropped ones by reason.
-
-    Raises GeneraError when no training item is left (for whole data: no item at all).
-    """
-    empty, long, unfit = _reasons(config)
-    seen = train = 0
-    first_long: tuple[int, int] | None = None  # its number among the texts, and its words
-    for item in source.items(whole):
-        seen += 1
-        if not item.text:
-            dropped[empty] += 1
-        elif (words := len(item.text.split())) > config.max_words:
-            dropped[long] += 1
-            first_long = first_long or (seen, words)
-        elif len(item.text) > LONGEST_TOKEN * config.max_tokens:
-            dropped[unfit] += 1
-        elif whole:
-            train += 1
-            yield item
-        elif item.split != "train":
-            yield item
-        elif config.limit is None or train < config.limit:
-            train += 1
-            yield item
-    if not train:
-        if dropped[empty] == seen:
-            raise GeneraError(f"{config.data} has only empty lines; one text per line was expected.")
-        if dropped[long] + dropped[empty] == seen:
-            number, words = first_long or (0, 0)
-            raise GeneraError(
-                f"all texts of {config.data} have more than {config.max_words} words (text {number} has "
-                f"{words:,}); raise --max-words."
-            )
-        if dropped[long] + dropped[empty] + dropped[unfit] == seen:
-            raise GeneraError(f"all texts of {config.data} have more than --max-tokens {config.max_tokens} tokens.")
-        raise GeneraError(f"{config.data} has too few texts ({seen}): none is left for training.")
-
-
-def _reasons(config: DataConfig) -> tuple[str, str, str]:
-    return "empty", f"over {config.max_words} words", f"over {config.max_tokens} tokens"
+# -- tokenisers -------------------------------------------------------------------------------------------------------
 
 
 def tokenisers_of(
@@ -336,49 +311,6 @@ def _tokeniser(
     folder = cache_folder() / f"{kind}-{hash_of(content, config.vocabulary, *own)}"
     build_once(folder, build)
     return Tokeniser.load(folder, kind, special_tokens)
-
-
-def _build(folder: Path, source: TextSource, config: DataConfig, whole: bool, tokenisers: Tokenisers) -> None:
-    """Write train/, valid/, test/ (see TokenStore) and corpus.json into `folder`, in one pass."""
-    dropped: Counter[str] = Counter(dict.fromkeys(_reasons(config), 0))
-    label_ids: dict[str, int] = {}
-    sides = {"decoder": tokenisers.decoder}
-    if tokenisers.encoder is not None:
-        sides["encoder"] = tokenisers.encoder
-    items = _kept(source, config, whole, dropped)
-    first = next(items)
-    labelled = first.label is not None
-    items = chain([first], items)
-    splits = (source.splits or (WHOLE,)) if whole else SPLITS
-    with ExitStack() as stack:
-        writers = {split: stack.enter_context(StoreWriter(folder / split, tokenisers, labelled)) for split in splits}
-        bar = stack.enter_context(progress_bar())
-        task = bar.add_task("tokenising", total=None)
-        while chunk := list(islice(items, _CHUNK)):
-            encoded = {side: t.encode_batch([item.text for item in chunk]) for side, t in sides.items()}
-            fits = [max(map(len, rows)) <= config.max_tokens for rows in zip(*encoded.values(), strict=True)]
-            dropped[_reasons(config)[2]] += fits.count(False)
-            for split, writer in writers.items():
-                rows = [i for i, item in enumerate(chunk) if fits[i] and item.split == split]
-                labels = [label_ids.setdefault(chunk[i].label or "", len(label_ids)) for i in rows]
-                ids = {side: [every[i] for i in rows] for side, every in encoded.items()}
-                writer.add([chunk[i].text for i in rows], ids, labels if labelled else None)
-            bar.advance(task, len(chunk))
-        if not (sum(w.items for w in writers.values()) if whole else writers["train"].items):
-            raise GeneraError(
-                f"all {'' if whole else 'training '}texts of {config.data} have more than --max-tokens "
-                f"{config.max_tokens} tokens; raise --max-tokens."
-            )
-        names = label_order(label_ids)
-        place = {name: i for i, name in enumerate(names)}
-        for writer in writers.values():
-            writer.close([place[name] for name in label_ids])
-    about = {
-        **{what: {s: getattr(w, what) for s, w in writers.items()} for what in ("items", "words", "tokens")},
-        "dropped": dict(dropped),
-        "label_names": names if labelled else [],
-    }
-    write_json(folder / "corpus.json", about)
 
 
 def hash_of(*parts: Any) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
-from genera.data.files import Line, hash_files, label_of_file, read_lines, split_files
+from genera.data.files import Line, hash_files, label_of_file, lines_before, read_lines, read_range, split_files
 from genera.data.splits import in_order
 from genera.data.text.items import Item
 from genera.data.text.pairs import columns_of, joined
@@ -33,9 +35,68 @@ class FileSource:
             for text, label in self.read(read_lines(path), self.text_column, self.label_column):
                 yield Item(split, text.strip(), label)
 
+    def pieces(self, size: int) -> list["FilePiece"]:
+        """The source in pieces of about `size` bytes, in order: runs of small files, parts of large ones. A compressed
+        file is not cut."""
+        pieces: list[list[Extent]] = []
+        room = 0
+        for split, path in self.files:
+            total = path.stat().st_size
+            cut = total > size and path.suffix != ".gz"
+            for start in range(0, total, size) if cut else (0,):
+                length = min(size, total - start) if cut else total
+                if not pieces or length > room:
+                    pieces.append([])
+                    room = size
+                pieces[-1].append(Extent(split, path, start, start + length if cut else None))
+                room -= length
+        return [FilePiece(self, tuple(extents)) for extents in pieces]
+
+    def lines_in(self, extent: "Extent", before: int = 0) -> Iterator[Line]:
+        """The lines of an extent, of which `before` come before it in the file; with the header, if rows have one."""
+        if extent.stop is None:
+            return read_lines(extent.path)
+        lines = read_range(extent.path, extent.start, extent.stop, before)
+        header = self.read is read_tsv and has_header(self.text_column, self.label_column)
+        return chain(islice(read_lines(extent.path), 1), lines) if extent.start and header else lines
+
     def fingerprint(self) -> str:
         how = (self.read.__name__, self.text_column, self.label_column)
         return hash_files(how, self.files, names=self.label_column == "file")
+
+
+class Extent(NamedTuple):
+    """A file, or the lines of it that begin in a range of bytes."""
+
+    split: str
+    path: Path
+    start: int
+    stop: int | None
+    """None: the whole file"""
+
+
+@dataclass(frozen=True)
+class FilePiece:
+    """Some of the lines of a source."""
+
+    source: FileSource
+    extents: tuple[Extent, ...]
+
+    def items(self) -> Iterator[Item]:
+        for extent in self.extents:
+            try:
+                yield from self._read(extent)
+            except GeneraError:
+                if extent.start:  # name the line by its number in the whole file
+                    for _ in self._read(extent, lines_before(extent.path, extent.start)):
+                        pass
+                raise
+
+    def _read(self, extent: Extent, before: int = 0) -> Iterator[Item]:
+        source = self.source
+        lines = source.lines_in(extent, before)
+        for text, label in source.read(lines, source.text_column, source.label_column):
+            yield Item(extent.split, text.strip(), label)
 
 
 def open_text(spec: str, rest: str, text_column: str | None, label_column: str | None) -> FileSource:
@@ -76,10 +137,9 @@ def read_tsv(
 ) -> Iterator[tuple[str, str | None]]:
     """Tab-separated columns without quoting; two text columns form a pair. The first line is a header if and only if a
     column is given by name."""
-    columns = [*columns_of(text_column or "0"), *([] if label_column is None else [label_column])]
-    named = any(integer(column) is None for column in columns)
+    columns = _columns(text_column, label_column)
     header: list[str] = []
-    if named:
+    if has_header(text_column, label_column):
         where, text = next(lines)
         header = [name.strip() for name in text.split("\t")]
         for column in columns:
@@ -97,6 +157,15 @@ def read_tsv(
         values = [row[place] for place in places]
         label = None if label_column is None else label_of(where, values.pop())
         yield joined(values), label
+
+
+def _columns(text_column: str | None, label_column: str | None) -> list[str]:
+    return [*columns_of(text_column or "0"), *([] if label_column is None else [label_column])]
+
+
+def has_header(text_column: str | None, label_column: str | None) -> bool:
+    """Whether the first row of a TSV file has names of columns: a column is given by name."""
+    return any(integer(column) is None for column in _columns(text_column, label_column))
 
 
 def read_jsonl(

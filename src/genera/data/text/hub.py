@@ -5,7 +5,7 @@ Named splits of the data set are used; a missing one is held out of the training
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +34,14 @@ class HubSource:
     @property
     def splits(self) -> tuple[str, ...]:
         return in_order(part[0] for part in self.parts)
+
+    def pieces(self, size: int) -> list["HubSource"]:
+        """A piece for each file of the data set, whatever its size."""
+        return [
+            replace(self, parts=((split, name, rows.shard(rows.num_shards, index)),))
+            for split, name, rows in self.parts
+            for index in range(rows.num_shards)
+        ]
 
     def items(self) -> Iterator[Item]:
         for split, name, rows in self.parts:

@@ -1,7 +1,7 @@
 """The interface of text sources. No torch."""
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Item(NamedTuple):
@@ -29,4 +29,19 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """A hash of everything that the items depend on."""
+        ...
+
+
+class Piece(Protocol):
+    """A part of a source that can be read alone."""
+
+    def items(self) -> Iterator[Item]: ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A source that can be read in pieces, by several processes; optional."""
+
+    def pieces(self, size: int) -> Sequence[Piece]:
+        """Pieces of about `size` bytes, whose items one after the other are those of the source."""
         ...

@@ -4,14 +4,14 @@
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from genera.data import registry
-from genera.data.splits import assign, in_order
-from genera.data.text.items import Item, Source
+from genera.data.splits import HeldOut, absent_splits, assign, in_order
+from genera.data.text.items import Divisible, Item, Piece, Source
 
 JOINT = " + "
 
@@ -42,6 +42,38 @@ class TextSource:
             assign(part.items(), self.splits if whole else part.splits, _content, part.spec, whole)
             for part in self.parts
         )
+
+    def pieces(self, size: int) -> list[tuple[int, Piece]]:
+        """The source in pieces of about `size` bytes, each with the number of its part; for `items_of`."""
+        return [
+            (number, piece)
+            for number, part in enumerate(self.parts)
+            for piece in (part.pieces(size) if isinstance(part, Divisible) else [part])
+        ]
+
+    def held_out(self, whole: bool = False) -> tuple[HeldOut | None, ...]:
+        """What is held out of each part. Reads a part until no further item can be."""
+        return tuple(None if whole else self._held_out(part) for part in self.parts)
+
+    def _held_out(self, part: Source) -> HeldOut | None:
+        if not (absent := absent_splits(part.splits, part.spec)):
+            return None
+        held_out = HeldOut(absent)
+        for item in part.items():
+            if item.split == "train":
+                held_out.split(_content(item))
+            if held_out.full:
+                break
+        held_out.close()
+        return held_out
+
+    def items_of(
+        self, number: int, piece: Piece, held_out: Sequence[HeldOut | None], whole: bool = False
+    ) -> Iterator[Item]:
+        """The items of a piece of part `number`, as `items` gives them."""
+        part = self.parts[number]
+        named = self.splits if whole else part.splits
+        return assign(piece.items(), named, _content, part.spec, whole, held_out[number])
 
     def fingerprint(self) -> str:
         """A hash of everything that the items depend on."""

@@ -6,23 +6,61 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeAlias
+from typing import IO, Any, Self, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from genera.data.vocabularies.tokenisers import Tokenisers
 from genera.errors import GeneraError
 from genera.files import read_json
 
+ABOUT = "about.json"
 Rows: TypeAlias = slice | Sequence[int] | NDArray[np.integer]
+
+
+class Joined:
+    """Arrays one after the other, read as one without copying them. The result of an access lies in memory."""
+
+    def __init__(self, arrays: Sequence[NDArray]) -> None:
+        self.arrays, self.dtype = arrays, arrays[0].dtype
+        self.ends = np.cumsum([len(array) for array in arrays])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, places: slice | NDArray[np.integer]) -> NDArray:
+        """places: a slice within one of the arrays, or numbers of any shape."""
+        if not isinstance(places, slice):
+            return self.take(places)
+        start, stop, _ = places.indices(len(self))
+        number = int(np.searchsorted(self.ends, start, side="right")) if start < stop else 0
+        before = int(self.ends[number]) - len(self.arrays[number])
+        return self.arrays[number][start - before : max(start, stop) - before]
+
+    def take(self, places: NDArray[np.integer], mode: str = "raise") -> NDArray:
+        """As ndarray.take of one axis; mode "clip" moves numbers beyond the ends to them."""
+        if mode == "clip":
+            places = np.clip(places, 0, len(self) - 1)
+        flat = places.ravel()
+        owners = np.searchsorted(self.ends, flat, side="right").astype(
+            np.uint16 if len(self.ends) < 1 << 16 else np.int64
+        )
+        order = owners.argsort(kind="stable")
+        numbers, firsts = np.unique(owners[order], return_index=True)
+        result = np.empty(len(flat), self.dtype)
+        for number, some in zip(numbers, np.split(order, firsts[1:]), strict=True):
+            array = self.arrays[number]
+            result[some] = array[flat[some] - (int(self.ends[number]) - len(array))]
+        return result.reshape(places.shape)
 
 
 @dataclass(frozen=True)
 class Ragged:
     """N rows of different lengths in one flat array: row i is flat[offsets[i] : offsets[i + 1]]."""
 
-    flat: NDArray[np.integer]
+    flat: NDArray[np.integer] | Joined
     offsets: NDArray[np.int64]
     """(N + 1,)"""
 
@@ -42,14 +80,15 @@ class Ragged:
 class TokenStore:
     """One split of a corpus: texts, token ids of both sides, labels and word counts of N items, read from disk.
 
-    Data is loaded on access. Raises GeneraError when a file is missing or truncated.
+    Data is loaded on access. Texts and ids may lie in shards, which are stores of their own; see `join`.
+    Raises GeneraError when a file is missing or truncated.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._about = read_json(folder / "about.json")
+        self._about = read_json(folder / ABOUT)
         try:
-            sides = set(self._about["files"])
+            sides = {*self._about["files"], *self._about.get("ragged", ())}
             self._text = self._ragged("text")
             self.decoder = self._ragged("decoder")
             self.encoder = self._ragged("encoder") if "encoder" in sides else None
@@ -58,7 +97,7 @@ class TokenStore:
             """(N,) number of whitespace-separated words of each text"""
         except (KeyError, TypeError, ValueError):  # not a mapping, a missing entry, or an unknown dtype
             raise GeneraError(
-                f"{folder / 'about.json'} is damaged; delete the folder {folder.parent}, and it will be rebuilt."
+                f"{folder / ABOUT} is damaged; delete the folder {folder.parent}, and it will be rebuilt."
             ) from None
 
     def __len__(self) -> int:
@@ -71,21 +110,32 @@ class TokenStore:
         return [self._text.flat[i:j].tobytes().decode() for i, j in zip(start, stop, strict=True)]
 
     def _ragged(self, name: str) -> Ragged:
-        return Ragged(self._array(name), self._array(f"{name}.offsets"))
+        offsets = self._array(f"{name}.offsets")
+        if "shards" not in self._about:
+            return Ragged(self._array(name), offsets)
+        folders = [self.folder.parents[1] / shard / self.folder.name for shard in self._about["shards"]]
+        return Ragged(Joined([_mapped(folder, name, read_json(folder / ABOUT)) for folder in folders]), offsets)
 
     def _array(self, name: str) -> NDArray:
-        path = self.folder / f"{name}.bin"
-        expected = self._about["files"][name]
-        size = path.stat().st_size if path.exists() else 0
-        if size != expected["bytes"]:
-            raise GeneraError(
-                f"{path} is damaged ({size} bytes instead of {expected['bytes']}); "
-                f"delete the folder {self.folder.parent}, and it will be rebuilt."
-            )
-        if not size:
-            return np.empty(0, expected["dtype"])
-        # A plain view of the map: indexing a np.memmap itself is several times slower.
-        return np.asarray(np.memmap(path, dtype=expected["dtype"], mode="r"))
+        return _mapped(self.folder, name, self._about)
+
+
+def _mapped(folder: Path, name: str, about: dict[str, Any]) -> NDArray:
+    """An array of a store. Its file does not stay open, so that there can be thousands."""
+    path = folder / f"{name}.bin"
+    expected = about["files"][name]
+    size = path.stat().st_size if path.exists() else 0
+    if size != expected["bytes"]:
+        raise GeneraError(
+            f"{path} is damaged ({size} bytes instead of {expected['bytes']}); "
+            f"delete the folder {folder.parent}, and it will be rebuilt."
+        )
+    dtype = np.dtype(expected["dtype"])
+    if not size:
+        return np.empty(0, dtype)
+    values = torch.from_file(str(path), size=size // dtype.itemsize, dtype=getattr(torch, dtype.name)).numpy()
+    values.flags.writeable = False
+    return values
 
 
 class StoreWriter:
@@ -134,11 +184,7 @@ class StoreWriter:
             stored = np.memmap(labels, dtype=np.int32, mode="r+")
             stored[:] = np.array(label_order, np.int32)[stored]
             stored.flush()
-        files = {
-            name: {"dtype": dtype, "bytes": (self.folder / f"{name}.bin").stat().st_size}
-            for name, dtype in self._dtypes.items()
-        }
-        (self.folder / "about.json").write_text(json.dumps({"files": files}, indent=1), encoding="utf-8")
+        _write_about(self.folder, self._dtypes)
 
     def _append(self, name: str, flat: NDArray, lengths: list[int]) -> None:
         self._write(name, flat)
@@ -153,6 +199,34 @@ class StoreWriter:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open.close()
+
+
+def join(folder: Path, shards: Sequence[Path], labels: Sequence[Sequence[int]]) -> None:
+    """Write the folder of a TokenStore of all rows of `shards`, which are stores in folders two levels up, in order.
+
+    Texts and ids stay in the shards; what is small for each row (offsets, counts, labels) is joined.
+    labels: for each shard, the numbers that its labels have in the whole.
+    """
+    folder.mkdir(parents=True)
+    abouts = [read_json(shard / ABOUT)["files"] for shard in shards]
+    ragged = [name for name in abouts[0] if f"{name}.offsets" in abouts[0]]
+    for name in (name for name in abouts[0] if name not in ragged):
+        end = 0
+        with open(folder / f"{name}.bin", "wb") as file:
+            for shard, about, order in zip(shards, abouts, labels, strict=True):
+                values = _mapped(shard, name, {"files": about})
+                if name == "labels" and len(values):
+                    values = np.array(order, np.int32)[values]
+                if name.endswith(".offsets"):  # begin with a 0, which is the last of those before
+                    values, end = values[file.tell() > 0 :] + end, end + int(values[-1])
+                file.write(values.tobytes())
+    dtypes = {name: about["dtype"] for name, about in abouts[0].items() if name not in ragged}
+    _write_about(folder, dtypes, ragged=ragged, shards=[shard.parent.name for shard in shards])
+
+
+def _write_about(folder: Path, dtypes: dict[str, str], **more: Any) -> None:
+    files = {name: {"dtype": t, "bytes": (folder / f"{name}.bin").stat().st_size} for name, t in dtypes.items()}
+    (folder / ABOUT).write_text(json.dumps({"files": files, **more}, indent=1), encoding="utf-8")
 
 
 def _smallest(size: int) -> str:
