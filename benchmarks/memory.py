@@ -87,10 +87,8 @@ def main() -> None:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         measured = json.loads(done.stdout.splitlines()[-1])
-        plan = dry_run(replace(config, train=replace(config.train, sharding="fsdp")))
-        said = sum(plan["memory_bytes"].values())
-        if world > 1:
-            said = plan["memory_bytes_per_rank"][world][config.train.sharding]
+        plan = dry_run(config, ranks=world)
+        said = plan["meshes"][0]["memory_bytes"]["total"]
         print(f"{name:<44}{measured / 2**20:>12,.0f}{said / 2**20:>12,.0f}", flush=True)
 
 

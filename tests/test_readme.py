@@ -69,7 +69,7 @@ def test_the_demo_is_done_at_once_when_it_is_done(place):
 
 def test_the_dry_run_prints_what_the_readme_shows(place):
     shown = next(block for block in blocks("text") if block.startswith("player vae"))
-    assert run("genera train optimus:paper --dry-run", place).stdout.strip().endswith(shown.strip())
+    assert run("genera train optimus:paper --dry-run --device-memory 16", place).stdout.strip().endswith(shown.strip())
 
 
 def test_links_lead_somewhere():

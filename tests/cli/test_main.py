@@ -20,6 +20,7 @@ ARGUMENTS = {
     "list": ["--json"],
     "new": ["method", "--out", "--json"],
     "verify": ["PATH", "--json"],
+    "tokenise": ["METHOD", "--data", "--workers", "RANK"],
     "train": ["METHOD", "--out", "--data", "--dry-run", "genera list"],
     "evaluate": ["PATH", "--likelihood.samples", "--measures", "--json", "--checkpoint"],
     "measure": ["PATH", "--features", "--size", "--json"],

@@ -69,7 +69,7 @@ def memory(config: RunConfig, out: Path) -> Any:
 
 def spread(config: RunConfig, out: Path) -> Any:
     """Bytes that a rank of several would take. What it does to them: tests/engine/test_sharding.py."""
-    return dry_run(config)["memory_bytes_per_rank"]
+    return dry_run(config)["meshes"]
 
 
 def refusal(config: RunConfig, out: Path) -> Any:

@@ -317,17 +317,25 @@ def _networks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _open_data(implementation: Any, config: RunConfig, folder: RunFolder, ranks: Ranks) -> Any:
-    """Open the data, first on the main rank, which writes cache and assets for the others."""
-    data = None
+    """Open the data, first on the main rank, which writes cache and assets for the others. All ranks tokenise a large
+    corpus together."""
+    dataset, saved, data = implementation.dataset, folder.assets / ".done", None
+
+    def assets() -> Any:
+        if saved.exists():
+            return dataset.assets_type.load(folder.assets)
+        return parents(config)[0].assets() if config.train.init else None
+
+    if ranks.world > 1 and hasattr(dataset, "tokenise"):
+        for turn in (True, False):  # the main rank learns the vocabulary
+            if ranks.main is turn and not assets():
+                dataset.tokenisers_for(config.data)
+            ranks.barrier()
+        dataset.tokenise(config.data, assets(), rank=ranks.rank, ranks=ranks.world)
+        ranks.barrier()
     for turn in (True, False):
         if ranks.main is turn:
-            saved = folder.assets / ".done"
-            assets = None
-            if saved.exists():
-                assets = implementation.dataset.assets_type.load(folder.assets)
-            elif config.train.init:
-                assets = parents(config)[0].assets()
-            data = implementation.dataset.open(config.data, assets)
+            data = dataset.open(config.data, assets())
             if not saved.exists() and ranks.main:
                 data.assets.save(folder.assets)
                 write_text(saved, "")
