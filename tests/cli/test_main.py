@@ -28,6 +28,7 @@ ARGUMENTS = {
     "compare": ["PATH", "--out", "--json", "--markdown", "--only", "--figures"],
     "ablate": ["VARIANT", "--out", "--seeds", "--evaluate.", "genera train"],
     "sample": ["PATH", "--count", "--temperature", "--seed", "--json"],
+    "score": ["PATH PATH", "--last-word", "--samples", "--json"],
     "reconstruct": ["PATH", "STR", "--input", "--json"],
     "encode": ["PATH", "STR", "--input", "--out", "--json"],
     "decode": ["PATH PATH", "--beams", "--seed", "--json"],

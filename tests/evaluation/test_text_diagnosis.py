@@ -161,6 +161,17 @@ def test_a_bound_better_than_the_data_allows_is_called_out(bound):
     assert not fired(COLLAPSED | {bound: -16.65}, "impossible")  # the noise of a finite sample
 
 
+def test_a_likelihood_says_how_far_above_its_world_it_is_and_what_below_means():
+    near = {"log_likelihood": -86.1, "log_likelihood_of_world": -77.3, "nats_above_world": 0.136}
+    assert fired(near, "0.136 nats per token above the entropy of the world")
+    assert fired(near, "near the least possible")
+    assert not fired(near, "impossible")
+    assert fired(near | {"nats_above_world": 1.2}, "there is more to learn")
+    leak = {"log_likelihood": -76.5, "log_likelihood_of_world": -77.2, "nats_above_world": -0.011}
+    assert fired(leak, "impossible")
+    assert not fired(leak, "above the entropy of the world")
+
+
 def test_dependence_on_length():
     words = [4, 8, 12, 16, 20, 24]
     lost = {"words": words, "exact": [0.99, 0.95, 0.7, 0.4, 0.2, 0.05], "reconstruction_nats": [2] * 6}

@@ -35,6 +35,26 @@ def test_each_line_has_the_nats_of_the_model(lm_run, monkeypatch):
     assert [one.nats for one in score_lines(lm_run, LINES)] == pytest.approx([one.nats for one in scores], rel=1e-6)
 
 
+def test_a_detokenised_text_counts_its_original_words(lm_run, tmp_path):
+    """Word perplexity = exp(Σ nats of what the model reads / Σ original words, one end each)."""
+    tokenised = ["the dog 's scarf is n't near", "a dog is near the viewers ' school"]
+    scores = score_lines(lm_run, tokenised, detokenise="ptb")
+    read = ["the dog's scarf isn't near", "a dog is near the viewers' school"]
+    nats = -lm_run.score(read).log_weights[0]
+    assert [one.nats for one in scores] == pytest.approx(nats.tolist(), rel=1e-6)
+    assert [one.words for one in scores] == [7, 8]
+    assert [one.bytes for one in scores] == [len(line) for line in tokenised]
+    assert total_of(scores).ppl_word == pytest.approx(math.exp(nats.sum().item() / 17), rel=1e-6)
+    (tmp_path / "lines.txt").write_text("\n".join(tokenised) + "\n")
+    data = ("--data", f"text:{tmp_path}/lines.txt", "--measures", "likelihood", "--json", "--device", "cpu")
+    done = command("evaluate", lm_run.folder.path, *data, "--likelihood.detokenise", "ptb")
+    assert "--likelihood.detokenise ptb: 100.0% of the texts can be restored exactly" in done.err
+    assert done.json["ppl_word"] == pytest.approx(total_of(scores).ppl_word, rel=1e-5)
+    assert done.json["bits_per_byte"] == pytest.approx(total_of(scores).bits_per_byte, rel=1e-5)
+    failed = command("score", lm_run.folder.path, tmp_path / "lines.txt", "--last-word", "--detokenise", "ptb")
+    assert failed.error == "--detokenise does not apply to --last-word; drop one of them."
+
+
 def test_a_model_with_a_latent_gives_its_bound(run):
     scores = score_lines(run, LINES, samples=20, seed=3)
     weights = run.score(LINES, samples=20, seed=3).log_weights

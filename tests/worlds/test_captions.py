@@ -46,7 +46,7 @@ def world_and_factors(draw):
 
 
 def test_names_load_and_unknown():
-    assert worlds.names("text") == ("captions", "captions-small", "dialogues-style")
+    assert worlds.names("text") == ("captions", "captions-small", "dialogues-style", "markov")
     assert all(worlds.load(name).name == name for name in worlds.names())
     with pytest.raises(GeneraError, match="unknown world 'caption'; did you mean captions"):
         worlds.load("caption")

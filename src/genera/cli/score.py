@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
@@ -11,6 +11,7 @@ from genera.cli.items import lines
 from genera.cli.parsing import parse, print_json
 from genera.cli.uses import UseOptions
 from genera.console import say
+from genera.errors import GeneraError
 
 COLUMNS = ("line", "nats", "tokens", "words", "ppl_token", "ppl_word", "problem")
 
@@ -28,6 +29,8 @@ class Score(UseOptions):
     """One text per line, plain or .gz; - reads standard input."""
     last_word: bool = False
     """Instead: whether the model, given all words but the last, writes the last word greedily (as LAMBADA)."""
+    detokenise: Literal["ptb", "wikitext"] | None = None
+    """Read tokenised lines (Penn Treebank, WikiText) as ordinary text; words and bytes are those of the lines."""
     samples: int = 100
     """Importance samples of a model with a latent."""
     seed: int = 0
@@ -41,9 +44,11 @@ def main(arguments: list[str]) -> None:
     from genera.uses.scoring import last_words, score_lines, total_of
 
     if command.last_word:
+        if command.detokenise:
+            raise GeneraError("--detokenise does not apply to --last-word; drop one of them.")
         _show_last_words(command, *last_words(run, texts), texts)
         return
-    scores = score_lines(run, texts, samples=command.samples, seed=command.seed)
+    scores = score_lines(run, texts, samples=command.samples, seed=command.seed, detokenise=command.detokenise)
     total = total_of(scores)
     rows = [{name: getattr(one, name) for name in COLUMNS} for one in scores]
     if command.json:

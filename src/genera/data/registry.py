@@ -154,6 +154,11 @@ _WORLDS: dict[str, World] = {
         "a smaller caption grammar with an entropy of 16.72 nats, for runs of minutes",
         "genera.worlds.captions:CAPTIONS_SMALL",
     ),
+    "markov": World(
+        "text",
+        "texts of 32 symbols with an entropy of exactly 1.20797 nats each: is a language model's likelihood right?",
+        "genera.worlds.markov:MARKOV",
+    ),
     "dialogues": World(
         "dialogues",
         "questions and answers about scenes; all correct responses are known",

@@ -134,9 +134,10 @@ class Texts:
     def per_unit(self, nats: Tensor, items: Sequence[str], lengths: Mapping[str, Tensor]) -> dict[str, Estimate]:
         import torch
 
-        from genera.measures.likelihood import per_token, per_word
+        from genera.measures.likelihood import bits_per_byte, per_token, per_word
 
         figures = {"ppl_word": per_word(nats, torch.tensor(self.lengths(items)))}
+        figures["bits_per_byte"] = bits_per_byte(nats, torch.tensor([len(item.encode()) + 1 for item in items]))
         if (tokens := lengths.get("tokens")) is not None:
             figures |= {"ppl_token": per_token(nats, tokens), "ppl_token_bos_eos": per_token(nats, tokens + 1)}
         return figures

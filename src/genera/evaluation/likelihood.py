@@ -1,9 +1,14 @@
 """Evaluator `likelihood`: how probable is held-out data under the model?"""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+from genera.console import say
 from genera.engine.capabilities import Scores
+from genera.errors import GeneraError
 from genera.evaluation.evaluator import Evaluation, Evaluator, Options
 from genera.evaluation.item_types import ITEM_TYPES, item_type
 from genera.evaluation.latent import KL
@@ -13,11 +18,18 @@ from genera.evaluation.untrained import ITEMS, untrained
 from genera.evaluation.verdict import verdict
 from genera.measures.schema import Definition, Estimate, Figures, Finding, evidence
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SCORED_AT_ONCE = 50
 FEW = 10
 """Samples of a smaller bound; its distance from the larger one shows whether the larger one has converged."""
 BURDA = "Burda et al. 2016, Importance weighted autoencoders"
 _GROUP = "Likelihood"
+UNDERCUT = 0.01
+"""Nats per token below the entropy of the world that a finite sample allows."""
+NEAR = 0.2
+"""Nats per token above it at which a model has learnt the source (autoregressive models after 1,000 steps)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +38,9 @@ class LikelihoodOptions(Options):
     """Number of items of the split, each decoded `samples` times."""
     samples: int = 100
     """K of the importance-weighted bound."""
+    detokenise: Literal["ptb", "wikitext"] | None = None
+    """Read tokenised benchmark texts (Penn Treebank, WikiText) as ordinary text; perplexities per word and bits per
+    byte still count the original words and bytes."""
 
 
 MEASURES = (
@@ -131,6 +146,26 @@ MEASURES = (
         _GROUP,
     ),
     Definition(
+        "bits_per_byte",
+        "Bits per byte",
+        "bits/byte",
+        "lower",
+        "−log₂ p of all texts / number of their UTF-8 bytes, one end of line each included, from the best bound "
+        "measured. Comparable between models with different vocabularies, and with compressors.",
+        "",
+        _GROUP,
+    ),
+    Definition(
+        "nats_above_world",
+        "Above the entropy of the world",
+        "nats/token",
+        "lower",
+        "(−log p(x) under the model − the same under the world that generated the texts) / number of predicted tokens. "
+        "No correct likelihood is below 0 on average: the model would have read what it predicts.",
+        "",
+        _GROUP,
+    ),
+    Definition(
         "bits_per_dimension",
         "Bits per dimension",
         "bits/value",
@@ -164,7 +199,8 @@ def measure(evaluation: Evaluation, options: LikelihoodOptions) -> None:
 
     kind, items = item_type(evaluation.data.kind), evaluation.items(options.items)
     generator = evaluation.run.generator(evaluation.seed)
-    parts = [items[i : i + SCORED_AT_ONCE] for i in range(0, len(items), SCORED_AT_ONCE)]
+    read = _read(evaluation, items, options)
+    parts = [read[i : i + SCORED_AT_ONCE] for i in range(0, len(read), SCORED_AT_ONCE)]
     reconstruction, kl, few, many, lengths = [], [], [], [], []
     for part in track(parts, "scoring"):
         score = evaluation.model.score(part, options.samples, generator=generator)
@@ -195,7 +231,35 @@ def measure(evaluation: Evaluation, options: LikelihoodOptions) -> None:
         _text_references(evaluation, items)
     if (floor := kind.entropy_floor(items, evaluation.data.world)) is not None:
         evaluation.record("log_likelihood_of_world", Estimate(-floor.value, floor.error, floor.n))
+        if not kl and "tokens" in sizes:
+            _above_the_world(evaluation, items, -best, sizes["tokens"])
     evaluation.note(importance_samples=options.samples)
+
+
+def _read(evaluation: Evaluation, items: Sequence[Any], options: LikelihoodOptions) -> Sequence[Any]:
+    """The items as the model reads them."""
+    if options.detokenise is None:
+        return items
+    if evaluation.data.kind != "text":
+        raise GeneraError(f"--likelihood.detokenise is for text, but the items are {evaluation.data.kind}.")
+    from genera.measures.detokenise import detokeniser
+
+    way = detokeniser(options.detokenise)
+    texts = [way.text(item) for item in items]
+    restored = sum(way.tokens(text) == " ".join(item.split()) for text, item in zip(texts, items, strict=True))
+    say(f"--likelihood.detokenise {way.name}: {restored / len(items):.1%} of the texts can be restored exactly.")
+    return texts
+
+
+def _above_the_world(evaluation: Evaluation, items: Sequence[str], nats: Tensor, tokens: Tensor) -> None:
+    """Of an exact likelihood: nats (N,) of the items."""
+    import torch
+
+    from genera.measures.estimate import mean_estimate
+
+    of_world = torch.tensor([-evaluation.data.world.log_probability(item) for item in items], dtype=torch.float64)
+    if of_world.isfinite().all():
+        evaluation.record("nats_above_world", mean_estimate((nats - of_world) / tokens.double().mean()))
 
 
 def _text_references(evaluation: Evaluation, items: Sequence[str]) -> None:
@@ -221,17 +285,33 @@ def below_the_floor(figures: Figures) -> Iterator[Finding]:
     if of_world is None or not bounds:
         return
     best = max(bounds, key=bounds.__getitem__)
-    if bounds[best] > of_world + max(0.1, -0.01 * of_world):  # room for the noise of a finite sample
+    undercut = figures.get("nats_above_world", 0.0) < -UNDERCUT
+    if undercut or bounds[best] > of_world + max(0.1, -0.01 * of_world):  # room for the noise of a finite sample
         yield Finding(
             "warning",
             f"The bound is impossible: {bounds[best]:.2f} nats an item, above the {of_world:.2f} of the world that "
             "made the items.",
             {best: bounds[best], "log_likelihood_of_world": of_world},
-            "The model reads what it predicts, or its likelihood is wrong: check the causal mask, whether the measured "
-            "items are training items, and whether the end of sentence is predicted. Do not rely on any figure of "
-            "this run.",
+            "The model reads what it predicts (leakage), or its likelihood is wrong: check the causal mask, whether "
+            "the measured items are training items, and whether the end of sentence is predicted. Do not rely on any "
+            "figure of this run.",
             "likelihoods",
         )
+
+
+def above_the_world(figures: Figures) -> Iterator[Finding]:
+    above = figures.get("nats_above_world")
+    if above is None or above < -UNDERCUT:
+        return  # impossible: `below_the_floor`
+    near = "near the least possible" if above <= NEAR else "there is more to learn"
+    yield Finding(
+        "note",
+        f"The likelihood is {above:.3f} nats per token above the entropy of the world that made the texts, which no "
+        f"model undercuts: {near}.",
+        evidence(figures, "nats_above_world", "log_likelihood", "log_likelihood_of_world"),
+        f"Train longer or with a larger model while it is above {NEAR}. A value below 0 would mean leakage: that the "
+        "model reads what it predicts.",
+    )
 
 
 def loose_bound(figures: Figures) -> Iterator[Finding]:
@@ -255,5 +335,5 @@ EVALUATOR = Evaluator(
     needs=(Scores,),
     items=tuple(ITEM_TYPES),
     options=LikelihoodOptions,
-    rules=(verdict(LIKELIHOODS), below_the_floor, loose_bound),
+    rules=(verdict(LIKELIHOODS), below_the_floor, above_the_world, loose_bound),
 )

@@ -60,6 +60,16 @@ def per_token(nats: Tensor, tokens: Tensor) -> Estimate:
     return _per_unit(nats, tokens)
 
 
+def bits_per_byte(nats: Tensor, sizes: Tensor) -> Estimate:
+    """Σ nats / (ln 2 · Σ bytes). sizes: (B,) bytes of the texts, ends of lines included."""
+    nats, sizes = nats.double(), sizes.double()
+    value = (nats.sum() / sizes.sum()).item()
+    if len(nats) < 2:
+        return Estimate(value / math.log(2), None, len(nats))
+    error = (nats - value * sizes).std().item() / (math.sqrt(len(nats)) * sizes.mean().item())
+    return Estimate(value / math.log(2), error / math.log(2), len(nats))
+
+
 def _per_unit(nats: Tensor, units: Tensor) -> Estimate:
     nats, units = nats.double(), units.double()
     value = perplexity(nats.sum().item(), units.sum().item())

@@ -62,8 +62,9 @@ def read_labelled(run: "Run", config: LabelConfig, seed: int) -> Labelled:
     if config.factor is not None and data.world is None:
         instead = "; use --label-column." if by_column else "."
         raise GeneraError(f"--factor is for world: sources, not for {source.data}{instead}")
-    if config.factor is not None and config.factor not in data.world.factors:
-        raise unknown(f"factor of {source.data}", config.factor, data.world.factors)
+    factors = getattr(data.world, "factors", {})
+    if config.factor is not None and config.factor not in factors:
+        raise unknown(f"factor of {source.data}", config.factor, factors)
 
     train, train_labels = _draw(data, "train", config.items, config.factor, seed)
     test, test_labels = _draw(data, "test", config.test_items, config.factor, seed)

@@ -9,6 +9,7 @@ import torch
 from genera.console import track
 from genera.engine.capabilities import PredictsWords, Scores
 from genera.errors import GeneraError
+from genera.measures.detokenise import detokeniser
 from genera.measures.likelihood import ImportanceBound, perplexity
 from genera.uses.items import at_least
 from genera.uses.run import Run
@@ -44,11 +45,15 @@ class LineScore:
         return None if self.nats is None else perplexity(self.nats, self.words + 1)
 
 
-def score_lines(run: Run, lines: Sequence[str], *, samples: int = 100, seed: int = 0) -> list[LineScore]:
+def score_lines(
+    run: Run, lines: Sequence[str], *, samples: int = 100, seed: int = 0, detokenise: str | None = None
+) -> list[LineScore]:
     """Score every line; one that the model cannot read (too long) has its `problem` instead.
 
-    samples: importance samples of a model with a latent. Raises GeneraError for a model without likelihoods of text.
+    samples: importance samples of a model with a latent. detokenise: name of a de-tokeniser for what the model reads;
+    words and bytes are those of the lines. Raises GeneraError for a model without likelihoods of text.
     """
+    way = None if detokenise is None else detokeniser(detokenise)
     samples = at_least(1, samples, "the number of importance samples")
     model = run.able(Scores, "score lines")
     if run.method.dataset.kind != "text":
@@ -57,7 +62,8 @@ def score_lines(run: Run, lines: Sequence[str], *, samples: int = 100, seed: int
 
     def score(first: int, some: Sequence[str]) -> list[LineScore]:
         try:
-            scored = model.score(some, samples, generator=generator)
+            read = some if way is None else [way.text(line) for line in some]
+            scored = model.score(read, samples, generator=generator)
         except GeneraError as error:
             if len(some) > 1:  # find the lines that cannot be read
                 half = len(some) // 2

@@ -82,7 +82,7 @@ LM = {
         summary="2 layers of 64, sentence by sentence, from scratch; minutes on a laptop's CPU",
         model=LmConfig(decoder=size.NANO_DECODER, lr=2e-3, warmup=100, weight_decay=0.1, schedule="cosine"),
         train=TrainConfig(epochs=4, batch_size=64),
-        data=PackedDataConfig(max_words=40, max_tokens=100, bucket_noise=0.5, special_tokens="own"),
+        data=PackedDataConfig(max_words=64, max_tokens=100, bucket_noise=0.5, special_tokens="own"),
     ),
     "small": Preset(
         summary="4 layers of 256, sentence by sentence, from scratch; an hour on a CPU, minutes on a GPU",
