@@ -141,7 +141,12 @@ TINY: dict[str, tuple[str, dict[str, object]]] = {
     "optimus:frozen": (
         "nano",
         SHORT_TEXT
-        | {"model.freeze": ["encoder"], "model.memory_slots": 2, "model.decoder.layout": "llama"}
+        | {
+            "model.freeze": ["encoder"],
+            "model.feature": "attention",
+            "model.memory_slots": 2,
+            "model.decoder.layout": "llama",
+        }
         | {"model.decoder.key_value_heads": 2},
     ),
     # A trimmed vocabulary, rates of the parts, and both head starts of z.

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -11,7 +12,7 @@ from genera.engine.config import RunConfig
 from genera.engine.runtime import seed_all
 from genera.methods.optimus import frozen as frozen_module
 from genera.methods.optimus.config import OptimusConfig
-from genera.methods.optimus.frozen import features_of
+from genera.methods.optimus.frozen import EncodedCorpus, encode
 from genera.methods.optimus.method import Optimus
 
 SHORT = {
@@ -41,21 +42,47 @@ def test_cached_features_are_those_of_the_encoder(tmp_path):
     run = genera.load(genera.train(config, tmp_path / "run").path)
     method = run.method
     corpus = method.dataset.open(run.config.data, method.assets)
-    features = features_of(method.network, corpus)
+    features = torch.from_numpy(encode(method.network, corpus)["train"].vectors)
     texts = corpus.items("train", 40)
-    assert_close(features["train"][:40], method.features(texts), atol=1e-5, rtol=1e-5)
+    assert_close(features[:40], method.features(texts), atol=1e-5, rtol=1e-5)
     # standardised, they have mean 0 and variance 1 in every dimension
-    h = (features["train"] - method.network.feature_mean) / method.network.feature_scale
+    h = (features - method.network.feature_mean) / method.network.feature_scale
     assert_close(h.mean(0), torch.zeros(64), atol=1e-4, rtol=0)
     assert_close(h.std(0), torch.ones(64), atol=1e-3, rtol=0)
-    mean, _ = method.network.posterior(features["train"][:40])
+    mean, _ = method.network.posterior(features[:40])
     assert_close(run.encode(texts).mean, mean, atol=1e-5, rtol=1e-5)
+
+
+def test_queries_read_the_cached_states_as_they_read_the_encoder(tmp_path):
+    config = configured(freeze=("encoder",), feature="attention", feature_queries=4)
+    run = genera.load(genera.train(config, tmp_path / "run").path)
+    network, corpus = run.method.network, run.method.dataset.open(run.config.data, run.method.assets)
+    encoded = encode(network, corpus)["train"]
+    assert encoded.vectors.dtype == np.float16
+    batch = EncodedCorpus(corpus, {"train": encoded}).stream("train", 16, seed=0).batch(0)
+    cached = network.summary(batch.features, batch.encoder != 0)
+    assert_close(cached, network.features(batch.encoder), atol=5e-3, rtol=5e-3)  # of float16
+    states = (torch.from_numpy(encoded.vectors).double() - network.feature_mean) / network.feature_scale
+    assert_close(states.mean(0), torch.zeros(64).double(), atol=1e-3, rtol=0)
+    assert_close(states.std(0), torch.ones(64).double(), atol=1e-3, rtol=0)
+    # padding is not read: a longer batch gives the same features
+    wide = torch.nn.functional.pad(batch.encoder, (0, 5))
+    assert_close(network.features(wide), network.features(batch.encoder), atol=1e-5, rtol=1e-5)
+
+
+def test_an_export_holds_what_is_read_of_the_frozen_encoder(tmp_path):
+    config = configured(freeze=("encoder",), feature="attention", feature_queries=4)
+    run = genera.load(genera.train(config, tmp_path / "run").path)
+    run.export(tmp_path / "export")
+    again = genera.load(tmp_path / "export")
+    texts = ["a red square", "two small green circles"]
+    assert torch.equal(again.encode(texts).mean, run.encode(texts).mean)
 
 
 def test_features_are_computed_once(tmp_path, monkeypatch):
     calls = []
-    encoded = frozen_module._encoded
-    monkeypatch.setattr(frozen_module, "_encoded", lambda *args: calls.append(args[2]) or encoded(*args))
+    write = frozen_module._write
+    monkeypatch.setattr(frozen_module, "_write", lambda *args: calls.append(args[2]) or write(*args))
     monkeypatch.setenv("GENERA_CACHE", str(tmp_path / "cache"))
     config = configured(freeze=("encoder",))
     genera.train(config, tmp_path / "run")

@@ -29,7 +29,7 @@ class TextBatch(Batch):
     labels: Tensor | None
     """(B,) int64, or None where the data has no labels"""
     features: Tensor | None = None
-    """(B, H) of a frozen encoder, in place of `encoder`"""
+    """(B, H) features of a frozen encoder, or its states (B, S, H)"""
     per_target: Tensor | None = None
     """(B,) float32: 1 / mean number of targets of the rows of the *global* batch. The mean over rows, accumulated parts
     and ranks of a row's nats times this is the nats per target of the global batch, although none knows the others"""

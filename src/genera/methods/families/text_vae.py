@@ -13,8 +13,10 @@ from genera.blocks.bert import Bert
 from genera.blocks.decoder import Decoder
 from genera.blocks.decoding import generate
 from genera.blocks.decoding_options import Decoding
+from genera.blocks.layouts import BERT
 from genera.blocks.likelihood import next_tokens, sequence_log_likelihood
 from genera.blocks.size import TransformerSize
+from genera.blocks.transformer import Attention
 from genera.blocks.warm_start import warm_start
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.errors import GeneraError
@@ -29,6 +31,25 @@ class Conditions(TypedDict):
 
     memory: Tensor | None
     embedding: Tensor | None
+
+
+class AttentionPooling(nn.Module):
+    """Q learned queries attend to the encoder's states; h is what they read, H/Q units of each."""
+
+    def __init__(self, encoder: TransformerSize, queries: int) -> None:
+        super().__init__()
+        hidden = encoder.hidden
+        self.queries = nn.Parameter(torch.randn(queries, hidden) * hidden**-0.5)
+        self.positions = nn.Parameter(torch.zeros(encoder.positions, hidden))  # which last states hardly hold
+        self.attention = Attention(encoder, encoder.layout or BERT)
+        self.out = nn.Linear(hidden, hidden // queries)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, S, H) states, real where `mask` (B, S) is True → h, (B, H)."""
+        states = states + self.positions[: states.shape[1]]
+        queries = self.queries.expand(len(states), -1, -1)
+        read = self.attention(queries, mask[:, None, None], context=states)
+        return self.out(read).flatten(1)
 
 
 class TextVae(nn.Module):
@@ -47,6 +68,7 @@ class TextVae(nn.Module):
         self.encoder = Bert(encoder, pooler=config.feature == "pooler")
         self.decoder = Decoder(decoder, memory_has_position=config.memory_positions == "first")
         self.encoder.blocks.checkpointing = self.decoder.blocks.checkpointing = config.checkpointing
+        self.pooling = AttentionPooling(encoder, config.feature_queries) if config.feature == "attention" else None
         self.to_posterior = nn.Linear(encoder.hidden, 2 * config.latent_size, bias=False)  # W_E
         self.to_memory = self.to_embedding = None
         if config.injection != "embedding":
@@ -85,6 +107,8 @@ class TextVae(nn.Module):
             return self.encoder.pooled(states)
         if self.config.feature == "cls":
             return states[:, 0]
+        if self.pooling is not None:
+            return self.pooling(states, mask)
         return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
     def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,8 +20,11 @@ class TextVaeConfig:
     """GPT-2 weights to begin with: a directory in Hugging Face layout or a hub name [none: random]."""
     latent_size: int = 32
     """Dimensions P of the latent z."""
-    feature: Literal["pooler", "cls", "mean"] = "pooler"
-    """Sentence feature h: BERT's tanh pooler, the last layer's [CLS], or the mean over its tokens."""
+    feature: Literal["pooler", "cls", "mean", "attention"] = "pooler"
+    """Sentence feature h: BERT's tanh pooler, the last layer's [CLS], the mean over its tokens, or what learned queries
+    read from them by attention."""
+    feature_queries: int = 8
+    """Learned queries of --feature attention; each gives an equal part of h."""
     injection: Literal["both", "memory", "embedding"] = "both"
     """How the decoder sees z: as one extra key and value in each layer, added to every embedding, or both."""
     memory_slots: int = 1
@@ -45,6 +48,11 @@ class TextVaeConfig:
         """Every complaint about these values, in words."""
         rules = [
             (self.latent_size >= 1, f"--latent-size must be at least 1, got {self.latent_size}"),
+            (
+                self.feature_queries >= 1 and self.encoder.hidden % max(self.feature_queries, 1) == 0,
+                f"--feature-queries must divide the {self.encoder.hidden} units of the encoder, got "
+                f"{self.feature_queries}",
+            ),
             (self.memory_slots >= 1, f"--memory-slots must be at least 1, got {self.memory_slots}"),
             (
                 self.memory_slots == 1 or self.injection != "embedding",

@@ -55,7 +55,14 @@ _FILES = """\
   `from_pretrained` of transformers loads both.
 - `latent.safetensors`: the linear maps that join them, under the names of the original code: `encoder.linear.weight`
   gives mean and log variance of z from the {feature}{maps}."""
-_FEATURES = {"pooler": "pooler's output", "cls": "last state of [CLS]", "mean": "mean of the last states"}
+_FEATURES = {
+    "pooler": "pooler's output",
+    "cls": "last state of [CLS]",
+    "mean": "mean of the last states",
+    "attention": "last states, which the queries of `pooling.*` read",
+}
+_OWN = ("pooling.", "feature_mean", "feature_scale")
+"""Beginnings of the names of tensors that the original code does not have: how features are read from the states."""
 _INJECTIONS = {
     "decoder.transformer.linear.weight": "gives each layer of GPT-2 one slot that is key and value at once",
     "decoder.transformer.linear_emb.weight": "is added to every token embedding",
@@ -84,13 +91,15 @@ def write_folder(network: OptimusNetwork, tokenisers: Tokenisers, folder: Path, 
     return _FILES.format(
         pooler="" if network.encoder.pooler else " without a pooler",
         feature=_FEATURES[network.config.feature],
-        maps="".join(f"; `{slot.names[0]}` {_INJECTIONS[slot.names[0]]}" for slot in maps[1:]),
+        maps="".join(f"; `{name}` {what}" for name, what in _INJECTIONS.items() if any(name in s.names for s in maps))
+        + ("; `feature_mean` and `feature_scale` standardise them" if "encoder" in network.config.freeze else ""),
     )
 
 
 def _maps(network: OptimusNetwork) -> list[Slot]:
     layers = ((name, getattr(network, ours)) for name, ours in _MAPS.items())
-    return [Slot(layer.weight, [name]) for name, layer in layers if layer is not None]
+    maps = [Slot(layer.weight, [name]) for name, layer in layers if layer is not None]
+    return maps + [Slot(tensor, [name]) for name, tensor in network.state_dict().items() if name.startswith(_OWN)]
 
 
 # reading

@@ -23,7 +23,7 @@ from genera.measures.latent import gaussian_kl
 from genera.methods.families.text_vae import ROWS_AT_ONCE, drawn
 from genera.methods.optimus import exchange
 from genera.methods.optimus.config import OptimusConfig
-from genera.methods.optimus.frozen import FeatureCorpus, features_of
+from genera.methods.optimus.frozen import EncodedCorpus, encode
 from genera.methods.optimus.model import OptimusNetwork
 
 
@@ -66,11 +66,11 @@ class Optimus(Method):
         held: dict[str, Any] = {"held": ("encoder", "decoder"), "held_until": config.head_start}
         return {"vae": player(self.network, config, parameters=groups, **held)}
 
-    def encoded(self, data: TextCorpus, artefacts: Path) -> FeatureCorpus:
-        """The corpus with the standardised features of the frozen encoder."""
-        features = features_of(self.network, data)
-        self.network.standardise(features["train"])
-        return FeatureCorpus(data, features)
+    def encoded(self, data: TextCorpus, artefacts: Path) -> EncodedCorpus:
+        """The corpus with the features of the frozen encoder, or its states, which the network standardises."""
+        encoded = encode(self.network, data)
+        self.network.standardise(*encoded["train"].moments())
+        return EncodedCorpus(data, encoded)
 
     def update(self, batch: TextBatch, step: Step) -> None:
         step.minimise("vae", self.objective, batch)

@@ -38,16 +38,25 @@ class OptimusNetwork(TextVae):
                 parts[child if child in parts else "latent"].append(parameter)
         return {name: parameters for name, parameters in parts.items() if parameters}
 
+    @property
+    def reads_states(self) -> bool:
+        """Whether what is read of a frozen encoder is its states, which a trained part pools, and not features."""
+        return "encoder" in self.config.freeze and self.pooling is not None
+
     @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Read features (N, H) by their mean and standard deviation from now on."""
-        scale, mean = torch.std_mean(features.double(), 0)
+    def standardise(self, mean: Tensor, scale: Tensor) -> None:
+        """Read features or states by their mean and standard deviation, (H,) each, from now on."""
         self.feature_mean.copy_(mean)
         self.feature_scale.copy_(scale.clamp(min=1e-6))
 
+    def summary(self, states: Tensor, mask: Tensor) -> Tensor:
+        if self.reads_states:
+            states = (states - self.feature_mean) / self.feature_scale
+        return super().summary(states, mask)
+
     def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """h (B, H) → mean and log variance of q(z|x), each (B, P)."""
-        if "encoder" in self.config.freeze:
+        if "encoder" in self.config.freeze and not self.reads_states:
             features = (features - self.feature_mean) / self.feature_scale
         mean, log_variance = super().posterior(features)
         return mean, torch.zeros_like(log_variance) if self.config.unit_variance else log_variance
@@ -58,9 +67,10 @@ class OptimusNetwork(TextVae):
         Returns log p(x|z) at one z ~ q(z|x), and q's mean and log variance.
         """
         features = batch.features
-        if features is None:
+        if features is None or self.reads_states:
             assert batch.encoder is not None
-            features = self.features(batch.encoder)
+            mask = batch.encoder != self.encoder_pad
+            features = self.features(batch.encoder) if features is None else self.summary(features, mask)
         mean, log_variance = self.posterior(features)
         z = drawn(mean, log_variance, noise)
         return self.log_likelihood(batch.decoder, z, dropped), mean, log_variance
