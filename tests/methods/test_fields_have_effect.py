@@ -208,6 +208,7 @@ EFFECTS: dict[type, dict[str, Change]] = {
         "pretrained_decoder": Change(lambda files: str(files / "gpt2")),
         "latent_size": Change(8),
         "feature": Change("pooler"),
+        "feature_queries": Change(4, under={"model.feature": "attention"}),
         "injection": Change("memory"),
         "memory_slots": Change(3),
         "freeze": Change(("decoder",)),

@@ -69,6 +69,29 @@ def test_the_encoder_is_bert_and_a_linear_head(make_optimus, text, feature):
         assert_close(torch.cat([mean, log_variance], 1), h @ model.network.to_posterior.weight.T, atol=1e-5, rtol=1e-5)
 
 
+def test_queries_attend_to_the_states_as_multi_head_attention_does(make_optimus, text):
+    model, ids = make_optimus(feature="attention", feature_queries=4), text.batch().encoder
+    pooling, mask = model.network.pooling, ids != 0
+    torch.nn.init.normal_(pooling.positions)
+    size = model.network.encoder.size
+    reference = torch.nn.MultiheadAttention(size.hidden, size.heads, batch_first=True)
+    reference.load_state_dict(
+        {
+            "in_proj_weight": pooling.attention.qkv.weight,
+            "in_proj_bias": pooling.attention.qkv.bias,
+            "out_proj.weight": pooling.attention.out.weight,
+            "out_proj.bias": pooling.attention.out.bias,
+        }
+    )
+    with torch.no_grad():
+        states = model.network.encoder(ids, mask)
+        placed = states + pooling.positions[: ids.shape[1]]
+        queries = pooling.queries.expand(len(ids), -1, -1)
+        read, _ = reference(queries, placed, placed, key_padding_mask=~mask)
+        expected = torch.cat([pooling.out(read[:, q]) for q in range(4)], 1)
+        assert_close(model.network.features(ids), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("injection", ["both", "memory", "embedding"])
 def test_the_decoder_is_gpt2_with_z_as_a_slot_and_in_the_embeddings(make_optimus, text, injection):
     """Slot l is W_M z from l H on, split over the heads, key and value alike; W_D z is added to every embedding."""

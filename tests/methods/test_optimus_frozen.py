@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 import genera
 from genera.engine.config import RunConfig
+from genera.engine.origin import Origin
 from genera.engine.runtime import seed_all
 from genera.methods.optimus import frozen as frozen_module
 from genera.methods.optimus.config import OptimusConfig
@@ -73,8 +74,9 @@ def test_queries_read_the_cached_states_as_they_read_the_encoder(tmp_path):
 def test_an_export_holds_what_is_read_of_the_frozen_encoder(tmp_path):
     config = configured(freeze=("encoder",), feature="attention", feature_queries=4)
     run = genera.load(genera.train(config, tmp_path / "run").path)
-    run.export(tmp_path / "export")
-    again = genera.load(tmp_path / "export")
+    genera.export_run(run, tmp_path / "export")
+    folder = genera.import_run("optimus", tmp_path / "imported", Origin(source=str(tmp_path / "export")))
+    again = genera.load(folder.path)
     texts = ["a red square", "two small green circles"]
     assert torch.equal(again.encode(texts).mean, run.encode(texts).mean)
 

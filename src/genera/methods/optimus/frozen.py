@@ -22,7 +22,7 @@ AT_ONCE = 256
 """Sentences encoded together."""
 SPLITS = ("train", "valid")
 """Those that training reads."""
-ROWS = 1 << 16
+ROWS = 1 << 14
 """Vectors of which a part of the moments is computed together."""
 
 
@@ -46,12 +46,10 @@ class Encoded:
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of all vectors, (H,) float64 each."""
-        parts = [
-            torch.from_numpy(self.vectors[first : first + ROWS]).double() for first in range(0, len(self.vectors), ROWS)
-        ]
-        mean = sum((part.sum(0) for part in parts), torch.zeros(())) / len(self.vectors)
-        squares = sum(((part - mean).square().sum(0) for part in parts), torch.zeros(()))
-        return mean, (squares / max(len(self.vectors) - 1, 1)).sqrt()
+        count, parts = len(self.vectors), range(0, len(self.vectors), ROWS)
+        mean = np.sum([self.vectors[i : i + ROWS].sum(0, dtype=np.float64) for i in parts], 0) / count
+        squares = [np.square(self.vectors[i : i + ROWS] - mean).sum(0) for i in parts]
+        return torch.from_numpy(mean), torch.from_numpy(np.sqrt(np.sum(squares, 0) / max(count - 1, 1)))
 
 
 class EncodedCorpus:
