@@ -38,7 +38,7 @@ def memory_of_rank(cost: StepCost, mesh: Mesh, *, half: bool) -> dict[str, int]:
     memory = {
         "weights": cost.untrained + sum(_held(p, mesh, p.bytes) for p in cost.parameters),
         "gradients": gradients,
-        "optimiser": sum(_held(p, mesh, p.optimiser + p.average) for p in cost.parameters),
+        "optimiser": sum(_held(p, mesh, p.optimiser + p.average) + p.counts for p in cost.parameters),
         "buffers": _gathered(cost.parameters, whole, half) if mesh.shards > 1 else buckets,
         "activations": activations,
     }

@@ -39,7 +39,9 @@ class ParameterCost(NamedTuple):
     shape: tuple[int, ...]
     trained: bool
     optimiser: int
-    """bytes of optimiser state"""
+    """bytes of optimiser state of its shape"""
+    counts: int
+    """bytes of other optimiser state, such as a count of steps, which every rank holds"""
     average: int
     """bytes of its moving average"""
     layer: int | None
@@ -127,13 +129,15 @@ def _parameters(trainee: Trainee) -> Iterator[tuple[int, ParameterCost]]:
     axes = divided_axes(network)
     averages = {id(t): mean.nbytes for t, mean in zip(trainee.followed, trainee.average, strict=False)}
     for parameter in network.parameters():
-        states = [value.nbytes for value in state.get(parameter, {}).values() if isinstance(value, Tensor)]
+        states = [value for value in state.get(parameter, {}).values() if isinstance(value, Tensor)]
+        counts = sum(value.nbytes for value in states if value.shape != parameter.shape)
         yield (
             id(parameter),
             ParameterCost(
                 shape=tuple(parameter.shape),
                 trained=parameter.requires_grad,
-                optimiser=sum(states),
+                optimiser=sum(value.nbytes for value in states) - counts,
+                counts=counts,
                 average=averages.get(id(parameter), 0),
                 layer=layers.get(id(parameter)),
                 divided_along=axes.get(id(parameter)),

@@ -24,6 +24,8 @@ from genera.methods.families.text_vae_config import TextVaeConfig
 
 ROWS_AT_ONCE = 256
 """Sentences decoded together."""
+TOKENS_AT_ONCE = 1 << 15
+"""Tokens read together without gradients: the bound at K samples reads those of each sentence K times."""
 
 
 class Conditions(TypedDict):
@@ -132,6 +134,10 @@ class TextVae(nn.Module):
 
         dropped: (B, T - 1), True where the decoder does not see the token that it continues.
         """
+        rows = max(1, TOKENS_AT_ONCE // ids.shape[1])
+        if len(ids) > rows and dropped is None and not torch.is_grad_enabled():
+            parts = zip(ids.split(rows), z.split(rows), strict=True)
+            return torch.cat([self.log_likelihood(some, of_them) for some, of_them in parts])
         states = self.decoder(ids[:, :-1], dropped=dropped, **self.conditions(z))
         return sequence_log_likelihood(states, self.decoder.output, next_tokens(ids, self.decoder_end))
 
