@@ -111,7 +111,7 @@ def test_training_begins_with_an_imported_run(parts, tmp_path):
 def test_gpt2_alone_becomes_a_language_model(parts, tmp_path):
     done = genera("import", "gpt2-lm", parts / "gpt2", "--out", tmp_path / "lm")
     assert done.code == 0, done.err
-    assert "genera train gpt2-lm:paper --init" in done.err
+    assert "/config.yaml --init" in done.err
     assert len(genera("sample", tmp_path / "lm", "--count", 2, "--max-tokens", 5, "--json").json) == 2
     exported = genera("export", tmp_path / "lm", "--out", tmp_path / "out", "--json")
     assert exported.json == {"export": str(tmp_path / "out")}

@@ -17,6 +17,7 @@ A source is a directory or a hub name; METHOD alone stands for its published pre
 
   genera import optimus --encoder google-bert/bert-base-cased --decoder openai-community/gpt2 --out runs/start
   genera import optimus original_checkpoint --out runs/original
+  genera import lm HuggingFaceTB/SmolLM2-135M --out runs/smollm2
   genera import gpt2-lm openai-community/gpt2 --out runs/gpt2
   genera import optimus exported --out runs/again
 
@@ -52,6 +53,5 @@ def main(arguments: list[str]) -> None:
     folder = import_run(spec, command.out, command, seed=command.seed)
     if command.json:
         print_json({"run": str(folder.path), **folder.status()})
-    config = folder.config()
-    begin = f"genera train {config.method}:{config.preset} --init {folder.path} --data SOURCE --out RUN"
+    begin = f"genera train --config {folder.path}/config.yaml --init {folder.path} --data SOURCE --out RUN"
     say(f"next: genera evaluate {folder.path} --data SOURCE, or {begin}")
