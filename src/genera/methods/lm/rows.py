@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from genera.blocks.likelihood import IGNORED
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 64
 """Rows read together outside of training."""
 TOKENS_AT_ONCE = 2**15
 """The same in tokens, padding included."""
