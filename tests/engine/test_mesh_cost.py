@@ -140,6 +140,18 @@ def test_meshes_divide_ranks_and_batch():
     assert smallest(of, 1, half=False, tensor=(1,), **able) is None
 
 
+def test_tensor_parallelism_divides_matrices_logits_and_sums():
+    """Megatron-LM: four sums of the states a layer, one of the embeddings, one of the gradient before the output."""
+    of = cost(decoder=deep(3))
+    states = 4 * 16 * 31 * 64
+    assert of.reductions == (4 * 3 + 2) * states
+    assert traffic_of_rank(of, Mesh(2, 1, 4), half=False)["tensor"] == int(2 * 3 / 4 * 14 * states / 2)
+    assert cost(decoder=deep(3), checkpointing=True).reductions == pytest.approx((6 * 3 + 2) * states, abs=3 * states)
+    one, four = (memory_of_rank(of, Mesh(1, 1, n), half=False) for n in (1, 4))
+    assert 0.25 < four["weights"] / one["weights"] < 0.3
+    assert 0.25 < four["activations"] / one["activations"] < 0.6
+
+
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(GeneraError, match="--batch-size 16 does not divide over 512 ranks"):
         dry_run(genera.configure("gpt2-lm:nano", batch_size=16), ranks=512)
@@ -151,6 +163,8 @@ def test_a_batch_that_does_not_divide_is_refused():
         (2, {}),
         (2, {"train.sharding": "fsdp"}),
         (4, {"train.sharding": "fsdp", "train.replicas": 2}),
+        (2, {"train.tensor_parallel": 2}),
+        (4, {"train.tensor_parallel": 2, "train.sharding": "fsdp"}),
     ],
 )
 def test_ranks_hold_what_the_dry_run_says(tmp_path, ranks, options):
@@ -163,6 +177,6 @@ def test_ranks_hold_what_the_dry_run_says(tmp_path, ranks, options):
     said = dry_run(configured("gpt2-lm:nano", overrides), ranks=ranks)["meshes"][0]["memory_bytes"]
     for name in ("weights", "optimiser"):
         assert max(rank[name] for rank in held) == said[name]
-    if options:
+    if "train.sharding" in options and "train.tensor_parallel" not in options:
         whole = dry_run(configured("gpt2-lm:nano", overrides))["memory_bytes"]
         assert sum(rank["weights"] for rank in held) == overrides.get("train.replicas", 1) * whole["weights"]

@@ -1,7 +1,7 @@
 """Cost of a run without reading data or allocating memory, on one device and on any mesh of ranks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,10 +9,11 @@ import torch
 from genera.blocks.transformer import Attention
 from genera.data.arrays import physical_memory
 from genera.engine import registry
-from genera.engine.config import RunConfig, to_dict
+from genera.engine.config import RunConfig, TrainConfig, to_dict
 from genera.engine.memory import countable
 from genera.engine.mesh import Mesh, mesh_of
 from genera.engine.mesh_cost import (
+    TENSOR_PARALLEL,
     USABLE,
     memory_of_rank,
     meshes,
@@ -23,7 +24,7 @@ from genera.engine.mesh_cost import (
 from genera.engine.method import Method
 from genera.engine.ranks import pick_device
 from genera.engine.step_cost import StepCost, cost_of_step
-from genera.engine.trainees import AUTOCAST, layers_of
+from genera.engine.trainees import AUTOCAST, check_distributed
 from genera.errors import GeneraError
 
 RANKS = (2, 4, 8)
@@ -83,9 +84,10 @@ class _Plan:
     def of(self, cost: StepCost, method: Method) -> dict[str, Any]:
         train = self.config.train
         how: dict[str, Any] = {"half": train.precision in AUTOCAST}
+        degrees = [n for n in TENSOR_PARALLEL if n == 1 or _can(method, train, sharding="none", tensor_parallel=n)]
         able: dict[str, Any] = {
-            "sharded": _shardable(method),
-            "tensor": _tensor_parallel(method),
+            "sharded": _can(method, train, sharding="fsdp", tensor_parallel=1),
+            "tensor": degrees,
             "parts": train.accumulate,
         }
         memory = memory_of_rank(cost, Mesh(1, 1, 1), **how)
@@ -123,15 +125,13 @@ class _Plan:
         }
 
 
-def _shardable(method: Method) -> bool:
-    """Whether `--sharding fsdp` can run the method."""
+def _can(method: Method, train: TrainConfig, **division: Any) -> bool:
+    """Whether a method can be divided over ranks in this way."""
     stages = method.stages()
+    if len(stages) > 1 or not stages[0].players:
+        return False
     try:
-        return len(stages) == 1 and bool(stages[0].players and layers_of(stages[0].players()))
+        check_distributed(stages[0].players(), replace(train, **division))
     except GeneraError:
         return False
-
-
-def _tensor_parallel(method: Method) -> tuple[int, ...]:
-    """The degrees of tensor parallelism that divide the method's layers."""
-    return (1,)
+    return True

@@ -33,13 +33,13 @@ def memory_of_rank(cost: StepCost, mesh: Mesh, *, half: bool) -> dict[str, int]:
     whole = Mesh(1, 1, mesh.tensor)
     buckets = gradients if mesh.data > 1 else 0
     activations = cost.activations(mesh.tensor) // mesh.data
-    if half and mesh.shards == 1:
+    if half and not _gathers(mesh):
         activations += cost.casts() // mesh.tensor
     memory = {
         "weights": cost.untrained + sum(_held(p, mesh, p.bytes) for p in cost.parameters),
         "gradients": gradients,
         "optimiser": sum(_held(p, mesh, p.optimiser + p.average) + p.counts for p in cost.parameters),
-        "buffers": _gathered(cost.parameters, whole, half) if mesh.shards > 1 else buckets,
+        "buffers": _gathered(cost.parameters, whole, half) if _gathers(mesh) else buckets,
         "activations": activations,
     }
     return memory | {"total": sum(memory.values())}
@@ -123,6 +123,11 @@ def _held(parameter: ParameterCost, mesh: Mesh, size: int) -> int:
     if mesh.shards > 1 and shape:
         shape[0] = ceil(shape[0] / mesh.shards)
     return size * prod(shape) // max(prod(parameter.shape), 1)
+
+
+def _gathers(mesh: Mesh) -> bool:
+    """Whether FSDP runs, which also averages the gradients of layers that are split: DDP cannot."""
+    return mesh.shards > 1 or (mesh.tensor > 1 and mesh.data > 1)
 
 
 def _gathered(parameters: list[ParameterCost], whole: Mesh, half: bool) -> int:

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from genera.blocks.bert import Bert
+from genera.blocks.decoder import Decoder
 from genera.blocks.transformer import Attention, Block, FeedForward
 from genera.data.batch import Batch
 from genera.engine.config import RunConfig
@@ -147,9 +150,12 @@ def _parameters(trainee: Trainee) -> Iterator[tuple[int, ParameterCost]]:
 
 def divided_axes(network: nn.Module) -> dict[int, int]:
     """The parameters that tensor parallelism divides, by identity, and along which axis: projections from the residual
-    stream by their rows (outputs), those onto it by their columns."""
+    stream by their rows (outputs), those onto it by their columns, embeddings and output matrices by the vocabulary."""
     axes: dict[int, int] = {}
     for part in network.modules():
+        if isinstance(part, Bert | Decoder):
+            tables = [part.tokens, part.head] if isinstance(part, Decoder) else [part.tokens]
+            axes |= {id(table.weight): 0 for table in tables if table is not None}
         if isinstance(part, Attention | FeedForward):
             first, last = (part.qkv, part.out) if isinstance(part, Attention) else (part.up, part.down)
             axes |= {id(parameter): 0 for parameter in first.parameters()} | {id(last.weight): 1}
@@ -173,6 +179,7 @@ class Memory(TorchDispatchMode):
     def __init__(self, method: Method) -> None:
         super().__init__()
         self.kind, self.now, self.reductions = WHOLE, 0, 0
+        self.vocabularies = {part.size.vocabulary for part in method.modules() if isinstance(part, Decoder)}
         self.weights = {p.untyped_storage()._cdata for p in method.parameters()}
         self.allocations: list[_Allocation] = []
         self._live: dict[int, _Allocation | None] = dict.fromkeys(
@@ -191,7 +198,9 @@ class Memory(TorchDispatchMode):
         key = storage._cdata
         if key not in self._live:
             self.now += 1
-            self._live[key] = allocation = _Allocation(storage.nbytes(), self.kind, self.now)
+            logits = self.kind == WHOLE and tensor.ndim > 1 and tensor.shape[-1] in self.vocabularies
+            kind = DIVIDED if logits else self.kind
+            self._live[key] = allocation = _Allocation(storage.nbytes(), kind, self.now)
             self.allocations.append(allocation)
             weakref.finalize(storage, self._freed, key).atexit = False
 
@@ -218,6 +227,10 @@ class Memory(TorchDispatchMode):
         """Within the context, the hooks of modules, parameters and optimisers say what memory is for."""
         handles: list[Any] = []
         for part in method.modules():
+            if isinstance(part, Bert | Decoder):
+                # The embeddings are summed, and for a decoder the gradient of its states, from parts of the vocabulary.
+                times = 2 if isinstance(part, Decoder) else 1
+                handles.append(part.tokens.register_forward_hook(partial(self._embedded, times)))
             if isinstance(part, Attention | FeedForward):
                 handles += [
                     part.register_forward_pre_hook(lambda *_: self._enter()),
@@ -247,6 +260,9 @@ class Memory(TorchDispatchMode):
         if result is not None:
             self.mark(result, WHOLE)
             self.reductions += result.nbytes
+
+    def _embedded(self, times: int, module: nn.Module, given: Any, result: Tensor) -> None:
+        self.reductions += times * result.nbytes
 
     def _gradient(self, parameter: Tensor) -> None:
         assert parameter.grad is not None
