@@ -73,6 +73,10 @@ def test_nothing_measured_says_nothing() -> None:
     assert judged({}) == []
 
 
+def test_references_on_few_items_do_not_stand_for_a_measure_that_was_not_taken() -> None:
+    assert judged({"fid_of_data": 4.0, "recall_of_data": 0.65}, n=7) == []
+
+
 def test_a_use_with_a_warning_is_not_called_good() -> None:
     def other(figures: Figures) -> list[Finding]:
         return [Finding("warning", "copies", {}, "", "samples")]

@@ -1,5 +1,7 @@
 """`genera train METHOD:PRESET`: every field of the three configs is an option, with the preset's value as default."""
 
+import importlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +23,7 @@ it with a larger --steps, --epochs or --minutes: training resumes from the last 
 and the learning rate follows its schedule over the new budget from there. --config reruns a saved config.yaml.
 `genera list` shows the presets, `genera train METHOD:PRESET --help` all options of a preset.
 
+  genera train optimus --data text:my_sentences.txt --minutes 15 --out runs/mine   (plans: preset, what to expect)
   genera train optimus:nano --data world:captions --out runs/captions
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 2000 --beta 0.5
   genera train optimus:nano --data text:my_sentences.txt --out runs/mine --steps 4000 --beta 0.5
@@ -68,6 +71,7 @@ def main(arguments: list[str]) -> None:
             raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
         print(HELP)
         return
+    arguments, planned = _planned(arguments)
     command, config = parsed(arguments, "train", COMMAND)
     if command.dry_run:
         from genera.engine.dry_run import dry_run
@@ -85,7 +89,61 @@ def main(arguments: list[str]) -> None:
     folder = train(config, command.out, resume=command.resume)
     if command.json:
         print_json({"run": str(folder.path), **folder.status()})
+    elif planned and os.environ.get("RANK", "0") == "0":
+        _show_result(folder.path)
     say(f"next: genera evaluate {folder.path} && genera report {folder.path}")
+
+
+def _planned(arguments: list[str]) -> tuple[list[str], bool]:
+    """The arguments with a preset, which the planner of a method has chosen for a budget in minutes, and whether it
+    has. A run that was begun keeps its preset."""
+    spec, rest = _spec(arguments)
+    asked = any(word.partition("=")[0] == "--minutes" for word in rest) and not {"-h", "--help"} & set(rest)
+    if ":" in spec or spec.endswith((".yaml", ".yml")) or not asked:
+        return arguments, False
+    entry = registry.entry(spec)
+    if entry.planner is None:
+        return arguments, False
+    command, _ = parsed(arguments, "train", COMMAND)
+    if command.out is not None and (command.out / "config.yaml").exists():
+        preset = registry.read_config(command.out).preset
+    else:
+        module, _, name = entry.planner.partition(":")
+        planner = getattr(importlib.import_module(module), name)
+        preset = planner(lambda preset: parsed([f"{spec}:{preset}", *rest], "train", COMMAND)[1])
+    return [f"{spec}:{preset}", *rest], True
+
+
+QUICK: dict[str, dict[str, int]] = {
+    "likelihood": {"items": 200, "samples": 10},
+    "reconstruction": {"items": 300},
+    "latent": {"items": 300},
+    "samples": {"count": 200},
+    "fluency": {"count": 200},
+    "interpolation": {"pairs": 30},
+}
+"""Options of the short evaluation after a planned training."""
+
+
+def _show_result(run: Path) -> None:
+    """Measure the run shortly, unless it has an evaluation, and print verdicts, findings and samples as they come."""
+    from genera.cli.evaluate import MARKS
+    from genera.evaluation.evaluate import evaluate
+    from genera.evaluation.registry import evaluator
+    from genera.evaluation.storage import chosen
+    from genera.evaluation.verdict import grades
+    from genera.run import load
+
+    loaded = load(run)
+    kind = loaded.method.dataset.kind
+    options: dict[str, Any] = {n: v for n, v in QUICK.items() if not evaluator(n).lacks(loaded.method, kind)}
+    stored = chosen(run) or evaluate(loaded, **options)
+    print("\nwhat came out, on held-out texts:")
+    for use, grade in grades(stored.diagnosis).items():
+        print(f"  {grade.upper():<8} {use}")
+    for finding in stored.diagnosis:
+        print(f"{MARKS[finding['level']]} {finding['finding']}")
+    print("three samples as they came:", *loaded.sample(3, seed=0), sep="\n  ")
 
 
 def run_of(arguments: list[str]) -> RunConfig:

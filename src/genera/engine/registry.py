@@ -38,6 +38,10 @@ class Entry:
     presets: Mapping[str, Preset]
     imported_as: str = "paper"
     """Preset whose settings `genera import METHOD` completes those of the weights with."""
+    planner: str | None = None
+    """Function ("package.module:function") that chooses the preset for `genera train METHOD --minutes N`, where the
+    user names none: from a function preset → config with the user's options. It also says what to expect [the first
+    preset]."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name):

@@ -73,7 +73,10 @@ class Check:
         return "good" if position >= self.good else "poor" if position < self.poor else "fair"
 
     def too_few(self, figures: Figures) -> dict[str, int]:
-        """The figures among measure and references that rest on fewer than `least` items: key → items."""
+        """The figures among measure and references that rest on fewer than `least` items: key → items; none where the
+        measure itself was not taken."""
+        if self.measure not in figures:
+            return {}
         return {key: n for key in self.keys if key in figures and (n := figures.n(key)) < self.least}
 
     @property

@@ -11,5 +11,6 @@ register(
         family="variational",
         implementation="genera.methods.optimus.method:Optimus",
         presets=PRESETS,
+        planner="genera.methods.optimus.plan:plan",
     )
 )
