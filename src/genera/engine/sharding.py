@@ -38,7 +38,7 @@ def distribute(objective: nn.Module, ranks: Ranks, *, dtype: torch.dtype | None,
     if compile:
         for block in blocks:
             for part in (block.attention, block.feed_forward):  # within the hooks of FSDP, which gather them
-                part.forward = torch.compile(part.forward)  # type: ignore[method-assign]
+                part.forward = torch.compile(part.forward, dynamic=False if axes.tensor > 1 else None)  # type: ignore[method-assign]
     if axes.data > 1:  # also where nothing is sharded, since DDP does not average the gradients of DTensors
         names = [name for name in mesh.mesh_dim_names or () if name != "tensor"]
         # Its norms stay fp32 with the embeddings and heads, as autocast has them; so both ways compute the same.
