@@ -17,8 +17,10 @@ from genera.blocks.bert import Bert
 from genera.blocks.decoder import Decoder
 from genera.blocks.huggingface import FORMATS, NOWHERE, Format, plain
 from genera.blocks.layouts import LLAMA, ROTARY_BASE
+from genera.blocks.shares import Scratch, assign, gathered, is_share, whole_shape
 from genera.blocks.size import T5Size, TransformerSize
 from genera.blocks.t5 import T5
+from genera.blocks.tensor_parallel import Arrangement, arrangements, parts_of
 from genera.errors import GeneraError
 from genera.files import write_json, write_tensors
 from genera.typed import mismatch, read_typed
@@ -166,12 +168,18 @@ class Slot(NamedTuple):
     """of each part [equally many]"""
     picked: Picked | None = None
     """of a tensor with one row per token [all rows]"""
+    arrangement: Arrangement | None = None
+    """order in which ranks hold the rows of the parameter, where it is not that of files"""
 
     @property
-    def parts(self) -> list[Tensor]:
-        """Views of the parameter, one for each name."""
-        rows = self.rows or [len(self.parameter) // len(self.names)] * len(self.names)
-        return list(self.parameter.detach().split(rows))
+    def shape(self) -> torch.Size:
+        """Of the whole parameter, of which this rank may hold a share."""
+        return whole_shape(self.parameter, self.arrangement)
+
+    def split(self, whole: Tensor) -> list[Tensor]:
+        """Views of the whole parameter, one for each name."""
+        rows = self.rows or [len(whole) // len(self.names)] * len(self.names)
+        return list(whole.split(rows))
 
 
 def format_of(model: Model) -> Format:
@@ -184,7 +192,7 @@ def slots(model: Model, prefix: str = "", tokens: Picked | None = None) -> list[
 
     tokens: the rows of the embedding, and of an output matrix of its own, that are read from a file.
     """
-    form, targets = format_of(model), []
+    form, targets, arranged = format_of(model), [], arrangements(model, parts_of(model))
     for name, parameter in model.named_parameters():
         layer, _, kind = name.rpartition(".")
         number = re.search(r"\d+", layer)
@@ -192,7 +200,8 @@ def slots(model: Model, prefix: str = "", tokens: Picked | None = None) -> list[
         transposed = kind == "weight" and bool(re.fullmatch(form.transposed, theirs[0]))
         rows = model.size.projected_rows if layer.endswith(".qkv") and len(theirs) == 3 else None
         picked = tokens if layer in ("tokens", "head") else None
-        targets.append(Slot(parameter, [f"{prefix}{part}.{kind}" for part in theirs], transposed, rows, picked))
+        names = [f"{prefix}{part}.{kind}" for part in theirs]
+        targets.append(Slot(parameter, names, transposed, rows, picked, arranged.get(name)))
     return targets
 
 
@@ -244,20 +253,26 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
         if wrong:
             more = f"; and {len(wrong) - MISFITS_SHOWN} more tensors" if len(wrong) > MISFITS_SHOWN else ""
             raise GeneraError(f"{misfit}: {'; '.join(wrong[:MISFITS_SHOWN])}{more}.")
+        scratch = Scratch()
         for slot in targets:  # tensor by tensor, so that no second copy of the model is in memory
-            for part, name in zip(slot.parts, slot.names, strict=True):
+            whole = slot.parameter.detach()
+            if is_share(whole):
+                whole = gathered(whole, slot.arrangement).clone() if slot.picked else scratch.tensor(slot.shape)
+            for part, name in zip(slot.split(whole), slot.names, strict=True):
                 file, in_file = stored[name]
                 tensor = file.get_tensor(in_file)
                 if slot.picked:
                     part[slot.picked.ours] = tensor[slot.picked.theirs].to(part)
                 else:
                     part.copy_(tensor.T if slot.transposed else tensor)
+            if is_share(slot.parameter):
+                assign(slot.parameter, whole, slot.arrangement)
 
 
 def _misfits(targets: list[Slot], shapes: dict[str, tuple[int, ...]], extras: str) -> list[str]:
     wrong, known = [], set()
     for slot in targets:
-        for part, name in zip(slot.parts, slot.names, strict=True):
+        for part, name in zip(slot.split(torch.empty(slot.shape, device="meta")), slot.names, strict=True):
             known.add(name)
             wanted = tuple(part.shape)[::-1] if slot.transposed else tuple(part.shape)
             if slot.picked:
@@ -274,7 +289,7 @@ def export_weights(model: Model) -> dict[str, Tensor]:
     return {
         name: (part.T if slot.transposed else part).contiguous()
         for slot in slots(model)
-        for part, name in zip(slot.parts, slot.names, strict=True)
+        for part, name in zip(slot.split(slot.parameter.detach()), slot.names, strict=True)
     }
 
 

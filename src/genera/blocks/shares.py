@@ -9,6 +9,20 @@ if TYPE_CHECKING:
     from genera.blocks.tensor_parallel import Arrangement
 
 
+class Scratch:
+    """Memory for one whole tensor at a time. Allocating each anew would leave gaps as large as the model behind."""
+
+    def __init__(self) -> None:
+        self.memory = torch.empty(0)
+
+    def tensor(self, shape: torch.Size) -> Tensor:
+        """Uninitialised float32 on the host, valid until the next call."""
+        if self.memory.numel() < shape.numel():
+            self.memory = torch.empty(0)  # freed before the larger one is taken
+            self.memory = torch.empty(shape.numel())
+        return self.memory[: shape.numel()].view(shape)
+
+
 def is_share(tensor: Tensor) -> bool:
     """Whether `tensor` is a DTensor."""
     return hasattr(tensor, "full_tensor")

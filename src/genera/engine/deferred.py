@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genera.blocks.shares import assign
+from genera.blocks.shares import Scratch, assign
 from genera.blocks.tensor_parallel import arrangements, parts_of
 
 M = TypeVar("M", bound=nn.Module)
@@ -37,6 +37,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.writes: dict[int, list[_Write]] = {}
         self.tensors: list[Tensor] = []  # so that no storage is reused while writes refer to it
+        self.scratch = Scratch()
         self.complete = True
         """Whether all values can be replayed: nothing read a recorded tensor or wrote to a part of one."""
 
@@ -58,14 +59,18 @@ class Recorder(TorchDispatchMode):
         write = _Write(operation, inputs[1:], options, torch.get_rng_state())
         self.writes.setdefault(_key(target), []).append(write)
         if torch.Tag.nondeterministic_seeded in operation.tags:
-            operation(torch.empty(target.shape, dtype=target.dtype, device="cpu"), *inputs[1:], **options)
+            operation(self._memory(target), *inputs[1:], **options)
         return target
 
+    def _memory(self, like: Tensor) -> Tensor:
+        memory = self.scratch.tensor(like.shape)
+        return memory if like.dtype == torch.float32 else torch.empty(like.shape, dtype=like.dtype)
+
     def value(self, parameter: Tensor) -> Tensor:
-        """What the parameter would hold."""
+        """What the parameter would hold; valid until the next call."""
         writes = self.writes.get(_key(parameter), [])
         last = [i for i, w in enumerate(writes) if w.operation._schema.name.removeprefix("aten::") in OVERWRITES]
-        value = torch.empty(parameter.shape, dtype=parameter.dtype)
+        value = self._memory(parameter)
         for write in writes[last[-1] if last else 0 :]:
             torch.set_rng_state(write.generator)
             write.operation(value, *write.inputs, **write.options)
@@ -84,7 +89,7 @@ class Initial:
 
     @torch.no_grad()
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        """One after the other; the generator is left as it was."""
+        """One after the other, each valid until the next; the generator is left as it was."""
         before = torch.get_rng_state()
         for name, value in self.values.items():
             yield name, value()
