@@ -30,6 +30,8 @@ ENCODERS, DECODERS, PAIRS = ("bert", "roformer"), ("gpt2", "llama"), ("t5", "mt5
 """model_type of the files that a Bert, a Decoder and a T5 read"""
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Types of stored weights that are read as they are."""
+AT_ONCE = 4096
+"""Rows of an embedding that are read together."""
 MISFITS_SHOWN = 20
 """Tensors that an error lists."""
 
@@ -257,12 +259,14 @@ def fill(targets: list[Slot], files: dict[Path, str], extras: str, misfit: str) 
         for slot in targets:  # tensor by tensor, so that no second copy of the model is in memory
             whole = slot.parameter.detach()
             if is_share(whole):
-                whole = gathered(whole, slot.arrangement).clone() if slot.picked else scratch.tensor(slot.shape)
+                whole = gathered(whole, slot.arrangement) if slot.picked else scratch.tensor(slot.shape)
             for part, name in zip(slot.split(whole), slot.names, strict=True):
                 file, in_file = stored[name]
                 tensor = file.get_tensor(in_file)
                 if slot.picked:
-                    part[slot.picked.ours] = tensor[slot.picked.theirs].to(part)
+                    pairs = zip(slot.picked.ours.split(AT_ONCE), slot.picked.theirs.split(AT_ONCE), strict=True)
+                    for ours, theirs in pairs:
+                        part[ours] = tensor[theirs].to(part)
                 else:
                     part.copy_(tensor.T if slot.transposed else tensor)
             if is_share(slot.parameter):

@@ -22,6 +22,9 @@ class Scratch:
             self.memory = torch.empty(shape.numel())
         return self.memory[: shape.numel()].view(shape)
 
+    def release(self) -> None:
+        self.memory = torch.empty(0)
+
 
 def is_share(tensor: Tensor) -> bool:
     """Whether `tensor` is a DTensor."""

@@ -84,8 +84,8 @@ def _key(tensor: Tensor) -> int:
 class Initial:
     """The initial values of a method's parameters, by name."""
 
-    def __init__(self, values: dict[str, Callable[[], Tensor]]) -> None:
-        self.values = values
+    def __init__(self, values: dict[str, Callable[[], Tensor]], scratch: Scratch) -> None:
+        self.values, self.scratch = values, scratch
 
     @torch.no_grad()
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
@@ -94,6 +94,7 @@ class Initial:
         for name, value in self.values.items():
             yield name, value()
             torch.set_rng_state(before)
+        self.scratch.release()
 
 
 def build(make: Callable[[], M]) -> tuple[M, Initial]:
@@ -110,14 +111,16 @@ def build(make: Callable[[], M]) -> tuple[M, Initial]:
     if recorder.complete and not any(buffer.is_meta for buffer in method.buffers()):
         parameters = dict(method.named_parameters())
         if all(p.is_meta for p in parameters.values()):
-            return method, Initial({name: _bound(recorder.value, p) for name, p in parameters.items()})
+            return method, Initial(
+                {name: _bound(recorder.value, p) for name, p in parameters.items()}, recorder.scratch
+            )
     torch.set_rng_state(before)
     method = make()
     whole = {name: p.detach() for name, p in method.named_parameters()}
     for module in method.modules():
         for name, p in list(module.named_parameters(recurse=False)):
             module.register_parameter(name, nn.Parameter(p.to("meta"), requires_grad=p.requires_grad))
-    return method, Initial({name: _bound(torch.clone, value) for name, value in whole.items()})
+    return method, Initial({name: _bound(torch.clone, value) for name, value in whole.items()}, recorder.scratch)
 
 
 def allocate(method: nn.Module, device: torch.device) -> None:
