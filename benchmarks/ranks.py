@@ -1,10 +1,10 @@
-"""Tokens a second of Optimus `small` on one rank and on two, each rank with its own thread: DDP, FSDP2 and tensor parallel.
+"""Tokens a second of Optimus `small` on one rank and on two: DDP, FSDP2 and tensor parallel.
 
     python -m benchmarks.ranks
 
-With DDP and FSDP2 each rank has 32 sentences of its own; with tensor parallelism both compute on the same 64. They are run
-in turn, round by round; perfect scaling is 2. It needs two idle cores: the share of its one core that each rank got while
-it trained is printed beside it.
+Each rank has its own thread, and with DDP and FSDP2 its own 32 sentences; with tensor parallelism both compute on the
+same 64. They run in turn, round by round; perfect scaling is 2. It needs two idle cores: the share of its one core that
+each rank got while it trained is printed beside it.
 """
 
 import json
