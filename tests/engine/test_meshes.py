@@ -19,7 +19,7 @@ from genera.engine.mesh import Mesh, mesh_of
 from genera.errors import GeneraError
 from genera.files import in_file_order, stream_tensors
 from genera.testing import forked
-from mesh_steps import CASES, CROSSINGS, SAVED
+from mesh_steps import CASES, CROSSINGS, SAVED, STEPS
 from training import configured
 
 CLOSE = 1e-5
@@ -45,7 +45,7 @@ def test_every_mesh_has_the_curve_of_one_process(found, layout, mesh):
     one, some = found[f"{layout} alone"], found[f"{layout} {mesh}"]
     torch.testing.assert_close(torch.tensor(some["figures"]), torch.tensor(one["figures"]), rtol=CLOSE, atol=0)
     assert some["validation"] == pytest.approx(one["validation"], rel=CLOSE)
-    assert one["figures"][0][0] > one["figures"][-1][0]
+    assert len({norm for _, norm in one["figures"]}) == STEPS
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_one_mesh_saved_another_resumes(found, before, after):
 
 
 def test_weights_are_one_file_in_the_order_of_files(folder):
-    one = load_file(ckpt.pick(folder / "gpt2 alone 0") / "weights.safetensors")
+    one = load_file(ckpt.pick(folder / "gpt2 alone") / "weights.safetensors")
     for mesh in ("tp4", "tp2 x fsdp"):
         checkpoint = ckpt.pick(folder / f"gpt2 {mesh}")
         some = load_file(checkpoint / "weights.safetensors")
@@ -229,7 +229,7 @@ def test_layers_that_cannot_be_split_are_named():
     size = {"layers": 1, "hidden": 8, "heads": 2, "feed_forward": 16, "positions": 8, "vocabulary": 10, "layout": T5}
     with pytest.raises(GeneraError, match="cannot split the cross-attention of  of this method"):
         check_split(Block(TransformerSize(**size), T5, cross=True), 2)
-    with pytest.raises(GeneraError, match=r"--tensor-parallel 2 cannot split \S+ of this method"):
+    with pytest.raises(GeneraError, match="--tensor-parallel 2 cannot split encoder_bias of this method"):
         check_split(Model(T5Size(**size, decoder_layers=1)), 2)
 
 
@@ -240,11 +240,11 @@ def test_shares_of_another_layout_are_named(folder, tmp_path):
     from genera.engine.ranks import Ranks
     from mesh_steps import LAYOUTS, Training
 
-    there = shutil.copytree(ckpt.pick(folder / "gpt2 tp4"), tmp_path / "step-00000003")
+    there = shutil.copytree(ckpt.pick(folder / "gpt2 tp4"), tmp_path / ckpt.name_of(SAVED))
     state = json.loads((there / "state.json").read_text())
     (there / "state.json").write_text(json.dumps(state | {"tensor_parallel": 3}))
     training = Training(Ranks(0, 1, torch.device("cpu")), LAYOUTS["gpt2"])
-    with pytest.raises(GeneraError, match=r"step-00000003 is of another layout: optimiser/lm/0/exp_avg is \(392,"):
+    with pytest.raises(GeneraError, match=r"is of another layout: optimiser/lm/0/exp_avg is \(392,"):
         training.resume(tmp_path)
     llama = Training(Ranks(0, 1, torch.device("cpu")), LAYOUTS["llama"])
     with pytest.raises(GeneraError, match="is of another method or size"):

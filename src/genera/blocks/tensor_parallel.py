@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genera.blocks.bert import Bert
 from genera.blocks.decoder import Decoder
+from genera.blocks.positions import RelativeBias
 from genera.blocks.split import Split
 from genera.blocks.transformer import Attention, Block, FeedForward
 from genera.errors import GeneraError
@@ -98,7 +99,8 @@ def check_split(network: nn.Module, parts: int) -> None:
     split = {id(module) for _, module, _ in _stacked(network)}
     for name, module in network.named_modules():
         own = any(True for _ in module.parameters(recurse=False))
-        if own and id(module) not in split and type(module) not in REPLICATED:
+        plain = id(module) in split or type(module) in REPLICATED
+        if isinstance(module, RelativeBias) or (own and not plain):
             raise GeneraError(f"{option} cannot split {name} of this method ({type(module).__name__}); drop it.")
     for name, block in blocks:
         if block.cross is not None:
