@@ -128,6 +128,7 @@ def test_other_tokenisers_can_be_named(parts, tmp_path):
     larger.save(str(tmp_path / "larger/tokenizer.json"))
     done = genera("import", "optimus", *words, "--decoder-tokeniser", tmp_path / "larger")
     assert done.code == 0, done.err
+    assert f"genera train --config {tmp_path}/run/config.yaml --init {tmp_path}/run --data SOURCE" in done.err
     vocabulary = library.load(tmp_path / "run", device="cpu").method.network.decoder.size.vocabulary
     assert vocabulary == larger.get_vocab_size() >= 302
     sentences = worlds.load("captions").sentences(300)
