@@ -174,3 +174,16 @@ def test_a_dry_run_shows_what_a_rank_takes():
     halved = ranks[2, fsdp] - ranks[4, fsdp]
     assert halved == pytest.approx((states + memory["activations"]) / 4, rel=1e-3)
     assert dry_run(configured("optimus:nano", {}))["meshes"] == []
+
+
+def test_tensor_parallel_ranks_begin_from_another_run_and_resume_to_the_weights_of_one(tmp_path):
+    """From the run of one process, killed while two ranks that split its layers save, to the weights of one process."""
+    short = {"train.steps": 6, "train.ema": 0.9, "train.checkpoint_every": 2, "train.validate_every": 3}
+    given = words(TINY["lm"][1] | short)
+    parent = run(tmp_path / "parent", *given, ranks=1, spec="lm:nano")
+    given.append(f"train.init=[{parent}]")
+    one = run(tmp_path / "one", *given, ranks=1, spec="lm:nano")
+    given.append("train.tensor_parallel=2")
+    assert start("lm:nano", tmp_path / "two", *given, "kill=save:2", ranks=2).returncode != 0
+    two = run(tmp_path / "two", *given, ranks=2, spec="lm:nano")
+    assert_close(one, two, rtol=1e-4, atol=1e-5)
