@@ -26,7 +26,7 @@ from genera.data.text.corpus import DecoderCorpus
 from genera.data.vocabularies.tokenisers import Tokeniser, Tokenisers
 from genera.worlds import load
 
-SENTENCES, REPEATED, ROUNDS, SHARD, AT_ONCE = 40_000, 4, 3, 1 << 20, 4096
+SENTENCES, REPEATED, ROUNDS, SHARD, AT_ONCE = 10_000, 8, 3, 1 << 20, 4096
 
 
 def peak() -> int:
@@ -44,7 +44,8 @@ def tokenise(file: Path, tokenisers: Tokenisers, workers: int = 1) -> dict[str, 
         "tokens": tokens,
         "cpu": time.process_time() - cpu,
         "wall": time.perf_counter() - wall,
-        "grown": peak() - before,
+        "before": before,
+        "peak": peak(),
         "shards": result["shards"],
     }
 
@@ -86,8 +87,11 @@ def main() -> None:
         two = tokenise(small, tokenisers, workers=2)
         print(f"wall time: 1 process {own['wall']:.1f} s, 2 processes {two['wall']:.1f} s with their start")
         for file in (small, large):
-            grown = alone(file, folder / "tokenisers")["grown"]
-            print(f"{file.stat().st_size / 2**20:.0f} MB of text: peak memory grows by {grown / 2**20:.0f} MB")
+            result = alone(file, folder / "tokenisers")
+            before, after = (result[name] / 2**20 for name in ("before", "peak"))
+            print(
+                f"{file.stat().st_size / 2**20:.0f} MB of text: peak memory {before:.0f} MB before, {after:.0f} MB after"
+            )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeAlias
@@ -167,7 +168,8 @@ class StoreWriter:
         encoded = [text.encode() for text in texts]
         self._append("text", np.frombuffer(b"".join(encoded), np.uint8), list(map(len, encoded)))
         for side, rows in ids.items():
-            self._append(side, np.array([i for row in rows for i in row]), list(map(len, rows)))
+            lengths = list(map(len, rows))
+            self._append(side, np.fromiter(chain.from_iterable(rows), np.int64, sum(lengths)), lengths)
         words = [len(text.split()) for text in texts]
         self._write("words", words)
         if labels is not None:
