@@ -89,9 +89,7 @@ def main() -> None:
         for file in (small, large):
             result = alone(file, folder / "tokenisers")
             before, after = (result[name] / 2**20 for name in ("before", "peak"))
-            print(
-                f"{file.stat().st_size / 2**20:.0f} MB of text: peak memory {before:.0f} MB before, {after:.0f} MB after"
-            )
+            print(f"{file.stat().st_size / 2**20:.0f} MB of text: peak {before:.0f} MB before, {after:.0f} MB after")
 
 
 if __name__ == "__main__":
