@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from genera.cli.parsing import print_json
-from genera.cli.train import parsed
+from genera.cli.run_config import parsed
 from genera.console import is_main_rank, say
 from genera.engine import registry
 from genera.errors import GeneraError

@@ -1,18 +1,15 @@
 """`genera train METHOD:PRESET`: every field of the three configs is an option, with the preset's value as default."""
 
-import importlib
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from genera.cli.parsing import parse, print_json
-from genera.cli.sections import Sections
-from genera.console import say
-from genera.engine import registry
-from genera.engine.config import RunConfig, TrainConfig, with_budget
+from genera.cli.parsing import print_json
+from genera.cli.plan import planned, show_result
+from genera.cli.run_config import is_config, parsed
+from genera.console import is_main_rank, say
+from genera.engine.config import RunConfig
 from genera.errors import GeneraError
 
 HELP = """usage: genera train METHOD[:PRESET] --out RUN [--data SOURCE] [options]
@@ -32,14 +29,6 @@ and the learning rate follows its schedule over the new budget from there. --con
   torchrun --nproc-per-node 2 -m genera train optimus:nano --data text:big.txt.gz --out runs/big
   torchrun --nproc-per-node 8 -m genera train optimus:paper --data text:wiki --out runs/wiki --sharding fsdp"""
 
-BUDGETS = ("steps", "epochs", "minutes")
-FIRST = ("data", *BUDGETS, "batch_size", "lr", "seed", "device", "init")
-"""Options that most runs need, shown before all groups."""
-GROUPS = {
-    "logging": ("log_every", "validate_every", "validate_batches", "checkpoint_every", "keep", "track"),
-    "memory": ("accumulate", "precision", "sharding", "replicas", "tensor_parallel", "compile", "checkpointing"),
-}
-"""Group of the help → fields; the others are grouped as data, train and model."""
 COMMAND = (
     ("out", Annotated[Path | None, tyro.conf.arg(help="The run folder: a new one, or one to resume.")], None),
     (
@@ -66,12 +55,12 @@ COMMAND = (
 
 
 def main(arguments: list[str]) -> None:
-    if not arguments or (arguments[0].startswith("-") and not any(map(_is_config, arguments))):
+    if not arguments or (arguments[0].startswith("-") and not any(map(is_config, arguments))):
         if arguments and arguments[0] not in ("-h", "--help"):
             raise GeneraError(f"name the method first: genera train METHOD:PRESET {' '.join(arguments)}")
         print(HELP)
         return
-    arguments, planned = _planned(arguments)
+    arguments, was_planned = planned(arguments, COMMAND)
     command, config = parsed(arguments, "train", COMMAND)
     if command.dry_run:
         from genera.engine.dry_run import dry_run
@@ -89,104 +78,14 @@ def main(arguments: list[str]) -> None:
     folder = train(config, command.out, resume=command.resume)
     if command.json:
         print_json({"run": str(folder.path), **folder.status()})
-    elif planned and os.environ.get("RANK", "0") == "0":
-        _show_result(folder.path)
+    elif was_planned and is_main_rank():
+        show_result(folder.path)
     say(f"next: genera evaluate {folder.path} && genera report {folder.path}")
-
-
-def _planned(arguments: list[str]) -> tuple[list[str], bool]:
-    """The arguments with a preset, which the planner of a method has chosen for a budget in minutes, and whether it
-    has. A run that was begun keeps its preset."""
-    spec, rest = _spec(arguments)
-    asked = any(word.partition("=")[0] == "--minutes" for word in rest) and not {"-h", "--help"} & set(rest)
-    if ":" in spec or spec.endswith((".yaml", ".yml")) or not asked:
-        return arguments, False
-    entry = registry.entry(spec)
-    if entry.planner is None:
-        return arguments, False
-    command, _ = parsed(arguments, "train", COMMAND)
-    if command.out is not None and (command.out / "config.yaml").exists():
-        preset = registry.read_config(command.out).preset
-    else:
-        module, _, name = entry.planner.partition(":")
-        planner = getattr(importlib.import_module(module), name)
-        preset = planner(lambda preset: parsed([f"{spec}:{preset}", *rest], "train", COMMAND)[1])
-    return [f"{spec}:{preset}", *rest], True
-
-
-QUICK: dict[str, dict[str, int]] = {
-    "likelihood": {"items": 200, "samples": 10},
-    "reconstruction": {"items": 300},
-    "latent": {"items": 300},
-    "samples": {"count": 200},
-    "fluency": {"count": 200},
-    "interpolation": {"pairs": 30},
-}
-"""Options of the short evaluation after a planned training."""
-
-
-def _show_result(run: Path) -> None:
-    """Measure the run shortly, unless it has an evaluation, and print verdicts, findings and samples as they come."""
-    from genera.cli.evaluate import MARKS
-    from genera.evaluation.evaluate import evaluate
-    from genera.evaluation.registry import evaluator
-    from genera.evaluation.storage import chosen
-    from genera.evaluation.verdict import grades
-    from genera.run import load
-
-    loaded = load(run)
-    kind = loaded.method.dataset.kind
-    options: dict[str, Any] = {n: v for n, v in QUICK.items() if not evaluator(n).lacks(loaded.method, kind)}
-    stored = chosen(run) or evaluate(loaded, **options)
-    print("\nwhat came out, on held-out texts:")
-    for use, grade in grades(stored.diagnosis).items():
-        print(f"  {grade.upper():<8} {use}")
-    for finding in stored.diagnosis:
-        print(f"{MARKS[finding['level']]} {finding['finding']}")
-    print("three samples as they came:", *loaded.sample(3, seed=0), sep="\n  ")
 
 
 def run_of(arguments: list[str]) -> RunConfig:
     """The checked config of METHOD[:PRESET] [options]; a config.yaml may take the place of the method."""
     return parsed(arguments, "train", COMMAND)[1]
-
-
-def parsed(arguments: list[str], name: str, options: tuple[Any, ...]) -> tuple[Any, RunConfig]:
-    """The options of the command `name` itself, and the checked config that the others describe."""
-    spec, rest = _spec(arguments)
-    default = registry.read_config(spec) if spec.endswith((".yaml", ".yml")) else registry.preset(spec)[1]
-    sections = Sections({"data": default.data, "train": default.train, "model": default.model}, FIRST, GROUPS)
-    command = parse(sections.command("Train", f"{name.title()} {spec}.", options), rest, f"{name} {spec}")
-    chosen = sections.parsed(command)
-    config = replace(default, **chosen | {"train": _budget(chosen["train"], rest)})
-    config.check()
-    return command, config
-
-
-def _spec(arguments: list[str]) -> tuple[str, list[str]]:
-    """METHOD[:PRESET] or a saved config file (bare or after --config), and the remaining options."""
-    place = next((i for i, word in enumerate(arguments) if _is_config(word)), None)
-    if place is None:
-        return arguments[0], arguments[1:]
-    _, given, file = arguments[place].partition("=")
-    rest = arguments[:place] + arguments[place + 1 :]
-    if not given:
-        if place == len(rest):
-            raise GeneraError("--config needs a file: genera train --config RUN/config.yaml --out NEW")
-        file = rest.pop(place)
-    if rest and not rest[0].startswith("-"):
-        raise GeneraError(f"give METHOD:PRESET or --config, not both (got {rest[0]} and --config {file}).")
-    return file if file.endswith((".yaml", ".yml")) else f"{file}/config.yaml", rest
-
-
-def _is_config(word: str) -> bool:
-    return word.partition("=")[0] == "--config"
-
-
-def _budget(train: TrainConfig, arguments: list[str]) -> TrainConfig:
-    """A budget on the command line replaces the preset's."""
-    given = {b for b in BUDGETS if any(a == f"--{b}" or a.startswith(f"--{b}=") for a in arguments)}
-    return with_budget(train, **{b: getattr(train, b) for b in given}) if given else train
 
 
 def _print_dry_run(result: dict[str, Any]) -> None:
