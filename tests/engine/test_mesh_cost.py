@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,3 +181,13 @@ def test_ranks_hold_what_the_dry_run_says(tmp_path, ranks, options):
     if "train.sharding" in options and "train.tensor_parallel" not in options:
         whole = dry_run(configured("gpt2-lm:nano", overrides))["memory_bytes"]
         assert sum(rank["weights"] for rank in held) == overrides.get("train.replicas", 1) * whole["weights"]
+
+
+def test_the_page_on_scale_shows_what_the_dry_run_prints():
+    page = (Path(__file__).parents[2] / "docs/scale.md").read_text()
+    config = genera.configure("optimus:pretrain-wikipedia", batch_size=512, precision="bf16")
+    result = dry_run(config, ranks=512, device_memory=32)
+    for row in result["meshes"][:3]:
+        sizes = [*row["memory_bytes"].values(), sum(row["traffic_bytes"].values())]
+        line = f"512 {row['options']} " + " ".join(f"{size / 2**20:,.0f}" for size in sizes)
+        assert line in {" ".join(shown.split()) for shown in page.splitlines()}

@@ -380,3 +380,22 @@ def test_a_sentence_that_fills_every_position(make_optimus, injection):
     model = make_optimus(injection=injection)
     z = model.encode([" ".join(["."] * 46)]).mean
     assert model.score_given([" ".join(["."] * 46)], z).isfinite().all()
+
+
+def test_likelihoods_are_read_in_parts_of_bounded_size(monkeypatch):
+    from genera.methods.families import text_vae
+
+    config = registry.preset("optimus:nano")[1]
+    assets, _ = registry.entry("optimus").load().dataset.sketch(config.data, 1)
+    network = registry.entry("optimus").load()(config.model, assets).eval().network
+    ids, z = torch.randint(5, 200, (7, 9)), torch.randn(7, network.config.latent_size)
+    rows = []
+    decoder = network.decoder.forward
+    monkeypatch.setattr(network.decoder, "forward", lambda ids, **given: rows.append(len(ids)) or decoder(ids, **given))
+    whole = network.log_likelihood(ids, z)
+    monkeypatch.setattr(text_vae, "TOKENS_AT_ONCE", 27)
+    with torch.no_grad():
+        torch.testing.assert_close(network.log_likelihood(ids, z), whole.detach(), rtol=1e-5, atol=1e-4)
+    assert rows == [7, 3, 3, 1]
+    network.log_likelihood(ids, z)
+    assert rows[-1] == 7, "with gradients all at once"
