@@ -49,13 +49,7 @@ def main(words: Sequence[str] = ()) -> None:
         for name in ("minilm", "smollm2-135m"):
             for_old_transformers(options.models / name, folder / name)
         settings = {"folder": str(folder), "minutes": options.minutes, "batch": options.batch}
-        run = subprocess.run(
-            [options.peer, "-P", __file__, "--as-peer", json.dumps(settings)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        theirs = json.loads(run.stdout.splitlines()[-1])
+        theirs = side_of(options.peer, "--as-peer", settings)
         ours = {
             "genera, a slot a position": optimus(options, folder, slots=LENGTH, trimmed=False),
             "genera, 8 slots, trimmed": optimus(options, folder, slots=8, trimmed=True),
