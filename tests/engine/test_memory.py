@@ -3,7 +3,8 @@
 import pytest
 
 from commands import genera
-from genera.engine import memory
+from genera.engine import memory, registry
+from genera.errors import GeneraError
 
 SMALL = "--data world:captions-small --limit 300 --steps 2"
 
@@ -35,3 +36,15 @@ def test_the_limit_is_the_memory_of_the_machine(tmp_path, monkeypatch):
     assert "whose weights alone take 0 GB, and this machine has 0 GB of memory; lower" in genera(*words).error
     monkeypatch.setattr(memory, "physical_memory", lambda: 1e8)
     assert genera(*words).code == 0
+
+
+@pytest.mark.parametrize(("parts", "here", "fits"), [(1, 1, False), (8, 1, True), (8, 8, False), (64, 8, True)])
+def test_divided_weights_count_where_they_are(monkeypatch, parts, here, fits):
+    config = registry.configure("gpt2-lm:nano", steps=1)
+    implementation = registry.entry("gpt2-lm").load()
+    monkeypatch.setattr(memory, "physical_memory", lambda: 1.2e6)  # the model has 2.5 MB
+    if fits:
+        memory.check_memory(implementation, config, parts=parts, here=here)
+    else:
+        with pytest.raises(GeneraError, match="of memory; lower"):
+            memory.check_memory(implementation, config, parts=parts, here=here)

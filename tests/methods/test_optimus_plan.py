@@ -34,7 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_pretrained_encoder_it_trains_from_scratch(corpus, offline, capsys):
-    assert planning.plan(configured(corpus, 5)) == "small"
+    assert planning.plan(configured(corpus, 5)) == "small-attention"
     said = capsys.readouterr().err
     assert "training texts of 8 words" in said
     assert "from scratch, since no pre-trained encoder" in said
@@ -46,7 +46,7 @@ def test_an_encoder_that_the_user_names_must_be_there(corpus, offline):
         planning.plan(configured(corpus, 5, pretrained_encoder="nowhere"))
 
 
-@pytest.mark.parametrize(("rate", "preset"), [(1e6, "minilm"), (0.1, "small")])
+@pytest.mark.parametrize(("rate", "preset"), [(1e6, "minilm"), (0.1, "small-attention")])
 def test_a_pretrained_encoder_has_to_read_the_corpus_in_half_the_time(corpus, monkeypatch, rate, preset):
     monkeypatch.setattr(planning, "find", Path)
     monkeypatch.setattr(planning, "_texts_per_second", lambda config, words: rate)
@@ -72,10 +72,10 @@ def test_the_command_plans_trains_and_tells_what_came_out(corpus, offline, tmp_p
     small = ["--encoder.layers", "1", "--decoder.layers", "1", "--vocabulary", "400"]
     main([*command, *SHORT, *small])
     output = capsys.readouterr()
-    assert "optimus:small" in output.err
+    assert "optimus:small-attention" in output.err
     assert "what came out" in output.out
     assert "samples as they came" in output.out
-    assert registry.read_config(tmp_path / "run").preset == "small"
+    assert registry.read_config(tmp_path / "run").preset == "small-attention"
     main([*command, *SHORT, *small])  # the run keeps its preset, and nothing is trained or planned again
     output = capsys.readouterr()
     assert "already trained" in output.err

@@ -15,8 +15,10 @@ NEAR = 8
 """Options within this factor of the largest one are named."""
 
 
-def check_memory(implementation: Any, config: RunConfig) -> None:
+def check_memory(implementation: Any, config: RunConfig, *, parts: int = 1, here: int = 1) -> None:
     """Raise GeneraError, with the options to lower, when the weights alone need more memory than this machine has.
+
+    parts: ranks over which the weights are divided. here: ranks on this machine.
 
     Builds the method on the meta device, without memory. A method of another package that cannot be built there is not
     checked.
@@ -31,10 +33,12 @@ def check_memory(implementation: Any, config: RunConfig) -> None:
         return
     parameters = sum(parameter.numel() for parameter in method.parameters())
     size = sum(parameter.numel() * parameter.element_size() for parameter in method.parameters())
-    if size > physical_memory():
+    held = size / parts * min(here, parts)
+    if held > physical_memory():
+        share = f", {held / 2**30:,.0f} GB of them here" if parts > 1 else ""
         raise GeneraError(
-            f"this model has {parameters:.3g} parameters, whose weights alone take {size / 2**30:,.0f} GB, and this "
-            f"machine has {physical_memory() / 2**30:,.0f} GB of memory; lower {_largest(config)}."
+            f"this model has {parameters:.3g} parameters, whose weights alone take {size / 2**30:,.0f} GB{share}, and "
+            f"this machine has {physical_memory() / 2**30:,.0f} GB of memory; lower {_largest(config)}."
         )
 
 

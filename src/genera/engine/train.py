@@ -1,6 +1,7 @@
 """Training, from a config to a finished run folder."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -116,7 +117,8 @@ def _prepare(config: RunConfig, folder: RunFolder, ranks: Ranks, resume: str) ->
     implementation = registry.entry(config.method).load()
     start = ckpt.pick(folder.checkpoints, resume)
     if start is None:
-        check_memory(implementation, config)
+        mesh, here = ranks.mesh, int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        check_memory(implementation, config, parts=mesh.shards * mesh.tensor, here=here)
     data = _open_data(implementation, config, folder, ranks)
     _check_validation(config, data, ranks)
     method, initial = _build(implementation, config, data.assets, ranks)

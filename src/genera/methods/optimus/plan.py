@@ -20,6 +20,8 @@ from genera.engine.trainees import enrol
 from genera.errors import GeneraError
 from genera.methods.optimus.method import Optimus
 
+PRETRAINED, SCRATCH = "minilm", "small-attention"
+"""presets: with a frozen, pre-trained encoder, and without"""
 SURVEYED = 200_000
 """Texts that are read to describe a corpus."""
 TIMED = 3
@@ -27,8 +29,8 @@ TIMED = 3
 TOKENS_PER_WORD = 1.3
 """of a vocabulary of 8,000, in English; begin and end tokens come on top"""
 EXPECTED: dict[str, tuple[tuple[int, float], ...]] = {
-    "minilm": ((39_000, 2.7), (430_000, 23.0)),
-    "small": ((141_000, 1.5),),
+    PRETRAINED: ((39_000, 2.7), (430_000, 23.0)),
+    SCRATCH: ((141_000, 1.5),),
 }
 """preset → (sentences seen, BLEU of reconstructions) on 50,000 reviews of Yelp with up to 16 words, in ascending order;
 docs/real-text.md has the commands."""
@@ -39,24 +41,24 @@ def plan(configure: Callable[[str], RunConfig]) -> str:
 
     configure: preset → the config with the user's options. Raises GeneraError for unreadable data.
     """
-    config = configure("minilm")
+    config = configure(PRETRAINED)
     minutes = config.train.minutes
     assert minutes is not None
     texts, words, whole = _survey(config)
     say(f"{config.data.data}: {'' if whole else 'at least '}{texts:,} training texts of {words:.0f} words.")
-    given = configure("small").model.pretrained_encoder is not None  # by the user
-    preset, why = "minilm", "a frozen, pre-trained encoder"
+    given = configure(SCRATCH).model.pretrained_encoder is not None  # by the user
+    preset, why = PRETRAINED, "a frozen, pre-trained encoder"
     try:
         find(str(config.model.pretrained_encoder))
     except GeneraError:
         if given:
             raise
-        preset, why = "small", "from scratch, since no pre-trained encoder (MiniLM) is at hand or can be downloaded"
+        preset, why = SCRATCH, "from scratch, since no pre-trained encoder (MiniLM) is at hand or can be downloaded"
     else:
         reading = texts / _texts_per_second(config, words) / 60
         why += f", which reads the texts once before (about {reading:.1f} minutes)"
         if reading > minutes / 2 and not given:
-            preset = "small"
+            preset = SCRATCH
             why = f"from scratch, since a pre-trained encoder would read these texts for {reading:.1f} minutes"
     config = configure(preset)
     seconds = _seconds_per_step(config, words)

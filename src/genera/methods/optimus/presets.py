@@ -1,6 +1,7 @@
 """Named runs of Optimus. `paper` is the published size; `nano` trains in CPU minutes by the same code."""
 
 from dataclasses import replace
+from typing import Any
 
 from genera.blocks import size
 from genera.data.text.config import DataConfig
@@ -17,6 +18,11 @@ MINI_SIZE = {"layers": 2, "hidden": 96, "heads": 4, "positions": 128}
 MINILM_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM = size.EncoderShape(layers=6, hidden=384, heads=12, feed_forward=1536, positions=512, dropout=0.1)
 WORLDS = "world:captions + world:captions-small + world:houses + world:houses-hanna"
+READ: dict[str, Any] = {
+    **{"feature": "attention", "latent_size": 128, "memory_slots": 4, "latent_init": 0.05},
+    **{"beta": 0.5, "beta_hold": 0.25, "free_bits": 0.3, "lr": 1e-3, "warmup": 100},
+}
+"""What suits ordinary English in minutes of a CPU: the words of a sentence survive (docs/real-text.md)."""
 PAPER = OptimusConfig(pretrained_encoder="google-bert/bert-base-cased", pretrained_decoder="openai-community/gpt2")
 PAPER_DATA = DataConfig(
     encoder_tokeniser="google-bert/bert-base-cased", decoder_tokeniser="openai-community/gpt2", max_words=100
@@ -48,18 +54,16 @@ PRESETS = {
             pretrained_encoder=MINILM_NAME,
             freeze=("encoder",),
             decoder=size.SMALL_DECODER,
-            feature="attention",
-            latent_size=128,
-            memory_slots=4,
-            latent_init=0.05,
-            beta=0.5,
-            beta_hold=0.25,
-            free_bits=0.3,
-            lr=1e-3,
-            warmup=100,
+            **READ,
         ),
         train=TrainConfig(minutes=15, batch_size=32),
         data=DataConfig(encoder_tokeniser=MINILM_NAME, max_words=40, max_tokens=100, bucket_noise=0.5),
+    ),
+    "small-attention": Preset(
+        summary="as small, h read by learned queries, P = 128, beta 0.5; ordinary English without pre-trained parts",
+        model=replace(SMALL, **READ),
+        train=TrainConfig(minutes=15, batch_size=32),
+        data=DataConfig(max_words=40, max_tokens=100, bucket_noise=0.5),
     ),
     "mini": Preset(
         summary="2+2 layers of 96, P = 32, on all texts of the embedded worlds; shipped as optimus-mini",
