@@ -37,7 +37,7 @@ def test_without_a_pretrained_encoder_it_trains_from_scratch(corpus, offline, ca
     assert planning.plan(configured(corpus, 5)) == "small-attention"
     said = capsys.readouterr().err
     assert "training texts of 8 words" in said
-    assert "from scratch, since no pre-trained encoder" in said
+    assert "from scratch, since the pre-trained encoder can be neither found nor downloaded" in said
     assert "BLEU" in said
 
 
@@ -58,6 +58,14 @@ def test_more_sentences_promise_more(capsys):
     few, many = (planning._expectation("minilm", seen) for seen in (50_000, 5_000_000))
     assert "very little" in planning._expectation("minilm", 100)
     assert few != many
+
+
+def test_ranks_do_not_plan(corpus, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit):
+        main(["train", "optimus", "--data", f"text:{corpus}", "--minutes", "1", "--out", str(tmp_path / "run")])
+    assert "name a preset with torchrun: optimus:nano or" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_corpus_of_long_texts_names_the_option(tmp_path):

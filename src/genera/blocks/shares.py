@@ -23,6 +23,7 @@ class Scratch:
         return self.memory[: shape.numel()].view(shape)
 
     def release(self) -> None:
+        """Free the memory; tensors that were given out become invalid."""
         self.memory = torch.empty(0)
 
 

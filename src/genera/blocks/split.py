@@ -52,6 +52,8 @@ def shared(x: Tensor, group: dist.ProcessGroup) -> Tensor:
 
 
 class _Shared(torch.autograd.Function):
+    """Identity; the gradient is summed over the parts."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
@@ -100,6 +102,8 @@ def cross_entropy(states: Tensor, own: Vocabulary, targets: Tensor, ignore: int)
 
 
 class _CrossEntropy(torch.autograd.Function):
+    """(N, n) float32 logits of this part, (N,) targets relative to its first → (N,) losses, the same on all parts."""
+
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, group: dist.ProcessGroup) -> Tensor:
         """targets: relative to the first of this part; it has those in [0, n)."""

@@ -37,10 +37,12 @@ class Arrangement:
 
     @property
     def rows(self) -> int:
+        """Rows of the parameter in files."""
         return sum(self.matrices)
 
     @property
     def held_rows(self) -> int:
+        """Rows that all parts hold together, with those that fill up."""
         return sum(-(-rows // self.parts) for rows in self.matrices) * self.parts
 
     def held(self, whole: Tensor) -> Tensor:

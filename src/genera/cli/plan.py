@@ -1,11 +1,13 @@
 """`genera train METHOD --minutes N` without a preset: what is chosen before the training, and what came out of it."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
 from genera.cli.run_config import parsed, spec_of
 from genera.engine import registry
+from genera.errors import GeneraError
 
 
 def planned(arguments: list[str], command: tuple[Any, ...]) -> tuple[list[str], bool]:
@@ -18,6 +20,8 @@ def planned(arguments: list[str], command: tuple[Any, ...]) -> tuple[list[str], 
     entry = registry.entry(spec)
     if entry.planner is None:
         return arguments, False
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # whose ranks could choose apart
+        raise GeneraError(f"name a preset with torchrun: {spec}:{' or '.join(entry.presets)}.")
     out = parsed(arguments, "train", command)[0].out
     if out is not None and (out / "config.yaml").exists():
         preset = registry.read_config(out).preset

@@ -35,6 +35,9 @@ EXPECTED: dict[str, tuple[tuple[int, float], ...]] = {
 """preset → (sentences seen, BLEU of reconstructions) on 50,000 reviews of Yelp with up to 16 words, in ascending order;
 docs/real-text.md has the commands."""
 
+USABLE = ((20.0, "often say what a short sentence says"), (5.0, "keep the topic at best"), (0.0, "say nothing of it"))
+"""BLEU at least → what such reconstructions of a sentence do; read off those of the runs in docs/real-text.md"""
+
 
 def plan(configure: Callable[[str], RunConfig]) -> str:
     """The preset for the data and the minutes of a user, after saying why and what to expect.
@@ -53,7 +56,11 @@ def plan(configure: Callable[[str], RunConfig]) -> str:
     except GeneraError:
         if given:
             raise
-        preset, why = SCRATCH, "from scratch, since no pre-trained encoder (MiniLM) is at hand or can be downloaded"
+        preset = SCRATCH
+        why = (
+            "from scratch, since the pre-trained encoder can be neither found nor downloaded (for a local one, add "
+            "--pretrained-encoder FOLDER --encoder-tokeniser FOLDER)"
+        )
     else:
         reading = texts / _texts_per_second(config, words) / 60
         why += f", which reads the texts once before (about {reading:.1f} minutes)"
@@ -130,7 +137,7 @@ def _expectation(preset: str, seen: int) -> str:
     if not fewer:
         return f"expect very little: {told}, {points[0][0]:,} sentences gave reconstructions of BLEU {points[0][1]:g}."
     sentences, bleu = fewer[-1]
-    usable = "often say what a short sentence says" if bleu >= 20 else "keep the topic at best"
+    usable = next(words for least, words in USABLE if bleu >= least)
     return (
         f"expect reconstructions that {usable}: {told}, {sentences:,} sentences gave BLEU {bleu:g}. Longer or more "
         "varied sentences need more. The diagnosis says what came out."
